@@ -1,0 +1,1 @@
+"""Who is calling: principals, API keys, tickets and the scopes they carry."""

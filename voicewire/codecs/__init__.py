@@ -1,0 +1,1 @@
+"""Codecs behind one interface: PCM in, frames or file bytes out."""

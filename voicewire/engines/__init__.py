@@ -1,0 +1,1 @@
+"""Speech engines behind one interface: `base` defines it, every other file implements it."""

@@ -1,0 +1,46 @@
+"""The interface of a speech engine, and how a worker process finds one."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from voicewire.types import Chunk, Model, Utterance, Voice
+
+
+class Engine(Protocol):
+    """Makes speech, in one process and on one thread, for up to `model.lanes` utterances at a time.
+
+    Engines live in worker processes: they may block, keep global state and use a whole core.
+    """
+
+    @property
+    def model(self) -> Model:
+        """What this engine can do."""
+        ...
+
+    def voices(self) -> Sequence[Voice]:
+        """Every voice it has, in the order in which a person would like to see them."""
+        ...
+
+    def synthesize(self, utterance: Utterance) -> Generator[Chunk, None, None]:
+        """Speak one utterance; audio comes as soon as it is made, the first chunk as early as possible.
+
+        Up to `model.lanes` of these generators may be open at once and are advanced in any order.
+        Closing one frees its lane at once. Raises `errors.BadRequest("unknown_voice")` for a voice it
+        does not have, and `errors.EngineFailed` when it cannot go on.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what the engine holds. Nothing else is called afterwards."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """Which engine a worker process opens: `factory` is `"package.module:function"`."""
+
+    factory: str
+    options: dict[str, str | int | float | bool] = field(default_factory=dict)

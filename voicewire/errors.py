@@ -1,0 +1,114 @@
+"""Every error a client can see, in one table: code → message, HTTP status, close code, retryable.
+
+The exception classes say what the caller can do about it. An exception carries fields, never prose;
+each transport translates it once, through `describe`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+
+class Row(NamedTuple):
+    """One line of the table. `close` is the WebSocket close code when the error ends the socket."""
+
+    message: str
+    status: int
+    close: int
+    retryable: bool
+
+
+TABLE: dict[str, Row] = {
+    "bad_message": Row("the message is not valid: {problem}", 400, 4500, False),
+    "unknown_context": Row("there is no open context {context!r}", 404, 4500, False),
+    "duplicate_context": Row("the context {context!r} is already open", 409, 4500, False),
+    "too_many_contexts": Row("at most {limit} contexts may be open at once", 429, 4029, True),
+    "text_too_long": Row("the text is longer than {limit} characters", 413, 4500, False),
+    "unknown_model": Row("there is no model {model!r}", 404, 4500, False),
+    "unknown_voice": Row("there is no voice {voice!r}", 404, 4500, False),
+    "unsupported_format": Row("the format is not supported: {problem}", 400, 4500, False),
+    "unauthorized": Row("the credential is missing, wrong or expired", 401, 4501, False),
+    "forbidden": Row("this credential may not do that: {problem}", 403, 4503, False),
+    "no_hello": Row("the first message must be hello or resume, within {limit} s", 401, 4504, False),
+    "rate_limited": Row("too many requests", 429, 4029, True),
+    "too_many_streams": Row("at most {limit} streams may run at once", 429, 4029, True),
+    "insufficient_credit": Row("the credit is used up", 402, 4502, False),
+    "busy": Row("all engines are busy", 503, 4013, True),
+    "draining": Row("the server is being replaced; connect again", 503, 1012, True),
+    "engine_failed": Row("the engine could not speak this text", 502, 4013, True),
+    "slow_consumer": Row("the audio was not read in time", 408, 4008, True),
+    "resume_gone": Row("the session cannot be continued", 410, 4500, False),
+    "resumed_elsewhere": Row("the session goes on over another connection", 409, 4009, False),
+    "too_large": Row("the message is larger than {limit} bytes", 413, 1009, False),
+    "not_found": Row("there is nothing at this address", 404, 4500, False),
+    "internal": Row("the server made a mistake", 500, 4013, True),
+}
+
+
+class VoicewireError(Exception):
+    """The root. `code` is a key of `TABLE`; `fields` fill its message."""
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, code: str = "", /, *, retry_after_ms: int | None = None, **fields: object) -> None:
+        self.row_code = code or self.code
+        self.fields = fields
+        self.retry_after_ms = retry_after_ms
+        super().__init__(self.message)
+
+    @property
+    def row(self) -> Row:
+        return TABLE[self.row_code]
+
+    @property
+    def message(self) -> str:
+        """The client's message, in one sentence without secrets."""
+        return self.row.message.format(**self.fields)
+
+
+class BadRequest(VoicewireError):
+    """The caller must say something else."""
+
+    code = "bad_message"
+
+
+class UnsupportedFormat(BadRequest):
+    """The caller must ask for another audio format."""
+
+    code = "unsupported_format"
+
+
+class Unauthorized(VoicewireError):
+    """The caller must show another credential."""
+
+    code = "unauthorized"
+
+
+class Forbidden(VoicewireError):
+    """The caller is known, and may not."""
+
+    code = "forbidden"
+
+
+class OverQuota(VoicewireError):
+    """The caller must wait, pay, or open fewer streams."""
+
+    code = "rate_limited"
+
+
+class Busy(VoicewireError):
+    """The caller may try again after `retry_after_ms`."""
+
+    code = "busy"
+
+
+class EngineFailed(VoicewireError):
+    """The engine gave up on this block; the caller may try again or say something else."""
+
+    code = "engine_failed"
+
+
+class Gone(VoicewireError):
+    """What the caller wants to continue is no longer here."""
+
+    code = "resume_gone"

@@ -1,0 +1,1 @@
+"""The transports, and `app`, the one place that builds everything."""
