@@ -176,3 +176,24 @@ class Model:
     lanes: int = 1  # utterances that one engine object can have open at once
     word_times: bool = True
     languages: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One block to be made: what to say, how to encode it, and the pause behind it."""
+
+    utterance: Utterance
+    format: Format
+    pause_ms: int = 0  # at speed 1
+
+
+class Slice(NamedTuple):
+    """A piece of a rendered block: at most about a second of encoded audio, and the words that begin in it.
+
+    Words count code points of the utterance's text and samples, at the format's rate, from the block's
+    first sample. `last` ends the block, whose audio is then a whole number of frames.
+    """
+
+    packets: list[bytes]
+    words: tuple[Word, ...]
+    last: bool
