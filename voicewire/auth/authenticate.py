@@ -1,0 +1,141 @@
+"""From what a request shows to who is asking: headers, origins, keys and tickets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import parse_qsl
+
+from voicewire.auth.keys import KeyStore, key_id, matches, well_formed
+from voicewire.auth.principal import HOME_TENANT, Limits, Principal
+from voicewire.auth.scopes import CLIENT_SCOPES
+from voicewire.auth.tickets import TicketStore
+from voicewire.errors import BadRequest, Forbidden, Unauthorized
+
+SECRET_PARAMETERS = frozenset(
+    {
+        "token", "key", "apikey", "accesstoken", "authtoken", "authorization", "bearer",
+        "xapikey", "xiapikey", "ticket", "password", "secret", "jwt",
+    }
+)  # fmt: skip
+"""Query parameters that carry credentials elsewhere; compared without case, `_` and `-`."""
+
+LOCAL_ID = "local"
+"""The id of the caller that `local_access` lets in; no key has it, since theirs are longer."""
+
+QUERY_FIELDS_MAX = 100
+HTTP_PORT = 80  # which browsers leave out
+PROXY_HEADERS = ("forwarded", "via", "x-real-ip")
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+class Authenticator:
+    """Checks credentials against one key store and one ticket store."""
+
+    def __init__(self, keys: KeyStore, pepper: bytes, tickets: TicketStore, limits: Limits | None = None) -> None:
+        self._keys = keys
+        self._pepper = pepper
+        self._tickets = tickets
+        self._limits = limits or Limits()
+
+    async def authenticate(self, credential: str | None) -> Principal:
+        """Return the caller that `credential`, an API key, stands for. Raises `Unauthorized`."""
+        key = credential if credential and well_formed(credential) else ""
+        record = await self._keys.find(key_id(key))
+        if not matches(self._pepper, key, record) or record is None:
+            raise Unauthorized
+        return record.principal(self._limits)
+
+    async def redeem(self, ticket: str, origin: str | None) -> Principal:
+        """Spend a ticket and return its caller. Raises `Unauthorized`, also when its key was revoked since."""
+        principal = await self._tickets.redeem(ticket, origin)
+        await self.confirm(principal)
+        return principal
+
+    async def confirm(self, principal: Principal) -> None:
+        """Raise `Unauthorized` when the key behind `principal` is gone: for connections that live long."""
+        if principal.id == LOCAL_ID:
+            return
+        record = await self._keys.find(principal.id)
+        if record is None or record.revoked:
+            raise Unauthorized
+
+
+def credential_from_headers(headers: Mapping[str, str]) -> str | None:
+    """Return the credential of `Authorization: Bearer` or `X-API-Key`, or None where neither stands.
+
+    Raises `BadRequest` when they disagree, `Unauthorized` for a Bearer header without a token.
+    """
+    found = {value.strip() for name, value in headers.items() if name.lower() == "x-api-key"}
+    for name, value in headers.items():
+        if name.lower() == "authorization":
+            scheme, _, token = value.strip().partition(" ")
+            if scheme.lower() == "bearer":
+                found.add(token.strip())
+    if len(found) > 1:
+        raise BadRequest(problem="it carries more than one credential")
+    if "" in found:
+        raise Unauthorized
+    return found.pop() if found else None
+
+
+def refuse_query_secrets(query: str) -> None:
+    """Raise `BadRequest` when a query string has a credential in it: addresses end in logs and histories."""
+    try:
+        names = [name for name, _ in parse_qsl(query, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX)]
+    except ValueError:
+        raise BadRequest(problem="the query is too long") from None
+    if any(_plain(name) in SECRET_PARAMETERS for name in names):
+        raise BadRequest(problem="a credential belongs in a header, not in the address")
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold().replace("_", "").replace("-", "")
+
+
+def check_origin(origin: str | None, allowed: Collection[str]) -> None:
+    """Raise `Forbidden` unless `origin` is absent or exactly, to the letter, one of `allowed`.
+
+    Browsers send scheme, host and port in one normal form, so anything that needs interpreting is not from one.
+    """
+    if origin is not None and (origin == "null" or origin not in allowed):
+        raise Forbidden(problem="the origin of this page is not allowed")
+
+
+def local_principal(limits: Limits | None = None) -> Principal:
+    """Return the person who sits at the machine on which the server runs."""
+    return Principal(LOCAL_ID, HOME_TENANT, CLIENT_SCOPES, "local", "this machine", limits or Limits())
+
+
+def local_access(listening: Collection[str], port: int, peer: str, headers: Mapping[str, str]) -> bool:
+    """Whether a request without a credential comes from a browser on a page of this very server and machine.
+
+    `listening` are the addresses that the server is bound to, `peer` is the other end's address. All of it must hold:
+    nobody else can reach the server, nothing stands between, and `Origin` and `Host` are one loopback name with
+    the server's port, which neither a foreign page nor a name rebound to 127.0.0.1 can show.
+    """
+    fields = [(name.lower(), value) for name, value in headers.items()]
+    if not listening or not all(_is_loopback(address) for address in (*listening, peer)):
+        return False
+    if any(name in PROXY_HEADERS or name.startswith("x-forwarded-") for name, _ in fields):
+        return False
+    hosts = [value for name, value in fields if name == "host"]
+    origins = [value for name, value in fields if name == "origin"]
+    return len(hosts) == 1 and hosts[0] in _own_names(port) and origins == [f"http://{hosts[0]}"]
+
+
+def _own_names(port: int) -> set[str]:
+    names = {f"{name}:{port}" for name in LOOPBACK_NAMES}
+    return names | LOOPBACK_NAMES if port == HTTP_PORT else names
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
+        return parsed.ipv4_mapped.is_loopback
+    return parsed.is_loopback
