@@ -1,0 +1,162 @@
+"""What every engine owes its callers. An engine's tests subclass `EngineContract` and give it the fixture `engine`.
+
+class TestTone(EngineContract):
+    @pytest.fixture
+    def engine(self) -> Iterator[Engine]:
+        engine = open_engine()
+        yield engine
+        engine.close()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from voicewire.engines.base import Engine
+from voicewire.errors import BadRequest
+from voicewire.types import Chunk, Pcm, Utterance, Word
+
+
+class Spoken(NamedTuple):
+    """A whole utterance, its chunks already checked."""
+
+    pcm: Pcm
+    words: tuple[Word, ...]
+
+
+def speak(engine: Engine, text: str, voice: str = "", language: str = "", speed: float = 1.0) -> Spoken:
+    """Speak `text` to the end and check every promise that a `Chunk` makes."""
+    utterance = Utterance(text, voice or engine.model.default_voice, language, speed)
+    return checked(text, list(engine.synthesize(utterance)))
+
+
+def checked(text: str, chunks: Sequence[Chunk]) -> Spoken:
+    """Check that chunks keep what `Chunk` promises, and join them."""
+    at = 0
+    for chunk in chunks:
+        assert chunk.pcm.dtype == np.int16
+        assert chunk.pcm.ndim == 1
+        assert len(chunk.pcm) > 0
+        for word in chunk.words:
+            assert at <= word.begins < at + len(chunk.pcm), "a word is in the chunk in which its audio begins"
+        at += len(chunk.pcm)
+    words = tuple(word for chunk in chunks for word in chunk.words)
+    check_words(text, words, at)
+    return Spoken(np.concatenate([chunk.pcm for chunk in chunks] or [np.zeros(0, np.int16)]), words)
+
+
+def check_words(text: str, words: Sequence[Word], samples: int) -> None:
+    """Check that words are inside text and audio, ascend, and do not overlap."""
+    for word in words:
+        assert 0 <= word.start < word.stop <= len(text)
+        assert 0 <= word.begins < word.ends <= samples
+        assert text[word.start : word.stop].strip() == text[word.start : word.stop]
+    for before, after in pairwise(words):
+        assert before.stop <= after.start
+        assert before.ends <= after.begins
+
+
+def named(text: str, words: Sequence[Word]) -> list[str]:
+    """The characters that words name."""
+    return [text[word.start : word.stop] for word in words]
+
+
+class EngineContract:
+    """Subclass me; what an engine cannot say, it may override with its own."""
+
+    sentence = "The quick brown fox, as they say, jumps over the lazy dog."
+    sentence_words = ("The", "quick", "brown", "fox", "as", "they", "say", "jumps", "over", "the", "lazy", "dog")
+    others = ("Well, hello there.", "It costs four dollars today.", "No.", "Birds fly high above the old town.")
+
+    @pytest.fixture
+    def engine(self) -> Iterator[Engine]:
+        raise NotImplementedError
+
+    def test_the_model_describes_itself(self, engine: Engine) -> None:
+        model = engine.model
+        assert model.id
+        assert model.name
+        assert model.rate_hz > 0
+        assert model.lanes >= 1
+        assert model.max_chars >= 1
+
+    def test_voices_have_unique_ids_and_names_and_include_the_default(self, engine: Engine) -> None:
+        voices = engine.voices()
+        assert len({voice.id for voice in voices}) == len(voices)
+        assert len({voice.name for voice in voices}) == len(voices)
+        assert engine.model.default_voice in {voice.id for voice in voices}
+        for voice in voices:
+            assert voice.model == engine.model.id
+            assert voice.language
+            assert voice.name
+            assert voice.gender in {"female", "male", ""}
+
+    def test_a_sentence_is_heard_and_every_word_is_placed(self, engine: Engine) -> None:
+        spoken = speak(engine, self.sentence)
+        assert np.abs(spoken.pcm.astype(np.int32)).max() > 300
+        assert np.abs(spoken.pcm.astype(np.int32)).max() < 32768
+        if engine.model.word_times:
+            assert named(self.sentence, spoken.words) == list(self.sentence_words)
+
+    @pytest.mark.parametrize("text", ["$4.50, doesn't it?", "“Quoted” (really)", "a\nb", "tab\tand  spaces", "U.S.A."])
+    def test_awkward_text_covers_every_letter_and_digit(self, engine: Engine, text: str) -> None:
+        spoken = speak(engine, text)
+        covered = {at for word in spoken.words for at in range(word.start, word.stop)}
+        if engine.model.word_times:
+            assert {at for at, character in enumerate(text) if character.isalnum()} <= covered
+
+    @pytest.mark.parametrize(
+        "text", ["", " ", "\n\n", "\0", "…", "\ud800", "a\0b", "\ud83d!", "\x01\x1b[0m", "e\u0301" * 30]
+    )
+    def test_hostile_text_ends_without_an_error(self, engine: Engine, text: str) -> None:
+        speak(engine, text)
+
+    def test_the_longest_text_is_spoken_whole(self, engine: Engine) -> None:
+        text = ("word " * engine.model.max_chars)[: engine.model.max_chars].strip()
+        spoken = speak(engine, text)
+        if engine.model.word_times:
+            assert len(spoken.words) == len(text.split())
+
+    def test_an_unknown_voice_is_refused(self, engine: Engine) -> None:
+        with pytest.raises(BadRequest) as caught:
+            speak(engine, "Hello.", voice="no such voice")
+        assert caught.value.row_code == "unknown_voice"
+        assert len(speak(engine, "Hello.").pcm) > 0
+
+    def test_a_higher_speed_takes_less_time(self, engine: Engine) -> None:
+        slow, plain, fast = (len(speak(engine, self.sentence, speed=speed).pcm) for speed in (0.5, 1.0, 2.0))
+        assert slow > 1.5 * plain
+        assert plain > 1.5 * fast
+
+    def test_words_come_at_the_same_places_every_time(self, engine: Engine) -> None:
+        assert speak(engine, self.sentence).words == speak(engine, self.sentence).words
+
+    def test_open_utterances_do_not_disturb_each_other(self, engine: Engine) -> None:
+        texts = [(self.sentence, *self.others)[lane % 5] for lane in range(engine.model.lanes)]
+        alone = [speak(engine, text).words for text in texts]
+        voice = engine.model.default_voice
+        streams = {lane: engine.synthesize(Utterance(text, voice)) for lane, text in enumerate(texts)}
+        chunks: dict[int, list[Chunk]] = {lane: [] for lane in streams}
+        while streams:
+            for lane in list(reversed(streams)):
+                chunk = next(streams[lane], None)
+                if chunk is None:
+                    del streams[lane]
+                else:
+                    chunks[lane].append(chunk)
+        assert [checked(text, chunks[lane]).words for lane, text in enumerate(texts)] == alone
+
+    def test_closing_an_utterance_frees_its_lane(self, engine: Engine) -> None:
+        for _ in range(3):
+            utterance = Utterance(self.sentence, engine.model.default_voice)
+            streams = [engine.synthesize(utterance) for _ in range(engine.model.lanes)]
+            for stream in streams[1:]:  # the first is closed before it has begun
+                next(stream)
+            for stream in streams:
+                stream.close()
+        assert len(speak(engine, self.sentence).pcm) > 0
