@@ -1,0 +1,29 @@
+"""The one way to a Redis: bounded in connections and time, and never a command sent twice."""
+
+from __future__ import annotations
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+CONNECTIONS_MAX = 16
+TIMEOUT_S = 1.0  # to connect, for a reply, and for a free connection: each
+
+
+def open_redis(url: str) -> Redis:
+    """Return a client for `url` (`redis://`, `rediss://`, `unix://`), which connects when it is first used.
+
+    Replies are bytes. A command that fails raises `redis.RedisError` and may have been applied: redis-py's
+    own retries are off, since after a reset they apply an INCR twice. Who tries again sends the same id.
+    """
+    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS_MAX,
+        timeout=TIMEOUT_S,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_error=[],
+        decode_responses=False,
+    )
+    return Redis.from_pool(pool)
