@@ -1,0 +1,93 @@
+"""Which models and voices there are, and what a client's names for them mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from voicewire.errors import BadRequest
+from voicewire.types import Model, Voice
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a request asked for, resolved. `voice` is what the engine takes: an id, or a blend of ids."""
+
+    model: Model
+    voice: str
+    language: str
+
+
+class Catalogue:
+    """Models and their voices, by id and by friendly name, in any case of letters."""
+
+    def __init__(self, models: Iterable[tuple[Model, Sequence[Voice]]], default_model: str) -> None:
+        self._models: dict[str, Model] = {}
+        self._voices: dict[str, Mapping[str, Voice]] = {}
+        for model, voices in models:
+            self._models[model.id] = model
+            by_name = {voice.name.casefold(): voice for voice in voices}
+            self._voices[model.id] = by_name | {voice.id.casefold(): voice for voice in voices}
+        assert default_model in self._models, default_model
+        self.default = self._models[default_model]
+
+    def models(self) -> list[Model]:
+        """Every model, the default first."""
+        rest = [model for model in self._models.values() if model is not self.default]
+        return [self.default, *rest]
+
+    def model(self, model_id: str) -> Model:
+        """Return a model, the default for an empty id; raises `BadRequest("unknown_model")`."""
+        if not model_id:
+            return self.default
+        if model_id not in self._models:
+            raise BadRequest("unknown_model", model=model_id)
+        return self._models[model_id]
+
+    def voices(self, model_id: str = "") -> list[Voice]:
+        """Every voice of one model, or of all."""
+        chosen = [self.model(model_id)] if model_id else self.models()
+        return [voice for model in chosen for voice in dict.fromkeys(self._voices[model.id].values())]
+
+    def voice(self, voice_id: str) -> Voice:
+        """Return a voice of any model, by id or name; raises `BadRequest("unknown_voice")`."""
+        for model in self.models():
+            if voice := self._voices[model.id].get(voice_id.casefold()):
+                return voice
+        raise BadRequest("unknown_voice", voice=voice_id)
+
+    def resolve(self, model_id: str, voice: str, language: str) -> Choice:
+        """Find what a client asked for; raises `BadRequest` for an unknown model or voice.
+
+        Without a model, the model that has the voice; without a voice, one that speaks the language.
+        """
+        model = self.model(model_id)
+        if not voice:
+            return Choice(model, self._speaks(model, language), language)
+        known = self._find(model, voice) if model_id else self._find_anywhere(voice)
+        if known:
+            return Choice(self._models[known.model], known.id, language or known.language)
+        if model.blends and any(mark in voice for mark in "+,("):  # the engine checks its parts
+            return Choice(model, voice, language)
+        raise BadRequest("unknown_voice", voice=voice)
+
+    def _find(self, model: Model, voice: str) -> Voice | None:
+        return self._voices[model.id].get(voice.casefold())
+
+    def _find_anywhere(self, voice: str) -> Voice | None:
+        return next((known for model in self.models() if (known := self._find(model, voice))), None)
+
+    def _speaks(self, model: Model, language: str) -> str:
+        """The model's default voice, or its first of the language, or of the language's family."""
+        default = self._find(model, model.default_voice)
+        assert default is not None, model.default_voice
+        wanted = language.casefold()
+        if not wanted or default.language.casefold() == wanted:
+            return default.id
+        voices = self.voices(model.id)
+        exact = (voice.id for voice in voices if voice.language.casefold() == wanted)
+        family = (voice.id for voice in voices if voice.language.casefold().split("-")[0] == wanted.split("-")[0])
+        found = next(exact, None) or next(family, None)
+        if found is None:
+            raise BadRequest("unknown_voice", voice=f"for the language {language}")
+        return found

@@ -1,0 +1,402 @@
+"""One utterance of a session: text in, wire messages out, a little ahead of the listener.
+
+A pure state machine: time is an argument, and what must be done outside is returned.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from msgspec import Struct
+
+from voicewire import frames
+from voicewire.blocks import Splitter
+from voicewire.errors import BadRequest, Gone
+from voicewire.playhead import Playhead
+from voicewire.timeline import Making, Run, Timeline
+from voicewire.timing import Positions
+from voicewire.types import Block, Format, Offsets, Slice
+
+Wire = tuple[int, bytes]
+"""A WebSocket message: its opcode and its payload."""
+
+UNBUNDLED_FRAMES = 10  # the first frames of a context are not held back to fill a bundle
+
+
+class Plan(Struct, frozen=True, array_like=True):
+    """What a context was granted when it was opened."""
+
+    name: str
+    channel: int
+    model: str
+    voice: str
+    language: str
+    speed: float
+    seed: int | None
+    format: Format
+    words: bool
+    offsets: Offsets
+    lead_ms: int
+    prefetch_ms: int
+    first_wait_ms: int
+    block_chars: int
+    text_chars: int  # at most, in all
+
+
+class State(Struct, array_like=True):
+    """What it takes, beside the plan, the blocks and the runs, to continue a context elsewhere."""
+
+    pending: str
+    ended: bool
+    seq: int  # frames laid
+    made: int  # samples laid
+    settled: int  # blocks laid whole
+    begins: int  # first sample of the block being laid, -1 when none is
+    skip: int  # frames of it that were laid
+    cached: int  # samples that came from clips
+    billed: int  # samples ever handed over
+    paused: bool
+    first_audio_ms: int | None
+    final: bytes
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is new since the last time a journal asked."""
+
+    blocks: list[Block]
+    runs: list[Run]
+
+
+class Context:
+    """See the module. `now` is the monotonic time in seconds."""
+
+    __slots__ = (
+        "_announced", "_asked_at", "_begins", "_billed", "_cached", "_ended", "_first_audio_ms", "_first_cut", "_frame",
+        "_lead", "_playhead", "_positions", "_prefetch", "_sent", "_sent_frames", "_splitter", "_stops", "_taken",
+        "_text_chars", "changes", "final", "over", "plan", "timeline",
+    )  # fmt: skip
+
+    def __init__(self, plan: Plan, splitter: Splitter | None = None) -> None:
+        self.plan = plan
+        rate_hz, self._frame = plan.format.rate_hz, plan.format.frame_samples
+        self.timeline = Timeline(self._frame, rate_hz, plan.speed)
+        self.changes = Changes([], [])
+        self.over = False  # done, cancelled or failed: nothing of it may be sent any more
+        self.final = b""  # the message that ended it early, for a listener who lost it
+        self._splitter = splitter or Splitter(language=plan.language or "en", max_chars=plan.block_chars)
+        self._positions = Positions(plan.offsets)
+        self._playhead = Playhead(rate_hz)
+        self._lead = plan.lead_ms * rate_hz // 1000
+        self._prefetch = plan.prefetch_ms * rate_hz // 1000
+        self._text_chars = 0
+        self._ended = False
+        self._asked_at = -1.0  # when the first text came
+        self._first_cut = False
+        self._sent = 0  # samples handed over, on the timeline
+        self._sent_frames = 0
+        self._billed = 0  # samples ever handed over; a replay does not count again
+        self._cached = 0
+        self._first_audio_ms: int | None = None
+        self._taken = 0  # frames taken of the first run in `timeline.ready` …
+        self._announced = False  # … and whether its words were
+        self._begins = array("Q")  # of every word and block laid: its first sample …
+        self._stops = array("Q")  # … and the position in the text that is heard with it
+
+    # text in
+
+    def text(self, text: str, now: float) -> None:
+        """Append text; raises `BadRequest("text_too_long")`."""
+        if self._ended:
+            raise BadRequest(problem=f"the context {self.plan.name!r} was ended")
+        if self._text_chars + len(text) > self.plan.text_chars:
+            raise BadRequest("text_too_long", limit=self.plan.text_chars)
+        self._text_chars += len(text)
+        self._positions.push(text)
+        if self._asked_at < 0 and text and not text.isspace():
+            self._asked_at = now
+        self._add(self._splitter.push(text))
+
+    def flush(self) -> None:
+        """Speak what is buffered."""
+        if not self._ended:
+            self._add(self._splitter.flush())
+
+    def end(self) -> None:
+        """No more text comes. Ending twice is as good as once."""
+        if not self._ended:
+            self._ended = True
+            self._add(self._splitter.end())
+
+    def _add(self, blocks: list[Block]) -> None:
+        for block in blocks:
+            self._first_cut = True
+            self.timeline.add(block)
+            self.changes.blocks.append(block)
+
+    # making
+
+    def wanted(self, now: float) -> list[Making]:
+        """The blocks to make now. A parked context wants none."""
+        if self.over or self._playhead.paused:
+            return []
+        if self._overdue(now):
+            self._add(self._splitter.hurry())
+            self._first_cut = True
+        if not self.timeline.pieces:
+            return []
+        heard = self._playhead.heard(now, self._sent)
+        wanted: list[Making] = []
+        while asked := self.timeline.wanted(now, heard, self._lead + self._prefetch):
+            for making in asked:
+                if making.block.silent:
+                    self.rendered(making.index, Slice([], (), True), cached=False)
+                else:
+                    wanted.append(making)
+        return wanted
+
+    def _overdue(self, now: float) -> bool:
+        return not self._first_cut and 0 <= self._asked_at <= now - self.plan.first_wait_ms / 1000
+
+    def rendered(self, index: int, slice: Slice, *, cached: bool) -> None:
+        """A slice of block `index` was made."""
+        if not self.over:
+            self._lay(self.timeline.lay(index, slice, cached=cached))
+
+    def _lay(self, runs: list[Run]) -> None:
+        for run in runs:
+            self.changes.runs.append(run)
+            self._remember(run)
+            if run.cached:
+                self._cached += len(run.packets) * self._frame
+
+    def _remember(self, run: Run) -> None:
+        if run.first:
+            self._begins.append(run.begins)
+            self._stops.append(run.start)
+        for word in run.words:
+            self._begins.append(word.begins)
+            self._stops.append(word.stop)
+
+    # sending
+
+    def take(self, now: float, frames_max: int) -> list[Wire]:
+        """The messages that are due, at most `frames_max` frames of audio in them."""
+        out: list[Wire] = []
+        if self.over or self._playhead.paused:
+            return out
+        ready = self.timeline.ready
+        room = self._room(now)
+        while ready:
+            run = ready[0]
+            left = len(run.packets) - self._taken
+            if left and not (count := self._count(min(left, frames_max), room, left)):
+                break
+            if not self._announced:
+                self._announce(run, out)
+            if left:
+                out.append((frames.BINARY_OPCODE, self._audio(run, count, now)))
+                room -= count
+                frames_max -= count
+            if self._taken == len(run.packets):
+                ready.popleft()
+                self._taken, self._announced = 0, False
+        if self.done:
+            out.append((frames.TEXT_OPCODE, frames.serialize(self._finish())))
+        return out
+
+    def _room(self, now: float) -> int:
+        """Frames that may be sent now, being within the lead."""
+        room = (self._playhead.heard(now, self._sent) + self._lead - self._sent) // self._frame
+        return room if self._sent_frames else max(room, 1)
+
+    def _count(self, most: int, room: int, left: int) -> int:
+        bundle = self.plan.format.bundle
+        count = min(most, room, bundle)
+        if 0 < count < min(bundle, left) and self._sent_frames >= UNBUNDLED_FRAMES and count == room:
+            return 0
+        return max(count, 0)
+
+    def _announce(self, run: Run, out: list[Wire]) -> None:
+        plan, at, ms = self.plan, self._positions.convert, self.plan.format.ms
+        self._announced = True
+        if run.first:
+            span = (at(run.start), at(run.stop))
+            block = frames.BlockStart(plan.name, run.block, span, ms(run.begins), run.cached)
+            out.append((frames.TEXT_OPCODE, frames.serialize(block)))
+        if plan.words and run.words:
+            words = [(at(word.start), at(word.stop), ms(word.begins), ms(word.ends)) for word in run.words]
+            out.append((frames.TEXT_OPCODE, frames.serialize(frames.Words(plan.name, run.block, words))))
+
+    def _audio(self, run: Run, count: int, now: float) -> bytes:
+        taken = self._taken
+        flags = frames.FIRST_OF_BLOCK if run.first and not taken else 0
+        self._taken = end = taken + count
+        if end == len(run.packets) and run.last and self._complete and len(self.timeline.ready) == 1:
+            flags |= frames.LAST_OF_CONTEXT
+        if self._first_audio_ms is None:
+            self._first_audio_ms = max(0, int((now - self._asked_at) * 1000))
+        self._playhead.start(now)
+        self._sent_frames += count
+        self._sent = run.pts + end * self._frame
+        if self._sent > self._billed:
+            self._billed = self._sent
+        return frames.pack_audio(
+            self.plan.channel, flags, run.seq + taken, run.pts + taken * self._frame, run.packets[taken:end]
+        )
+
+    @property
+    def _complete(self) -> bool:
+        """Whether all text came and all of it was made."""
+        return self._ended and not self.timeline.pieces
+
+    @property
+    def done(self) -> bool:
+        """Whether the last audio was handed over."""
+        return self._complete and not self.timeline.ready and not self.over
+
+    def _finish(self) -> frames.Done:
+        self.over = True
+        ms = self.plan.format.ms
+        audio_ms = ms(self._sent)
+        return frames.Done(
+            self.plan.name,
+            audio_ms,
+            self.timeline.blocks,
+            ms(self._billed),
+            ms(self._cached),
+            None,
+            self._first_audio_ms,
+            self.final,
+        )
+
+    def due_at(self, now: float) -> float:
+        """When to call `take` or `wanted` again if nothing else happens; infinity: only an event can help."""
+        if self.over or self._playhead.paused:
+            return float("inf")
+        due = float("inf")
+        if not self._first_cut and self._asked_at >= 0:
+            due = self._asked_at + self.plan.first_wait_ms / 1000
+        ready = self.timeline.ready
+        if not ready:
+            return min(due, self._wanted_at(now))
+        left = len(ready[0].packets) - self._taken
+        count = min(left, self.plan.format.bundle if self._sent_frames >= UNBUNDLED_FRAMES else 1)
+        return min(due, self._playhead.reach(self._sent + count * self._frame - self._lead, now))
+
+    def _wanted_at(self, now: float) -> float:
+        if not self.timeline.pieces or self.timeline.pieces[0].asked:
+            return float("inf")
+        return self._playhead.reach(self.timeline.made - self._lead - self._prefetch, now)
+
+    # the listener
+
+    def playhead(self, played_ms: float, paused: bool, now: float) -> None:
+        """The listener says where they are."""
+        self._playhead.report(self._samples(played_ms), paused, now)
+
+    @property
+    def parked(self) -> bool:
+        return self._playhead.paused
+
+    def _samples(self, ms: float) -> int:
+        return min(int(ms * self.plan.format.rate_hz / 1000), self._sent)
+
+    def cancel(self, played_ms: float | None) -> frames.Cancelled:
+        """Stop, and say what was heard. Without `played_ms`, what was sent counts as heard."""
+        played = self._sent if played_ms is None else self._samples(played_ms)
+        self.over = True
+        at, ms = self._positions.convert, self.plan.format.ms
+        heard, everything = at(self._heard(played)), at(self._text_chars)
+        billed = ms(played)
+        return frames.Cancelled(
+            self.plan.name, billed, (0, heard), (heard, everything), billed, ms(self._billed) - billed, None
+        )
+
+    def _heard(self, played: int) -> int:
+        """The position behind the last word begun before sample `played`."""
+        if self._complete and played >= self.timeline.made:
+            return self._text_chars
+        index = bisect_right(self._begins, played - 1) if played else 0
+        return self._stops[index - 1] if index else 0
+
+    def making(self) -> list[int]:
+        """The blocks that were asked for and are not laid whole."""
+        return [piece.index for piece in self.timeline.pieces if piece.asked]
+
+    # continuing elsewhere
+
+    @property
+    def accepted(self) -> int:
+        """How much text arrived, in the client's unit."""
+        return self._positions.convert(self._text_chars)
+
+    @classmethod
+    def restore(
+        cls, plan: Plan, state: State, blocks: list[Block], runs: list[Run], received: int, now: float
+    ) -> Context:
+        """Continue a context behind frame `received` (-1: none came); raises `Gone` when that would leave a hole."""
+        position = blocks[-1].stop if blocks else 0
+        splitter = Splitter.resume(
+            position, state.pending, not blocks, language=plan.language or "en", max_chars=plan.block_chars
+        )
+        context = cls(plan, splitter)
+        for text in (*(block.text for block in blocks), state.pending):
+            context._positions.push(text)
+            context._text_chars += len(text)
+        context._ended = state.ended
+        context._first_cut = bool(blocks)
+        context._cached, context._first_audio_ms = state.cached, state.first_audio_ms
+        context._restore_audio(state, blocks, runs, received + 1)
+        context._playhead.report(context._sent, state.paused, now)
+        return context
+
+    def _restore_audio(self, state: State, blocks: list[Block], runs: list[Run], frames_received: int) -> None:
+        timeline, frame = self.timeline, self._frame
+        for block in blocks:
+            timeline.add(block)
+        for _ in range(state.settled):
+            timeline.pieces.popleft()
+        lost = max(0, frames_received - state.seq)  # the listener has frames that no journal saw
+        timeline.seq, timeline.made = state.seq + lost, state.made + lost * frame
+        if timeline.pieces:
+            head = timeline.pieces[0]
+            head.begins, head.skip = state.begins, state.skip + lost
+            head.frames = head.skip
+            if head.begins < 0 and lost:
+                head.begins = state.made
+        for run in runs:
+            self._remember(run)
+            if run.seq + len(run.packets) > frames_received or (not run.packets and run.seq == frames_received):
+                timeline.ready.append(run)
+        first = timeline.ready[0].seq if timeline.ready else timeline.seq
+        if first > frames_received:
+            raise Gone
+        self._taken = frames_received - first if timeline.ready else 0
+        self._sent_frames, self._sent = frames_received, frames_received * frame
+        self._billed = max(state.billed, self._sent)
+
+    def drain_changes(self) -> Changes:
+        """What a journal has to write beside `state`."""
+        changes, self.changes = self.changes, Changes([], [])
+        return changes
+
+    def state(self) -> State:
+        timeline = self.timeline
+        head = timeline.pieces[0] if timeline.pieces else None
+        return State(
+            self._splitter.pending,
+            self._ended,
+            timeline.seq,
+            timeline.made,
+            timeline.blocks - len(timeline.pieces),
+            head.begins if head else -1,
+            head.frames if head else 0,
+            self._cached,
+            self._billed,
+            self._playhead.paused,
+            self._first_audio_ms,
+            self.final,
+        )

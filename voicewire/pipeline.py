@@ -1,0 +1,199 @@
+"""The one way from a block to its audio, clip or engine, and `speak`, the whole way for a whole text."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from voicewire.blocks import Splitter
+from voicewire.catalogue import Catalogue, Choice
+from voicewire.clips import Clip, Clips, clip_key
+from voicewire.engines.pool import Pool, Ticket
+from voicewire.errors import VoicewireError
+from voicewire.timeline import Making, Run, Timeline
+from voicewire.types import Block, Format, Job, Slice, Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A block that somebody wants: everything an engine and an encoder must know."""
+
+    tenant: str
+    model: str
+    voice: str
+    language: str
+    speed: float
+    seed: int | None
+    format: Format
+    block: Block
+
+    def job(self) -> Job:
+        utterance = Utterance(self.block.spoken, self.voice, self.language, self.speed, self.seed)
+        return Job(utterance, self.format, self.block.pause_ms)
+
+
+class Listener(Protocol):
+    """Who waits for a block. Called on the event loop, never again after `Making.drop` or `Making.leave`."""
+
+    def slice(self, slice: Slice) -> None: ...
+
+    def failed(self, error: VoicewireError) -> None: ...
+
+
+class BlockInMaking:
+    """A block being made: passes slices on to its listener and keeps them for the clip."""
+
+    __slots__ = ("_clips", "_key", "_pool", "_slices", "listener", "ticket")
+
+    def __init__(self, pool: Pool, clips: Clips, key: bytes, listener: Listener) -> None:
+        self._pool = pool
+        self._clips = clips
+        self._key = key
+        self._slices: list[Slice] = []
+        self.listener: Listener | None = listener
+        self.ticket: Ticket | None = None
+
+    def slice(self, slice: Slice) -> None:
+        self._slices.append(slice)
+        if slice.last:
+            self._clips.put(self._key, tuple(self._slices))
+        if self.listener is not None:
+            self.listener.slice(slice)
+
+    def failed(self, error: VoicewireError) -> None:
+        if self.listener is not None:
+            self.listener.failed(error)
+
+    def drop(self) -> None:
+        """Stop: nobody wants it any more."""
+        self.listener = None
+        if self.ticket is not None:
+            self._pool.cancel(self.ticket)
+
+    def leave(self) -> None:
+        """Go on without a listener: whoever comes back finds the clip."""
+        self.listener = None
+
+
+class Pipeline:
+    """Engines and clips behind one door."""
+
+    def __init__(self, pools: Mapping[str, Pool], clips: Clips, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.clips = clips
+        self.pools = pools
+
+    def clip(self, order: Order) -> Clip | None:
+        """Return the block if it was made before for this tenant."""
+        return self.clips.get(self._key(order))
+
+    def make(self, order: Order, due: float, listener: Listener) -> BlockInMaking:
+        """Have the block made by monotonic time `due`; raises `Busy` when too much is waiting."""
+        pool = self.pools[order.model]
+        making = BlockInMaking(pool, self.clips, self._key(order), listener)
+        making.ticket = pool.submit(order.job(), due, making, tenant=order.tenant)
+        return making
+
+    def _key(self, order: Order) -> bytes:
+        return clip_key(order.tenant, order.model, order.job())
+
+    def speak(self, request: Request, text: str, *, ahead_ms: int) -> Recital:
+        """Speak a whole text; nothing is made before the first run is asked for."""
+        return Recital(self, request, text, ahead_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """How a whole text is to be spoken, for whom."""
+
+    tenant: str
+    choice: Choice
+    speed: float = 1.0
+    seed: int | None = None
+    format: Format = field(default_factory=Format)
+
+    def order(self, block: Block) -> Order:
+        choice = self.choice
+        return Order(
+            self.tenant, choice.model.id, choice.voice, choice.language, self.speed, self.seed, self.format, block
+        )
+
+
+class Recital:
+    """A whole text on its way, made at most `ahead_ms` before it is taken."""
+
+    def __init__(self, pipeline: Pipeline, request: Request, text: str, ahead_ms: int) -> None:
+        self._pipeline = pipeline
+        self._request = request
+        format = request.format
+        self._timeline = Timeline(format.frame_samples, format.rate_hz, request.speed)
+        self._ahead = ahead_ms * format.rate_hz // 1000
+        self._arrived = asyncio.Event()
+        self._error: VoicewireError | None = None
+        self._makings: dict[int, BlockInMaking] = {}
+        splitter = Splitter(language=request.choice.language or "en", max_chars=request.choice.model.max_chars)
+        for block in (*splitter.push(text), *splitter.end()):
+            self._timeline.add(block)
+
+    async def runs(self) -> AsyncGenerator[Run, None]:
+        """Yield the audio and words in order; raises what the engine raised. Closing it stops the engine."""
+        taken = 0
+        try:
+            while not self._timeline.idle:
+                self._want(taken)
+                if self._error:
+                    raise self._error
+                while self._timeline.ready:
+                    run = self._timeline.ready.popleft()
+                    taken += len(run.packets) * self._request.format.frame_samples
+                    yield run
+                    self._want(taken)
+                if not self._timeline.idle and not self._timeline.ready:
+                    await self._arrived.wait()
+                    self._arrived.clear()
+        finally:
+            for making in self._makings.values():
+                making.drop()
+
+    def _want(self, taken: int) -> None:
+        while asked := self._timeline.wanted(time.monotonic(), taken, self._ahead):
+            for making in asked:
+                self._make(making)
+
+    def _make(self, making: Making) -> None:
+        if making.block.silent:
+            self.lay(making.index, Slice([], (), True))
+            return
+        order = self._request.order(making.block)
+        if clip := self._pipeline.clip(order):
+            for slice in clip:
+                self.lay(making.index, slice, cached=True)
+            return
+        self._makings[making.index] = self._pipeline.make(order, making.due, _Arrival(self, making.index))
+
+    def lay(self, index: int, slice: Slice, *, cached: bool = False) -> None:
+        self._timeline.lay(index, slice, cached=cached)
+        if slice.last:
+            self._makings.pop(index, None)
+        self._arrived.set()
+
+    def fail(self, error: VoicewireError) -> None:
+        self._error = error
+        self._arrived.set()
+
+
+class _Arrival:
+    """Takes one block's slices to its recital."""
+
+    def __init__(self, recital: Recital, index: int) -> None:
+        self._recital = recital
+        self._index = index
+
+    def slice(self, slice: Slice) -> None:
+        self._recital.lay(self._index, slice)
+
+    def failed(self, error: VoicewireError) -> None:
+        self._recital.fail(error)
