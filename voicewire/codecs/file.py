@@ -1,0 +1,115 @@
+"""FLAC through libsndfile and MP3 through FFmpeg's LAME, as streams of bytes while the audio is made."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from voicewire.types import Pcm
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import OutputContainer
+
+
+class FlacFile:
+    """A FLAC file, lossless at 16 bit. While it streams, its header leaves length and MD5 open."""
+
+    def __init__(self, rate_hz: int) -> None:
+        import soundfile
+
+        self._sink = _Sink()
+        self._file: Any = soundfile.SoundFile(self._sink, "w", rate_hz, 1, "PCM_16", format="FLAC")
+
+    @property
+    def corrections(self) -> tuple[tuple[int, bytes], ...]:
+        return self._sink.corrections
+
+    def encode(self, pcm: Pcm) -> bytes:
+        self._file.write(pcm)
+        return self._sink.drain()
+
+    def finish(self) -> bytes:
+        self._file.close()
+        return self._sink.drain()
+
+
+class Mp3File:
+    """An MP3 file at constant bitrate.
+
+    Its info tag names the encoder's delay, so that decoders that read it (FFmpeg, LAME, browsers) start on the first
+    sample. The padding at the end, at most two frames of silence, can only be named once the length is known:
+    the correction does, and with it such decoders give exactly the samples put in.
+    """
+
+    def __init__(self, rate_hz: int, bitrate: int) -> None:
+        import av
+
+        self._sink = _Sink()
+        options = {"write_xing": "1", "id3v2_version": "0", "flush_packets": "1"}
+        self._container: OutputContainer = av.open(self._sink, "w", format="mp3", options=options)
+        self._stream: AudioStream = self._container.add_stream("libmp3lame", rate_hz, layout="mono")
+        self._stream.bit_rate = bitrate
+        self._rate_hz = rate_hz
+
+    @property
+    def corrections(self) -> tuple[tuple[int, bytes], ...]:
+        return self._sink.corrections
+
+    def encode(self, pcm: Pcm) -> bytes:
+        import av
+
+        if pcm.size:
+            frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16p", layout="mono")
+            frame.sample_rate = self._rate_hz
+            self._container.mux(self._stream.encode(frame))
+        return self._sink.drain()
+
+    def finish(self) -> bytes:
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+        return self._sink.drain()
+
+
+class _Sink(io.RawIOBase):
+    """What a library takes for a file: bytes go out as they come, and what it goes back to write is kept apart."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+        self._drained = 0
+        self._position = 0
+        self._corrections: list[tuple[int, bytes]] = []
+
+    @property
+    def corrections(self) -> tuple[tuple[int, bytes], ...]:
+        return tuple(self._corrections)
+
+    def drain(self) -> bytes:
+        data = bytes(self._pending)
+        self._pending.clear()
+        self._drained += len(data)
+        return data
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        end = self._drained + len(self._pending)
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: end}[whence]
+        return self._position
+
+    def write(self, data: Any) -> int:
+        written = bytes(data)
+        gone = max(0, min(self._drained - self._position, len(written)))
+        if gone:
+            self._corrections.append((self._position, written[:gone]))
+        at = self._position + gone - self._drained
+        self._pending[at : at + len(written) - gone] = written[gone:]
+        self._position += len(written)
+        return len(written)
