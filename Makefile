@@ -1,0 +1,77 @@
+# Everything needs Python 3.11 or 3.12 and nothing else; what it installs stays in .venv.
+# ARGS goes to the program: make run ARGS="--port 9000", make test ARGS=tests/server
+
+.POSIX:
+.SUFFIXES:
+SHELL = /bin/sh
+
+PYTHON = python3.11 python3.12 python3 python
+ARGS =
+TORCH = torch==2.13.0
+VENV = .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
+COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
+
+.PHONY: help install run install-dev check test bench install-kokoro lock clean
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
+
+install: $(VENV)/.run ## set up what the server needs
+
+run: $(VENV)/.run ## serve the reader on http://127.0.0.1:8080
+	@exec $(BIN)/voicewire serve $(ARGS)
+
+install-dev: $(VENV)/.dev ## set up what its tests and checks need
+
+check: $(VENV)/.dev ## format, lint and types, without changing a file
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: $(VENV)/.dev ## run the tests
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+bench: $(VENV)/.dev ## measure; one JSON line each
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+install-kokoro: $(VENV)/.kokoro ## add the Kokoro engine and torch, some gigabytes
+
+lock: $(VENV)/.dev ## resolve the dependencies of pyproject.toml anew
+	$(PIP) uv
+	$(COMPILE) --upgrade --output-file requirements.lock
+	$(COMPILE) --upgrade --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## remove the environment and all caches; data is kept
+	rm -rf $(VENV) build dist voicewire.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@for each in $(PYTHON); do \
+		if "$$each" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then \
+			echo "making $(VENV) with $$("$$each" --version)"; \
+			"$$each" -m venv $(VENV) && touch $@; exit; \
+		fi; \
+	done; \
+	echo "voicewire needs Python 3.11 or 3.12: install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1
+
+$(VENV)/.run: $(VENV)/.made requirements.lock pyproject.toml
+	@echo "installing voicewire: once, about a minute"
+	@$(PIP) --require-hashes --requirement requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.made requirements-dev.lock pyproject.toml
+	@echo "installing voicewire and its tools: once, about a minute"
+	@$(PIP) --require-hashes --requirement requirements-dev.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# torch goes first and alone, so that a build for the machine at hand, already there, is kept
+$(VENV)/.kokoro: $(VENV)/.run requirements-kokoro.lock
+	@echo "installing torch and kokoro: once, some minutes"
+	@$(PIP) "$(TORCH)"
+	@$(PIP) --requirement requirements-kokoro.lock
+	@touch $@
