@@ -61,6 +61,14 @@ def check_words(text: str, words: Sequence[Word], samples: int) -> None:
         assert before.ends <= after.begins
 
 
+def check_same_words(words: Sequence[Word], others: Sequence[Word], rate_hz: int) -> None:
+    """Check that both are the same words within 5 ms: an engine may dither its pitch periods, no more."""
+    assert [word[:2] for word in words] == [word[:2] for word in others]
+    for word, other in zip(words, others, strict=True):
+        assert abs(word.begins - other.begins) <= rate_hz // 200
+        assert abs(word.ends - other.ends) <= rate_hz // 200
+
+
 def named(text: str, words: Sequence[Word]) -> list[str]:
     """The characters that words name."""
     return [text[word.start : word.stop] for word in words]
@@ -134,7 +142,8 @@ class EngineContract:
         assert plain > 1.5 * fast
 
     def test_words_come_at_the_same_places_every_time(self, engine: Engine) -> None:
-        assert speak(engine, self.sentence).words == speak(engine, self.sentence).words
+        first, second = speak(engine, self.sentence), speak(engine, self.sentence)
+        check_same_words(first.words, second.words, engine.model.rate_hz)
 
     def test_open_utterances_do_not_disturb_each_other(self, engine: Engine) -> None:
         texts = [(self.sentence, *self.others)[lane % 5] for lane in range(engine.model.lanes)]
@@ -149,7 +158,8 @@ class EngineContract:
                     del streams[lane]
                 else:
                     chunks[lane].append(chunk)
-        assert [checked(text, chunks[lane]).words for lane, text in enumerate(texts)] == alone
+        for lane, text in enumerate(texts):
+            check_same_words(checked(text, chunks[lane]).words, alone[lane], engine.model.rate_hz)
 
     def test_closing_an_utterance_frees_its_lane(self, engine: Engine) -> None:
         for _ in range(3):
