@@ -1,0 +1,418 @@
+"""A client of the live wire: text in, audio and words out, over one connection that mends itself.
+
+async with connect("http://127.0.0.1:8080", key) as client, client.speak("Hello.", voice="…") as speech:
+    async for event in speech: ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as dial
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.http11 import Response
+from websockets.typing import Subprotocol
+
+from voicewire import frames
+from voicewire.errors import TABLE, BadRequest
+from voicewire.frames import BlockStart, Cancelled, ClientMessage, Done, Opened, Ready, ServerMessage, Words
+from voicewire.script import Audio, Script, Tape
+
+Event = Opened | BlockStart | Words | Audio | Done | Cancelled
+
+OPEN_S = 10.0
+EVENTS_MAX = 4_096  # waiting for one consumer: more than the audio that a server may be ahead
+MESSAGE_BYTES_MAX = 1 << 20
+PIECE_CHARS = 8_000  # of one text message: 64 KiB hold them whatever they are
+RETRY_DELAYS_S = (0.0, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Unreachable(Exception):
+    """There is no server at the address, or it went away and did not come back."""
+
+
+class ServerError(Exception):
+    """The server said no, in the words of `message`; `code` is a key of the table of errors."""
+
+    def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retryable = retryable
+
+
+class Speech:
+    """One utterance, as an asynchronous iterator of events that ends with `Done` or `Cancelled`.
+
+    It raises `ServerError` when the server gives it up and `Unreachable` when the connection cannot be mended.
+    To leave its `async with` early cancels it.
+    """
+
+    def __init__(self, client: StreamClient, opening: frames.Open, rest: AsyncIterator[str] | None) -> None:
+        self.context = opening.context
+        self.script = Script(opening)
+        self.tape = Tape()
+        self.opened: Opened | None = None
+        self.over = False
+        self._client = client
+        self._rest = rest
+        self._events: asyncio.Queue[Event | Exception] = asyncio.Queue(EVENTS_MAX)
+        self._pump: asyncio.Task[None] | None = None
+        self._position: frames.Playhead | None = None
+
+    async def __aenter__(self) -> Self:
+        self._client.register(self)
+        await self._client.push(self)
+        if self._rest is not None:
+            self._pump = asyncio.create_task(self._send_text(self._rest))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pump:
+            self._pump.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._pump
+        if not self.over:
+            await self.cancel()
+        self._client.forget(self)
+        while not self._events.empty():  # so that the receiver, should it wait for room, goes on
+            self._events.get_nowait()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        if self.over and self._events.empty():
+            raise StopAsyncIteration
+        event = await self._events.get()
+        if isinstance(event, Exception):
+            self.over = True
+            raise event
+        return event
+
+    async def cancel(self, played_ms: float | None = None) -> None:
+        """Stop; the events end with a `Cancelled` that says what was heard by `played_ms`."""
+        if self._pump:
+            self._pump.cancel()
+        self.script.say(frames.Cancel(self.context, played_ms))
+        await self._client.push(self)
+
+    async def playhead(self, played_ms: float, *, paused: bool = False) -> None:
+        """Tell the server where the listener is; it stays a little ahead of that."""
+        self._position = frames.Playhead(self.context, played_ms, paused)
+        if not self.over:
+            await self._client.send(self._position)
+
+    async def deliver(self, event: Event | Exception) -> None:
+        """Hand on what the connection received; the end of an utterance is its last event."""
+        if isinstance(event, Opened):
+            self.opened = event
+        await self._events.put(event)
+        self.over = self.over or isinstance(event, Done | Cancelled | Exception)
+
+    async def resume(self, accepted: int | None) -> None:
+        """Go on over a new connection, whose server has `accepted` characters, or None if it never heard of it."""
+        self.script.rewind(accepted)
+        await self._client.push(self)
+        if self._position:
+            await self._client.send(self._position)
+
+    async def _send_text(self, texts: AsyncIterator[str]) -> None:
+        try:
+            async for text in texts:
+                if self.over:
+                    return
+                for piece in _pieces(text):
+                    self.script.say(frames.Text(self.context, piece))
+                    await self._client.push(self)
+        except Exception as error:  # noqa: BLE001 - the caller's own iterator: whatever it raises is theirs
+            await self.deliver(error)
+            return
+        self.script.say(frames.End(self.context))
+        await self._client.push(self)
+
+
+class StreamClient:
+    """One session with a server. Made by `connect`."""
+
+    def __init__(self, url: str, key: str, retry_delays_s: Iterable[float]) -> None:
+        self._url = stream_url(url)
+        self._key = key
+        self._delays_s = tuple(retry_delays_s)
+        self._parser = frames.Parser()
+        self._names = itertools.count(1)
+        self._speeches: dict[str, Speech] = {}
+        self._channels: dict[int, Speech] = {}
+        self._sending = asyncio.Lock()
+        self._socket: ClientConnection | None = None
+        self._fault: frames.Error | None = None
+        self._ended: Exception | None = None
+        self._attempts = 0
+        self.ready: Ready | None = None
+
+    def speak(self, text: str | AsyncIterator[str], **options: Any) -> Speech:
+        """Return an utterance to be entered; `options` are the fields of `open`: voice, model, speed, format, ….
+
+        A text that comes in pieces is spoken as it comes. Raises `TypeError` for an option that does not exist.
+        """
+        name = f"c{next(self._names)}"
+        if isinstance(text, str) and len(text) <= PIECE_CHARS:
+            return Speech(self, frames.Speak(name, text=text, **options), None)
+        return Speech(self, frames.Open(name, **options), _once(text) if isinstance(text, str) else text)
+
+    def register(self, speech: Speech) -> None:
+        """Let `speech` have what comes for it. Raises what ended the connection, if something did."""
+        if self._ended:
+            raise self._ended
+        self._speeches[speech.context] = speech
+
+    def forget(self, speech: Speech) -> None:
+        """Drop what still comes for `speech`."""
+        self._speeches.pop(speech.context, None)
+        if speech.opened:
+            self._channels.pop(speech.opened.channel, None)
+
+    async def push(self, speech: Speech) -> None:
+        """Send what `speech` has to say; while the connection is broken it waits in the script."""
+        async with self._sending:
+            while self._socket and (message := speech.script.pending()):
+                await self.send(message)
+
+    async def send(self, message: ClientMessage) -> None:
+        """Send one message; what is lost with the connection is said again, or was worth nothing by then."""
+        if self._socket:
+            with contextlib.suppress(ConnectionClosed):
+                await self._socket.send(frames.serialize(message), text=True)
+
+    async def open(self) -> None:
+        """Connect, and wait until the server is ready. Raises `Unreachable` or `ServerError`."""
+        self._socket = await self._dial(self._key)
+        self.ready = await self._until_ready(self._socket)
+
+    async def run(self) -> None:
+        """Receive until the connection ends for good, mending it when it breaks; every utterance learns why."""
+        try:
+            while True:
+                await self._receive()
+                await self._mend()
+        except BadRequest as error:
+            await self._end(ServerError(error.row_code, f"the server does not keep to the protocol: {error}"))
+        except Exception as error:  # noqa: BLE001 - whoever waits for an event gets it, or the next to speak
+            await self._end(error)
+
+    async def _end(self, error: Exception) -> None:
+        self._ended = error
+        for speech in list(self._speeches.values()):
+            if not speech.over:
+                await speech.deliver(error)
+
+    async def close(self) -> None:
+        """Say goodbye."""
+        if self._socket:
+            await self._socket.close()
+
+    async def _dial(self, key: str) -> ClientConnection:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        try:
+            return await dial(
+                self._url,
+                additional_headers=headers,
+                compression=None,
+                subprotocols=[Subprotocol(frames.SUBPROTOCOL)],
+                open_timeout=OPEN_S,
+                max_size=MESSAGE_BYTES_MAX,
+                proxy=None if urlsplit(self._url).hostname in LOOPBACK else True,
+            )
+        except InvalidStatus as refused:
+            raise server_error(refused.response.status_code, _body(refused.response)) from None
+        except (OSError, InvalidHandshake, InvalidURI, EOFError) as error:
+            raise Unreachable(f"there is no voicewire server at {self._url}: {_reason(error)}") from error
+
+    async def _until_ready(self, socket: ClientConnection) -> Ready:
+        try:
+            async with asyncio.timeout(OPEN_S):
+                while True:
+                    message = self._parse(await socket.recv())
+                    if isinstance(message, Ready):
+                        return message
+                    if isinstance(message, frames.Error):
+                        raise ServerError(message.code, message.message, retryable=message.retryable)
+        except (ConnectionClosed, TimeoutError) as error:
+            raise Unreachable(f"the server at {self._url} did not become ready") from error
+
+    async def _receive(self) -> None:
+        assert self._socket
+        try:
+            async for data in self._socket:
+                if isinstance(data, bytes):
+                    await self._audio(frames.unpack_audio(data))
+                else:
+                    await self._message(self._parse(data))
+        except ConnectionClosed:
+            pass
+        code = self._socket.close_code or 1006
+        self._socket = None
+        if (error := _final(code, self._fault)) is not None:
+            raise error
+
+    def _parse(self, data: str | bytes) -> ServerMessage:
+        return self._parser.server(data)
+
+    async def _audio(self, audio: frames.AudioFrames) -> None:
+        self._attempts = 0  # it goes on, so the next break gets every attempt again
+        if speech := self._channels.get(audio.channel):
+            await speech.deliver(speech.tape.audio(audio))
+
+    async def _message(self, message: ServerMessage) -> None:
+        context = getattr(message, "context", None)
+        speech = self._speeches.get(context) if isinstance(context, str) else None
+        match message:
+            case frames.Error() if not isinstance(context, str):
+                self._fault = message
+            case _ if speech is None or speech.over:
+                pass  # of an utterance that we gave up
+            case frames.Error():
+                await speech.deliver(ServerError(message.code, message.message, retryable=message.retryable))
+            case BlockStart():
+                await _deliver(speech, speech.tape.block(message))
+            case Words():
+                await _deliver(speech, speech.tape.words(message))
+            case Opened():
+                self._channels[message.channel] = speech
+                await speech.deliver(message)
+            case Done() | Cancelled():
+                self._channels.pop(speech.opened.channel if speech.opened else -1, None)
+                await speech.deliver(message)
+
+    async def _mend(self) -> None:
+        lost: Exception = Unreachable(f"the connection to {self._url} was lost")
+        while self._attempts < len(self._delays_s):
+            await asyncio.sleep(self._delays_s[self._attempts])
+            self._attempts += 1
+            try:
+                await (self._resume() if self._living() else self.open())
+            except Unreachable as error:
+                lost = error
+            else:
+                return
+        raise lost
+
+    def _living(self) -> list[Speech]:
+        return [speech for speech in self._speeches.values() if not speech.over]
+
+    async def _resume(self) -> None:
+        socket = await self._dial("")  # the token is the proof; with a key a server would open a new session
+        try:
+            ready = await self._ask_to_resume(socket)
+        except (ServerError, Unreachable):
+            await socket.close()
+            raise
+        self.ready, self._socket = ready, socket
+        known = ready.contexts or {}
+        for speech in self._living():
+            accepted = known.get(speech.context)
+            if accepted is None and speech.opened:
+                await speech.deliver(_gone())
+            else:
+                await speech.resume(accepted.accepted if accepted else None)
+
+    async def _ask_to_resume(self, socket: ClientConnection) -> Ready:
+        assert self.ready
+        received = {speech.context: frames.Received(speech.tape.seq) for speech in self._living()}
+        request = frames.Resume(self.ready.session, self.ready.resume_token, received)
+        try:
+            await socket.send(frames.serialize(request), text=True)
+        except ConnectionClosed as error:
+            raise Unreachable(f"the connection to {self._url} was lost again") from error
+        ready = await self._until_ready(socket)
+        if not ready.resumed:
+            raise _gone()
+        return ready
+
+
+@asynccontextmanager
+async def connect(url: str, key: str, retry_delays_s: Iterable[float] = RETRY_DELAYS_S) -> AsyncIterator[StreamClient]:
+    """Open a session with the server at `url` (http, https, ws or wss).
+
+    Raises `Unreachable` when nobody is there and `ServerError` when the key or the server's state forbids it.
+    """
+    client = StreamClient(url, key, retry_delays_s)
+    await client.open()
+    receiver = asyncio.create_task(client.run())
+    try:
+        yield client
+    finally:
+        receiver.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await receiver
+        await client.close()
+
+
+def stream_url(url: str) -> str:
+    """Return the WebSocket address of the server at `url`. Raises `Unreachable` for what is no address."""
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        assert parts.port != 0
+    except (ValueError, AssertionError):
+        raise Unreachable(f"{url!r} is not the address of a server") from None
+    scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
+    if scheme is None or not parts.hostname:
+        raise Unreachable(f"{url!r} is not the address of a server")
+    path = parts.path.rstrip("/").removesuffix("/v1/stream")
+    return f"{scheme}://{parts.netloc}{path}/v1/stream"
+
+
+def server_error(status: int, body: bytes) -> ServerError:
+    """Return the error of an HTTP answer: what its JSON body says, else what the status means."""
+    try:
+        error = json.loads(body)["error"]
+        return ServerError(str(error["code"]), str(error["message"]), retryable=bool(error.get("retryable")))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ServerError("internal", f"the server answered with HTTP status {status}")
+
+
+def _gone() -> ServerError:
+    return ServerError("resume_gone", TABLE["resume_gone"].message)
+
+
+def _final(code: int, fault: frames.Error | None) -> ServerError | None:
+    """The error that a close code stands for, unless the client may come back."""
+    if code < 4_500 and code not in {TABLE["resumed_elsewhere"].close, TABLE["too_large"].close}:
+        return None
+    if fault:
+        return ServerError(fault.code, fault.message)
+    named = next((name for name, row in TABLE.items() if row.close == code), "internal")
+    return ServerError(named, f"the server closed the connection ({code}, {named})")
+
+
+async def _deliver(speech: Speech, event: Event | None) -> None:
+    if event is not None:
+        await speech.deliver(event)
+
+
+async def _once(text: str) -> AsyncIterator[str]:
+    yield text
+
+
+def _pieces(text: str) -> Iterable[str]:
+    return (text[at : at + PIECE_CHARS] for at in range(0, len(text), PIECE_CHARS))
+
+
+def _body(response: Response) -> bytes:
+    return bytes(response.body or b"")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,57 @@
+"""Text on a terminal: what may be written there, how wide it is, and one line that is rewritten in place."""
+
+from __future__ import annotations
+
+import unicodedata
+
+CLEAR = "\r\x1b[K"
+MARK = "\x1b[7m"  # reverse video: legible in every colour scheme
+PLAIN = "\x1b[0m"
+
+
+def printable(text: str) -> str:
+    """Return `text` without what a terminal would obey: control characters become spaces, marks of direction go."""
+    return "".join(_printable(character) for character in text)
+
+
+def _printable(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in {"Cc", "Zl", "Zp"}:
+        return " "
+    if category == "Cs":
+        return "\ufffd"
+    return "" if category == "Cf" and character != "\u200d" else character
+
+
+def width(text: str) -> int:
+    """Return how many columns `text` takes."""
+    return sum(map(_columns, text))
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in {"Cf", "Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+
+
+def marked_line(text: str, start: int, stop: int, columns: int) -> str:
+    """Return as much of `text` around `[start, stop)`, which is marked, as fits into `columns`."""
+    word = printable(text[start:stop])
+    room = max(0, columns - width(word))
+    before = _fit_end(text[max(0, start - room) : start], room // 2)
+    after = _fit_begin(text[stop : stop + room], room - width(before))
+    return f"{before}{MARK}{word}{PLAIN}{after}"
+
+
+def _fit_begin(text: str, columns: int) -> str:
+    text = printable(text)
+    while width(text) > columns:
+        text = text[: max(0, len(text) - max(1, (width(text) - columns) // 2))]
+    return text
+
+
+def _fit_end(text: str, columns: int) -> str:
+    text = printable(text)
+    while width(text) > columns:
+        text = text[max(1, (width(text) - columns) // 2) :]
+    return text
