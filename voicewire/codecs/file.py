@@ -50,6 +50,7 @@ class Mp3File:
         self._container: OutputContainer = av.open(self._sink, "w", format="mp3", options=options)
         self._stream: AudioStream = self._container.add_stream("libmp3lame", rate_hz, layout="mono")
         self._stream.bit_rate = bitrate
+        self._stream.options = {"compression_level": "7"}  # LAME -q 7: half the time of its default, no worse on speech
         self._rate_hz = rate_hz
 
     @property
