@@ -24,8 +24,8 @@ PACKAGE = ROOT / "voicewire"
 LAYERS = (
     {"errors", "types"},
     {
-        "blocks", "catalogue", "context", "edges", "frames", "fullstop", "playhead", "script", "session", "spans", "speakable",
-        "timeline", "timing",
+        "blocks", "catalogue", "context", "edges", "frames", "fullstop", "playhead", "script", "session", "spans",
+        "speakable", "timeline", "timing",
     },
     {"engines", "codecs", "auth"},
     {"client", "clips", "pipeline", "render", "worker"},
@@ -62,9 +62,9 @@ HOMES = {
 
 # What may be called while a module is imported: it makes a constant or a type and does nothing else.
 CONSTANT_MAKERS = {
-    "CFUNCTYPE", "MappingProxyType", "Meta", "POINTER", "Path", "TypeVar", "bytes", "dataclass", "escape", "field",
-    "float", "fromkeys", "frozenset", "getLogger", "int", "items", "join", "lru_cache", "maketrans", "compile", "namedtuple",
-    "range", "split", "tuple", "zeros", "Struct", "Encoder", "Decoder", "_samples", "_setting",
+    "CFUNCTYPE", "Decoder", "Encoder", "MappingProxyType", "Meta", "POINTER", "Path", "Struct", "TypeVar", "_samples",
+    "_setting", "bytes", "compile", "dataclass", "escape", "field", "float", "fromkeys", "frozenset", "getLogger", "int",
+    "items", "join", "lru_cache", "maketrans", "namedtuple", "range", "split", "tuple", "zeros",
 }  # fmt: skip
 CHANGERS = {
     "add", "append", "appendleft", "clear", "discard", "extend", "insert", "move_to_end", "pop", "popitem", "remove",
