@@ -175,7 +175,9 @@ class Model:
     max_chars: int = 400  # of one utterance
     lanes: int = 1  # utterances that one engine object can have open at once
     word_times: bool = True
+    blends: bool = False  # whether a voice may be a weighted sum of voices
     languages: tuple[str, ...] = field(default=())
+    version: str = ""  # of what makes the sound, for cache keys: equal versions speak alike
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,224 @@
+"""The network of Kokoro-82M: where its files are, and one pass through it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from voicewire.engines.kokoro_voices import PUBLISHED_IDS, Part
+from voicewire.types import Pcm
+
+PRECISIONS = ("fp32", "bf16")
+_STYLE = (1, 256)  # a voice has one for every number of phonemes: half sounds, half rhythm
+
+
+class Files(Protocol):
+    """Where the config, the weights and the voices come from."""
+
+    @property
+    def config(self) -> Path: ...
+
+    @property
+    def weights(self) -> Path: ...
+
+    def voice_ids(self) -> list[str]: ...
+
+    def voice(self, id: str) -> Path: ...
+
+    def fingerprint(self) -> str:
+        """Differs when the files do; equal on every machine that has the same."""
+        ...
+
+
+class Folder:
+    """A local folder: `config.json`, one `*.pth` and `voices/*.pt`.
+
+    Raises `FileNotFoundError` for what it lacks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        weights = sorted(path.glob("*.pth"))
+        if not path.is_dir():
+            raise FileNotFoundError(f"there is no folder {path}")
+        if not (path / "config.json").is_file() or not weights:
+            raise FileNotFoundError(f"{path} must hold config.json and a file of weights, such as kokoro-v1_0.pth")
+        if len(weights) > 1 and path / "kokoro-v1_0.pth" not in weights:
+            raise FileNotFoundError(
+                f"{path} holds several files of weights: {', '.join(each.name for each in weights)}"
+            )
+        self.config = path / "config.json"
+        self.weights = weights[0] if len(weights) == 1 else path / "kokoro-v1_0.pth"
+        self._voices = {each.stem: each for each in sorted((path / "voices").glob("*.pt"))}
+        if not self._voices:
+            raise FileNotFoundError(f"{path / 'voices'} must hold voices, such as af_heart.pt")
+
+    def voice_ids(self) -> list[str]:
+        return list(self._voices)
+
+    def voice(self, id: str) -> Path:
+        return self._voices[id]
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for path in (self.config, self.weights, *self._voices.values()):
+            with path.open("rb") as file:
+                digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+
+
+class Hub:
+    """A repository of the hub, fetched as the kokoro package does and kept in the hub's own cache."""
+
+    def __init__(self, repo: str) -> None:
+        from kokoro import KModel
+
+        if repo not in KModel.MODEL_NAMES:
+            raise FileNotFoundError(f"the kokoro package knows no weights of {repo!r}")
+        self._repo = repo
+        self.config = self._fetched("config.json")
+        self.weights = self._fetched(KModel.MODEL_NAMES[repo])
+
+    def voice_ids(self) -> list[str]:
+        return list(PUBLISHED_IDS)
+
+    def voice(self, id: str) -> Path:
+        return self._fetched(f"voices/{id}.pt")
+
+    def fingerprint(self) -> str:
+        return f"{self._repo}@{self.config.parent.name}"  # the cache names the folder by its commit
+
+    def _fetched(self, name: str) -> Path:
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(self._repo, name))
+
+
+class Network:
+    """The model in memory. Not thread-safe: it seeds torch's own generator."""
+
+    def __init__(self, files: Files, *, device: str = "cpu", threads: int = 1, precision: str = "fp32") -> None:
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+        import torch
+
+        torch.set_num_threads(threads)
+        self._torch = torch
+        self._device = torch.device(device)
+        self._files = files
+        self._packs: dict[str, Any] = {}  # at most one for each voice of the files
+        self._net = _loaded(files).to(self._device).eval()
+        if precision == "bf16":
+            _use_bf16(self._net.decoder.generator, self._device.type)
+        digest = hashlib.sha256(f"{files.fingerprint()} {precision} {self._device.type}".encode())
+        self.version = digest.hexdigest()[:16]
+        self.vocabulary: dict[str, int] = dict(self._net.vocab)
+
+    def speak(self, phonemes: str, voice: Sequence[Part], speed: float, seed: int) -> tuple[Pcm, list[int]]:
+        """Return the audio of at most 510 phonemes, all in the vocabulary, and the frames of each.
+
+        The first and the last count of frames are those of the edges. Equal arguments give equal audio
+        on one machine. Raises `OSError` when a voice cannot be read, `RuntimeError` when torch gives up.
+        """
+        torch = self._torch
+        with torch.inference_mode():
+            ids = torch.tensor([[0, *(self.vocabulary[phoneme] for phoneme in phonemes), 0]], device=self._device)
+            style = self._style(voice, len(phonemes)).to(self._device)
+            torch.manual_seed(seed % 2**63)
+            audio, durations = self._net.forward_with_tokens(ids, style, speed)
+            frames = [int(frames) for frames in durations.reshape(-1).tolist()]
+            return _int16(audio.reshape(-1).float().cpu().numpy()), frames
+
+    def _style(self, voice: Sequence[Part], size: int) -> Any:
+        packs = [(self._pack(part.voice), part.share) for part in voice]
+        return sum(pack[min(size, len(pack)) - 1] * share for pack, share in packs)
+
+    def _pack(self, id: str) -> Any:
+        if id not in self._packs:
+            pack = self._torch.load(self._files.voice(id), map_location="cpu", weights_only=True)
+            if tuple(pack.shape[1:]) != _STYLE:
+                raise OSError(f"the voice {id} has the shape {tuple(pack.shape)}, not (510, 1, 256)")
+            self._packs[id] = pack.float()
+        return self._packs[id]
+
+
+def _int16(audio: np.ndarray[Any, np.dtype[np.float32]]) -> Pcm:
+    if not np.isfinite(audio).all():
+        raise RuntimeError("the model's audio is not finite")
+    pcm: Pcm = np.rint(np.clip(audio, -1.0, 1.0) * 32767).astype(np.int16)
+    return pcm
+
+
+def _loaded(files: Files) -> Any:
+    with quiet():
+        from kokoro import KModel
+
+        config = json.loads(files.config.read_text("utf-8"))
+        net = KModel(repo_id="hexgrad/Kokoro-82M", config=config, model=str(files.weights))
+    _check_complete(net, files.weights)
+    _fold_weight_norm(net)
+    return net
+
+
+def _check_complete(net: Any, weights: Path) -> None:
+    """Raise `ValueError` when a part was not in the file: the package goes on with random numbers then."""
+    import torch
+
+    held = torch.load(weights, map_location="cpu", weights_only=True)
+    present = {f"{part}.{name.removeprefix('module.')}" for part, names in held.items() for name in names}
+    missing = sorted(set(_needed(net)) - present)
+    if missing:
+        raise ValueError(f"{weights.name} is not for this model: it lacks {len(missing)} tensors, first {missing[0]}")
+
+
+def _needed(net: Any) -> Iterator[str]:
+    # Published weights lack the scale of instance norms, which is 1; the pooler is never used.
+    import torch
+
+    for path, module in net.named_modules():
+        if not isinstance(module, torch.nn.InstanceNorm1d) and path != "bert.pooler":
+            yield from (f"{path}.{name}" for name, _ in module.named_parameters(recurse=False))
+
+
+def _fold_weight_norm(net: Any) -> None:
+    from torch.nn.utils import remove_weight_norm
+
+    for module in net.modules():
+        if hasattr(module, "weight_g"):
+            remove_weight_norm(module)
+
+
+def _use_bf16(generator: Any, device: str) -> None:
+    """Run the generator's convolutions in bfloat16, 1.6 times as fast on a processor that has it.
+
+    The sine source and both Fourier transforms stay in float32: a phase has no precision to spare.
+    Durations and pitch are made before the generator and do not change.
+    """
+    import torch
+
+    def at(enabled: bool, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*tensors: Any) -> Any:
+            with torch.autocast(device, torch.bfloat16, enabled=enabled):
+                return function(*(tensor.float() for tensor in tensors))
+
+        return call
+
+    generator.m_source.forward = at(False, generator.m_source.forward)
+    generator.stft.transform = at(False, generator.stft.transform)
+    generator.stft.inverse = at(False, generator.stft.inverse)
+    generator.conv_post.register_forward_hook(lambda _module, _inputs, output: output.float())
+    generator.forward = at(True, generator.forward)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the warnings of the kokoro package to itself: it uses torch's former weight norm, and knows it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
