@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
 
+_TAG = b"Lavf"  # begins the LAME part of the info tag
+_TAG_DELAY = 21  # bytes from there: 12 bits of delay, 12 of padding
+_LAME_DELAY = 576  # samples, at every rate
+
 
 class FlacFile:
     """A FLAC file, lossless at 16 bit. While it streams, its header leaves length and MD5 open."""
@@ -37,9 +41,10 @@ class FlacFile:
 class Mp3File:
     """An MP3 file at constant bitrate.
 
-    Its info tag names the encoder's delay, so that decoders that read it (FFmpeg, LAME, browsers) start on the first
-    sample. The padding at the end, at most two frames of silence, can only be named once the length is known:
-    the correction does, and with it such decoders give exactly the samples put in.
+    Its info tag names the encoder's delay, so that decoders that read it (FFmpeg's, so most browsers') start on the
+    first sample; others play up to 1,105 samples of silence first. The padding at the end, less than two frames of
+    silence, can only be named once the length is known: the correction does, and then decoders give exactly the
+    samples put in.
     """
 
     def __init__(self, rate_hz: int, bitrate: int) -> None:
@@ -52,6 +57,7 @@ class Mp3File:
         self._stream.bit_rate = bitrate
         self._stream.options = {"compression_level": "7"}  # LAME -q 7: half the time of its default, no worse on speech
         self._rate_hz = rate_hz
+        self._tagged = False
 
     @property
     def corrections(self) -> tuple[tuple[int, bytes], ...]:
@@ -64,12 +70,22 @@ class Mp3File:
             frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16p", layout="mono")
             frame.sample_rate = self._rate_hz
             self._container.mux(self._stream.encode(frame))
-        return self._sink.drain()
+        return self._drain()
 
     def finish(self) -> bytes:
         self._container.mux(self._stream.encode(None))
         self._container.close()
-        return self._sink.drain()
+        return self._drain()
+
+    def _drain(self) -> bytes:
+        """Name the delay in the info tag, the first frame of all: FFmpeg fills it in only when it ends the file."""
+        data = self._sink.drain()
+        if self._tagged or not data:
+            return data
+        self._tagged = True
+        at = data.index(_TAG) + _TAG_DELAY
+        known = any(data[at : at + 3])  # of a file so short that its end came with its beginning
+        return data if known else data[:at] + (_LAME_DELAY << 12).to_bytes(3) + data[at + 3 :]
 
 
 class _Sink(io.RawIOBase):

@@ -52,7 +52,9 @@ class OggOpusFile:
         """Push the encoder's lookahead out, and trim by the last granule position (RFC 7845, section 4.4)."""
         silence = np.zeros(self._skip_samples, np.int16)
         self._packets += self._encoder.encode(silence) + self._encoder.flush()
-        pages = self._full_pages(keep=1)
+        pages = self._full_pages()
+        while (count := _that_fit(self._packets)) < len(self._packets):
+            pages.append(self._page(count))
         end = (self._skip_samples + self._samples) * self._granules
         last = self._pages.page(self._packets, end, _LAST)
         return self._take_head() + b"".join(pages) + last
@@ -67,15 +69,19 @@ class OggOpusFile:
         head, self._head = self._head, b""
         return head
 
-    def _full_pages(self, keep: int = 0) -> list[bytes]:
+    def _full_pages(self) -> list[bytes]:
+        """Return the pages that are complete; one packet stays behind, for the page that ends the stream."""
         pages = []
-        while len(self._packets) >= self._page_packets + keep:
-            count = _that_fit(self._packets[: self._page_packets])
-            self._written += count
-            pages.append(self._pages.page(self._packets[:count], self._written * self._frame_granules))
-            del self._packets[:count]
+        while len(self._packets) > self._page_packets:
+            pages.append(self._page(_that_fit(self._packets[: self._page_packets])))
             self._page_packets = min(2 * self._page_packets, _PAGE_PACKETS)
         return pages
+
+    def _page(self, count: int) -> bytes:
+        self._written += count
+        page = self._pages.page(self._packets[:count], self._written * self._frame_granules)
+        del self._packets[:count]
+        return page
 
 
 class _Pages:
