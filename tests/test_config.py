@@ -131,6 +131,10 @@ def test_only_a_loopback_server_trusts_its_callers_by_itself(host: str, trusted:
     assert Config(host=host, local_access=True).trusts_local is True
 
 
+def test_behind_a_proxy_every_caller_looks_local_and_none_is_trusted() -> None:
+    assert Config(public_url="https://voice.example.org").trusts_local is False
+
+
 def test_workers_are_one_for_each_core_up_to_four_unless_said() -> None:
     assert Config().worker_count == min(len(os.sched_getaffinity(0)), 4)
     assert Config(workers=7).worker_count == 7

@@ -58,7 +58,9 @@ class Config:
     allowed_origins: tuple[str, ...] = _setting(
         (), "further origins whose pages may connect; the server's own always may"
     )
-    local_access: bool | None = _setting(None, "let callers in without a key; auto: when host is a loopback address")
+    local_access: bool | None = _setting(
+        None, "let local callers in without a key; auto: on a loopback host without a public_url"
+    )
     bootstrap_key: str = _setting("", "the first API key; empty: one is made at the first start", secret=True)
     ticket_s: float = _setting(30.0, "how long a one-time ticket is good for", 1, HOUR_S)
 
@@ -129,8 +131,12 @@ class Config:
 
     @property
     def trusts_local(self) -> bool:
-        """Whether callers need no key: as set, else only where nobody but this machine can call."""
-        return is_loopback(self.host) if self.local_access is None else self.local_access
+        """Whether callers need no key: as set, else only where nobody but this machine can call.
+
+        Behind a proxy on this machine every caller looks local, so a `public_url` ends the trust.
+        """
+        alone = is_loopback(self.host) and not self.public_url
+        return alone if self.local_access is None else self.local_access
 
 
 class Setting(NamedTuple):
