@@ -291,7 +291,7 @@ class StreamClient:
                 await _deliver(speech, speech.tape.words(message))
             case Opened():
                 self._channels[message.channel] = speech
-                await speech.deliver(message)
+                await _deliver(speech, None if speech.opened else message)  # it comes again after a break
             case Done() | Cancelled():
                 self._channels.pop(speech.opened.channel if speech.opened else -1, None)
                 await speech.deliver(message)
@@ -304,6 +304,10 @@ class StreamClient:
             try:
                 await (self._resume() if self._living() else self.open())
             except Unreachable as error:
+                lost = error
+            except ServerError as error:
+                if not error.retryable:
+                    raise
                 lost = error
             else:
                 return

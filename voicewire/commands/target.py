@@ -77,7 +77,7 @@ def get(target: Target, path: str) -> bytes:
         raise Unreachable(f"there is no voicewire server at {target.url}: {reason}") from error
     finally:
         connection.close()
-    if response.status != 200:  # noqa: PLR2004 - HTTP's own number
+    if response.status != 200:
         raise server_error(response.status, body)
     return body
 

@@ -1,0 +1,193 @@
+"""The command line.
+
+Exit status: 0 done, 1 the server could not do it, 2 an argument or setting is not right, 3 no server there,
+4 the key is missing or may not do that, 5 the audio could not be written or played, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from voicewire.commands.problems import Exit, Problem
+
+LOCAL = "server (default: VOICEWIRE_URL, else http://127.0.0.1:8080)"
+KEY = "API key (default: VOICEWIRE_API_KEY, else the one that a server on this machine left)"
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
+    """Run one command and return its exit status."""
+    arguments = parser().parse_args(argv)
+    try:
+        return int(_run(arguments, environ))
+    except Problem as problem:
+        print(f"voicewire: {problem}", file=sys.stderr)
+        return int(problem.exit)
+    except KeyboardInterrupt:
+        return int(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(Exit.OK)
+
+
+def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from voicewire.auth.file_keys import BadKeyFile
+    from voicewire.client import ServerError, Unreachable
+    from voicewire.commands.target import problem
+    from voicewire.config import ConfigError
+
+    try:
+        return COMMANDS[arguments.command](arguments, environ)
+    except (ServerError, Unreachable) as error:
+        raise problem(error) from error
+    except (ConfigError, BadKeyFile) as error:
+        raise Problem(Exit.USAGE, str(error)) from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Problem(Exit.USAGE, f"{error.filename or 'cannot go on'}: {error.strerror or error}") from error
+
+
+def _serve(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from voicewire.commands.target import server_config
+    from voicewire.server.app import serve
+
+    config = server_config(environ, host=arguments.host, port=arguments.port, data_dir=arguments.data)
+    return serve(config)
+
+
+def _say(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from voicewire.commands.say import Wish, say
+    from voicewire.commands.target import find_target
+
+    if arguments.text == "-" and sys.stdin is None:
+        raise Problem(Exit.USAGE, "there is no standard input to read from")
+    options = {name: getattr(arguments, name) for name in ("voice", "model", "language", "speed", "seed")}
+    wish = Wish(
+        None if arguments.text == "-" else arguments.text,
+        arguments.output,
+        arguments.play,
+        arguments.verbose,
+        {name: value for name, value in options.items() if value is not None},
+    )
+    target = find_target(arguments.url, arguments.key, arguments.data, environ)
+    return asyncio.run(say(wish, target, sys.stderr))
+
+
+def _voices(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from voicewire.commands.target import find_target
+    from voicewire.commands.voices import list_voices
+
+    target = find_target(arguments.url, arguments.key, arguments.data, environ)
+    list_voices(target, arguments.model, arguments.language, sys.stdout)
+    return Exit.OK
+
+
+def _keys(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from voicewire.commands.keys import create_key, list_keys, revoke_key
+    from voicewire.commands.target import data_dir
+
+    folder = data_dir(environ, arguments.data)
+    match arguments.action:
+        case "create":
+            create_key(folder, arguments.label, arguments.scopes, arguments.tenant, arguments.environment, sys.stdout)
+        case "list":
+            list_keys(folder, sys.stdout)
+        case "revoke":
+            revoke_key(folder, arguments.id, sys.stdout)
+    return Exit.OK
+
+
+def _version(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: ARG001 - as every command
+    print(f"voicewire {version('voicewire')}")
+    return Exit.OK
+
+
+COMMANDS = {"serve": _serve, "say": _say, "voices": _voices, "keys": _keys, "version": _version}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser("voicewire", description="Speak text while it is being written.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="command")
+    _add_serve(commands.add_parser("serve", help="run the server", description="Run the server."))
+    _add_say(commands.add_parser("say", help="speak a text", description="Speak a text, aloud or into a file."))
+    _add_voices(commands.add_parser("voices", help="list voices", description="List what a server can speak with."))
+    _add_keys(commands.add_parser("keys", help="make, list and revoke API keys", description="Manage API keys."))
+    commands.add_parser("version", help="print the version")
+    return top
+
+
+def _add_serve(command: argparse.ArgumentParser) -> None:
+    command.epilog = "Everything else is set by environment variables that begin with VOICEWIRE_."
+    command.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    command.add_argument("--port", help="port to listen on, 0 for a free one (default: 8080)")
+    _add_data(command)
+
+
+def _add_say(command: argparse.ArgumentParser) -> None:
+    command.add_argument("text", help="what to say; - speaks standard input as it comes")
+    command.add_argument("-o", "--output", type=Path, metavar="FILE", help="write .wav, .flac, .mp3 or .opus")
+    command.add_argument("--play", action="store_true", help="play it (the default without -o)")
+    command.add_argument("--voice", help="voice, by its name or id; see `voicewire voices`")
+    command.add_argument("--model", help="model to speak with")
+    command.add_argument("--language", help="language of the text, such as en-GB")
+    command.add_argument("--speed", type=_speed, help="0.5 to 2.0")
+    command.add_argument("--seed", type=_seed, help="for models that can repeat themselves")
+    command.add_argument("-v", "--verbose", action="store_true", help="list the words also where no terminal is")
+    _add_target(command)
+
+
+def _add_voices(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", default="", help="only those of this model")
+    command.add_argument("--language", default="", help="only those of this language; en stands for en-GB too")
+    _add_target(command)
+
+
+def _add_keys(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", required=True, metavar="action")
+    create = actions.add_parser("create", help="make a key and print it, once")
+    create.add_argument("--label", default="", help="whose key it is, for the list")
+    create.add_argument("--scopes", default="", help="what it may do, comma between (default: what a client needs)")
+    create.add_argument("--tenant", default="home", help="whose data it sees (default: %(default)s)")
+    create.add_argument(
+        "--test", dest="environment", action="store_const", const="test", default="live", help="begin it with vw_test_"
+    )
+    revoke = actions.add_parser("revoke", help="make a key worthless, for good")
+    revoke.add_argument("id", help="the key's id, as listed")
+    for action in (create, revoke, actions.add_parser("list", help="list keys")):
+        _add_data(action)
+
+
+def _add_target(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--url", help=LOCAL)
+    command.add_argument("--key", help=KEY)
+    _add_data(command)
+
+
+def _add_data(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--data", type=Path, metavar="DIR", help="data folder (default: VOICEWIRE_DATA_DIR)")
+
+
+def _speed(text: str) -> float:
+    speed = float(text)
+    if not 0.5 <= speed <= 2.0:
+        raise argparse.ArgumentTypeError("must be from 0.5 to 2.0")
+    return speed
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if not 0 <= seed < 2**32:
+        raise argparse.ArgumentTypeError("must be from 0 to 4294967295")
+    return seed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
