@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from voicewire.config import Config, ConfigError, is_loopback, settings, variable
+from voicewire.config import Config, ConfigError, Setting, is_loopback, settings, variable
 
 SECRETS = {"bootstrap_key": "vw_live_secret", "redis_url": "redis://:hunter2@redis.internal:6379/0"}
 
@@ -147,6 +147,19 @@ def test_the_table_holds_every_field_with_a_meaning_and_a_default_that_is_allowe
         assert row.meaning
         assert "\n" not in row.meaning
         assert (row.low is None) == (row.type not in {"int", "float"}), f"{row.name} has no bounds"
+
+
+def documented(row: Setting) -> str:
+    default = ",".join(row.default) if isinstance(row.default, tuple) else str(row.default).replace("None", "auto")
+    bounds = f" ({row.low:.15g} to {row.high:.15g})" if row.low is not None else ""
+    choices = f" ({', '.join(row.choices)})" if row.choices else ""
+    return f"| `{row.variable}` | {f'`{default}`' if default else ''} | {row.meaning}{bounds}{choices} |"
+
+
+def test_the_documentation_has_the_table_as_it_is() -> None:
+    page = (Path(__file__).parent.parent / "docs/settings.md").read_text(encoding="utf-8")
+    table = [line for line in page.splitlines() if line.startswith("| `")]
+    assert table == [documented(row) for row in settings()]
 
 
 def test_a_config_cannot_be_changed() -> None:

@@ -59,7 +59,7 @@ class Config:
         (), "further origins whose pages may connect; the server's own always may"
     )
     local_access: bool | None = _setting(
-        None, "let local callers in without a key; auto: on a loopback host without a public_url"
+        None, "let pages on this machine in without a key; auto: on a loopback host without a public_url"
     )
     bootstrap_key: str = _setting("", "the first API key; empty: one is made at the first start", secret=True)
     ticket_s: float = _setting(30.0, "how long a one-time ticket is good for", 1, HOUR_S)
