@@ -124,8 +124,8 @@ class Block:
 
     @property
     def silent(self) -> bool:
-        """Whether nothing in the block can be spoken."""
-        return not any(character.isalnum() or ord(character) > 0x2000 for character in self.spoken)
+        """Whether the block has no letter or digit of any script: punctuation and emoji alone make no speech."""
+        return not any(map(str.isalnum, self.spoken))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,143 @@
+"""Text to blocks: pieces that can be spoken as one, as soon as they are certain."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from voicewire.cuts import hurried_edge
+from voicewire.edges import LOOKAHEAD, Edges, View
+from voicewire.punctuation import CLAUSE_MARKS, SPACED_ENDERS, WIDE_CLAUSE_MARKS, WIDE_ENDERS, pause_ms
+from voicewire.speakable import Place, ends_heading, place_after, speakable
+from voicewire.types import Block
+
+_ENDER: Final = re.compile(f"[\n{re.escape(SPACED_ENDERS + WIDE_ENDERS)}]")
+_ANY_MARK: Final = re.compile(f"[-\n{re.escape(SPACED_ENDERS + WIDE_ENDERS + CLAUSE_MARKS + WIDE_CLAUSE_MARKS)}]")
+
+
+class Splitter:
+    """Cuts a text that arrives in pieces into blocks; joined, their spans are the text.
+
+    A block comes out as soon as its end is certain: no later text would have moved it. Only `flush`, `end`
+    and `hurry` cut what is not. The blocks depend on the text alone, not on how it was cut by `push`.
+    The first block is a clause of at most `first_chars` code points, the others are sentences, headings,
+    items of lists or paragraphs of at most `max_chars`.
+    """
+
+    def __init__(self, *, language: str = "en", max_chars: int = 400, first_chars: int = 60) -> None:
+        assert max_chars > 0
+        assert first_chars > 0
+        self._max_chars = max_chars
+        self._first_chars = min(first_chars, max_chars)
+        self._position = 0
+        self._pending = ""
+        self._place = Place.LINE
+        self._ended = False
+        self._first = True
+        self._edges = Edges(language)
+        # Below so many pending characters, only a text in which this finds a mark can bring an edge.
+        self._wake_chars = 0
+        self._find_mark = _ANY_MARK.search
+
+    @classmethod
+    def resume(
+        cls,
+        position: int,
+        pending: str,
+        first: bool,
+        language: str = "en",
+        max_chars: int = 400,
+        first_chars: int = 60,
+        place: str = Place.LINE,
+    ) -> Splitter:
+        """Return a splitter that goes on exactly as the one these properties were read from."""
+        splitter = cls(language=language, max_chars=max_chars, first_chars=first_chars)
+        splitter._position = position
+        splitter._pending = pending
+        splitter._place = Place(place)
+        splitter._first = first
+        return splitter
+
+    @property
+    def pending(self) -> str:
+        """The text that is not yet in a block."""
+        return self._pending
+
+    @property
+    def pending_chars(self) -> int:
+        """Code points that are not yet in a block."""
+        return len(self._pending)
+
+    @property
+    def position(self) -> int:
+        """Code points that are in blocks already."""
+        return self._position
+
+    @property
+    def first(self) -> bool:
+        """Whether nothing that can be heard has come out yet."""
+        return self._first
+
+    @property
+    def _limit(self) -> int:
+        return self._first_chars if self._first else self._max_chars
+
+    @property
+    def place(self) -> str:
+        """What the pending text begins inside of, as `resume` takes it."""
+        return self._place
+
+    def push(self, text: str) -> list[Block]:
+        """Take text of any size; return the blocks that have become certain."""
+        pending = self._pending = self._pending + text
+        # An ended splitter is always awake, so that this hot path need not ask.
+        if len(pending) < self._wake_chars and self._find_mark(text) is None:
+            return []
+        return self._cut(final=False)
+
+    def flush(self) -> list[Block]:
+        """Return all that is pending as blocks, whether a sentence has ended or not."""
+        return self._cut(final=True)
+
+    def end(self) -> list[Block]:
+        """Return the last blocks. Nothing may be called afterwards."""
+        blocks = self._cut(final=True)
+        self._ended = True
+        self._wake_chars = -1
+        return blocks
+
+    def hurry(self) -> list[Block]:
+        """Return the best first clause of what is pending, cut between words; nothing where there is none."""
+        assert not self._ended
+        edge = hurried_edge(self._pending, self._first_chars) if self._first else 0
+        if not edge:
+            return []
+        block = self._block(self._pending[:edge])
+        self._pending = self._pending[edge:]
+        return [block, *self._cut(final=False)]
+
+    def _cut(self, *, final: bool) -> list[Block]:
+        assert not self._ended, "the text has ended"
+        blocks: list[Block] = []
+        pending, begin = self._pending, 0
+        while begin < len(pending):
+            seen = pending[begin : begin + self._limit + LOOKAHEAD]
+            last = final and begin + len(seen) == len(pending)
+            edge = self._edges.find(View(seen, self._place, self._first, last), self._limit)
+            if not edge and not last:
+                break
+            blocks.append(self._block(seen[:edge] if edge else seen))
+            begin += len(blocks[-1].text)
+        self._pending = pending[begin:]
+        self._wake_chars = 0 if self._edges.waiting else self._limit + LOOKAHEAD
+        self._find_mark = (_ANY_MARK if self._first else _ENDER).search
+        return blocks
+
+    def _block(self, text: str) -> Block:
+        spoken = speakable(text, self._place)
+        block = Block(self._position, text, spoken, pause_ms(text, heading=ends_heading(text, self._place)))
+        self._position += len(text)
+        self._place = place_after(text, self._place)
+        self._first = self._first and block.silent
+        self._edges.reset()
+        return block

@@ -1,0 +1,85 @@
+"""Whether a full stop ends a sentence: the one mark that also shortens words and numbers things."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import sentencex
+
+from voicewire.punctuation import CLOSERS, OPENERS, SPACED_ENDERS, WIDE_ENDERS
+
+# What sentencex does not know: words whose full stop does not end a sentence.
+_TITLES: Final = frozenset({"Mr", "Mrs", "Ms", "Dr", "Prof", "St"})
+_ABBREVIATIONS: Final = {
+    "en": frozenset({"vol", "vols", "Vol", "approx", "Eq", "Eqs", "ch", "Ch", "chap", "incl", "Mgr"}),
+    "fr": frozenset({"M", "Mme", "Mlle", "Mgr", "Me", "Pr", "Ste", "Vve", "vol", "chap", "env", "av", "apr"}),
+    "de": frozenset({"Hr", "Fr", "Abs", "Art", "gegr", "geb", "verh"}),
+    "es": frozenset({"Sra", "Srta", "Dra", "Ud", "Uds", "pág", "núm"}),
+    "ru": frozenset({"г", "ул", "см", "рис", "им", "стр", "проф", "акад"}),
+}
+# What sentencex takes for an abbreviation though it mostly is a word.
+_WORDS: Final = {"en": frozenset({"no", "art", "man", "sun", "mar", "min"})}
+# Languages that write an ordinal as a number and a full stop.
+_ORDINALS: Final = frozenset({"cs", "da", "de", "et", "fi", "hr", "hu", "is", "lv", "nb", "nn", "no", "sk", "sl", "sr"})
+
+_DOTTED: Final = re.compile(r"(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,3}")
+_NUMBERING: Final = re.compile(r"\d{1,3}(?:\.\d{1,3})*|[^\W\d_]|[ivx]{1,5}|[IVX]{1,5}")
+_LONGEST_WORD: Final = 32
+
+
+class FullStop:
+    """Judges full stops in one language."""
+
+    def __init__(self, language: str) -> None:
+        code = language.partition("-")[0].lower()
+        self._language = code if code.isascii() and code.isalpha() else "en"
+        self._abbreviations = _ABBREVIATIONS.get(self._language, frozenset()) | _TITLES
+        self._words = _WORDS.get(self._language, frozenset())
+
+    def ends(self, before: str, following: str, *, complete: bool) -> bool | None:
+        """Whether the full stop behind `before` ends a sentence; None where only all of the next word decides.
+
+        `before` is the text of the block so far. `following` is the word behind the stop, without opening
+        marks, empty where there is none; it may still grow if it is not `complete`.
+        """
+        word = last_word(before)
+        if not word.isprintable() or not word:
+            return True
+        if _NUMBERING.fullmatch(word) and _begins_sentence(before, word):
+            return False
+        if word.isdecimal():
+            return not (len(word) <= 2 and self._language in _ORDINALS)
+        if not self._known(word):
+            return not self._shortened(word)
+        return self._behind_abbreviation(word, following, complete)
+
+    def _behind_abbreviation(self, word: str, following: str, complete: bool) -> bool | None:
+        first = following[:1]
+        if word in self._words:
+            return not first.isdecimal()
+        if not first.isalpha() or first.islower():
+            return False
+        return self._splits(word, following) if complete else None
+
+    def _known(self, word: str) -> bool:
+        return not self._splits(word, "Xq")
+
+    def _shortened(self, word: str) -> bool:
+        if word in self._abbreviations or _DOTTED.fullmatch(word):
+            return True
+        return len(word) == 1 and word.isupper()
+
+    def _splits(self, word: str, following: str) -> bool:
+        return len(sentencex.segment(self._language, f"{word}. {following} x")) > 1
+
+
+def last_word(before: str) -> str:
+    """The word at the end of `before` without its opening marks; empty behind white space."""
+    words = before[-_LONGEST_WORD:].rsplit(None, 1)
+    return "" if not words or before[-1:].isspace() else words[-1].lstrip(OPENERS)
+
+
+def _begins_sentence(before: str, word: str) -> bool:
+    ahead = before[: -len(word)].rstrip(" \t" + CLOSERS)
+    return not ahead or ahead[-1] in "\n" + SPACED_ENDERS + WIDE_ENDERS
