@@ -1,0 +1,294 @@
+"""The engines of a gateway: worker processes, and the blocks that wait for them; on the event loop.
+
+Decisions are made in `schedule`, synchronously; this file carries them out. A worker that dies, or stays
+silent for `stall_s` while it has work, is replaced, and its blocks are made once more elsewhere and go on
+where their sinks stopped hearing of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from voicewire.engines.base import EngineSpec
+from voicewire.engines.child import Child, Launch
+from voicewire.engines.handoff import Cancel, Cancelled, Failed, Made, Message, Postpone, Submit, serialize
+from voicewire.engines.schedule import Schedule, Sink, Ticket, Worker
+from voicewire.errors import BadRequest, Busy, EngineFailed, VoicewireError
+from voicewire.types import Job, Model, Slice, Voice
+
+__all__ = ["Pool", "PoolStats", "Sink", "Ticket"]
+
+DUE_S = 0.25  # a block due within this may take the lanes kept free
+TICK_S = 0.1  # between looks at the clock
+STEADY_S = 10.0  # a worker that lived so long is replaced at once
+BACKOFF_S = (0.1, 10.0)  # before the second replacement, and at most
+NO_WORKER_S = 10.0  # a block does not wait longer for any worker at all to come back
+IDS = 1 << 32
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStats:
+    """What a pool holds now, and what it has counted since its start."""
+
+    queued: int
+    running: int
+    workers: int  # alive
+    restarts: int
+    retries: int  # blocks made once more after their worker died
+    refused: int
+    completed: int
+    failed: int
+    cancelled: int
+    sink_errors: int
+    rendered_ms: int  # of audio handed to sinks
+
+
+class Pool:
+    """See the module. `command` starts a worker; it gets `--fd N` appended.
+
+    `queue_limit` bounds the blocks that wait, `nice` is how far workers step back for the event loop, and
+    `env` replaces their environment (torch wants its settings of malloc there before it starts).
+    """
+
+    model: Model
+    voices: tuple[Voice, ...]
+
+    def __init__(
+        self,
+        spec: EngineSpec,
+        *,
+        command: Sequence[str],
+        workers: int,
+        queue_limit: int,
+        stall_s: float = 10.0,
+        nice: int = 5,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        assert workers > 0
+        self._launch = Launch(spec, tuple(command), nice, env)
+        self._count = workers
+        self._stall_s = stall_s
+        self._schedule = Schedule(queue_limit=queue_limit, due_s=DUE_S)
+        self._children: dict[Worker, Child] = {}
+        self._messages: dict[int, tuple[bytes, float]] = {}  # by ticket: what hands it over, the deadline in it
+        self._counts = dict.fromkeys(
+            ("restarts", "retries", "refused", "completed", "failed", "cancelled", "sink_errors", "rendered_ms"), 0
+        )
+        self._last_id = 0
+        self._supervisor: asyncio.Task[None] | None = None
+        self._started: asyncio.Future[None] | None = None
+        self._closing = False
+        self._worker_seen_s = 0.0
+
+    async def start(self) -> None:
+        """Start the workers; return when every one has opened its engine.
+
+        Raises `EngineFailed` with the worker's own words when one cannot.
+        """
+        self._started = asyncio.get_running_loop().create_future()
+        self._supervisor = asyncio.create_task(self._supervise(), name="engine pool")
+        self._supervisor.add_done_callback(self._report)
+        try:
+            await self._started
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """End the workers; blocks still here fail as `draining`."""
+        self._closing = True
+        self._fail_all(Busy("draining"))
+        if self._supervisor:
+            self._supervisor.cancel()
+            await asyncio.wait({self._supervisor})
+
+    def submit(self, job: Job, deadline: float, sink: Sink, *, tenant: str = "") -> Ticket:
+        """Have a block made for `sink`.
+
+        `deadline` is when the listener runs dry, on `time.monotonic`; `math.inf` where nobody waits. Raises
+        `Busy` when the queue is full, and `BadRequest` for text that is not Unicode.
+        """
+        self._last_id = (self._last_id + 1) % IDS
+        ticket = Ticket(self._last_id, job, deadline, sink, tenant)
+        try:
+            message = serialize(Submit(ticket.id, job, deadline))
+        except ValueError as error:
+            raise BadRequest(problem=str(error)) from error
+        if self._closing:
+            raise Busy("draining")
+        try:
+            self._schedule.add(ticket)
+        except Busy:
+            self._counts["refused"] += 1
+            raise
+        self._messages[ticket.id] = message, deadline
+        self._dispatch()
+        return ticket
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Drop a block: its sink is not called again. Nothing happens when it has ended."""
+        if ticket.ended:
+            return
+        worker = self._schedule.cancel(ticket)
+        del self._messages[ticket.id]
+        self._counts["cancelled"] += 1
+        if worker:
+            self._children[worker].send(serialize(Cancel(ticket.id)))
+            self._dispatch()
+
+    def postpone(self, ticket: Ticket, deadline: float) -> None:
+        """Give a block another deadline. Nothing happens when it has ended."""
+        if ticket.ended:
+            return
+        worker = self._schedule.postpone(ticket, deadline)
+        if worker:
+            self._children[worker].send(serialize(Postpone(ticket.id, deadline)))
+        else:
+            self._dispatch()
+
+    def stats(self) -> PoolStats:
+        """The figures of this moment."""
+        schedule = self._schedule
+        return PoolStats(schedule.queued, schedule.running, len(schedule.workers), **self._counts)
+
+    def _dispatch(self) -> None:
+        for worker, ticket in self._schedule.assign(time.monotonic()):
+            child = self._children[worker]
+            message, deadline = self._messages[ticket.id]
+            child.send(message)
+            if ticket.deadline != deadline:
+                child.send(serialize(Postpone(ticket.id, ticket.deadline)))
+
+    def _receive(self, worker: Worker, message: Message) -> None:
+        now = worker.heard_s = time.monotonic()
+        match message:
+            case Made(id, slice) if id in worker.jobs:
+                self._made(worker, worker.jobs[id], slice, now)
+            case Failed(id, error) if id in worker.jobs:
+                ticket = worker.jobs[id]
+                self._schedule.finish(worker, ticket, now)
+                self._fail(ticket, error)
+                self._dispatch()
+            case Cancelled(id):
+                worker.owed.discard(id)
+
+    def _made(self, worker: Worker, ticket: Ticket, slice: Slice, now: float) -> None:
+        if slice.last:
+            self._schedule.finish(worker, ticket, now)
+            del self._messages[ticket.id]
+            self._counts["completed"] += 1
+        fresh = ticket.unseen(slice)
+        if any(fresh):
+            self._counts["rendered_ms"] += len(fresh.packets) * ticket.job.format.frame_ms
+            self._tell(ticket, partial(ticket.sink.slice, fresh))
+        if slice.last:
+            self._dispatch()
+
+    def _fail(self, ticket: Ticket, error: VoicewireError) -> None:
+        """Tell the sink of a block that has ended."""
+        del self._messages[ticket.id]
+        self._counts["failed"] += 1
+        self._tell(ticket, partial(ticket.sink.failed, error))
+
+    def _fail_all(self, error: VoicewireError) -> None:
+        for ticket in self._schedule.clear():
+            self._fail(ticket, error)
+
+    def _tell(self, ticket: Ticket, call: partial[None]) -> None:
+        try:
+            call()
+        except Exception:
+            # One listener's mistake must not end the connection that carries the others' audio.
+            logger.exception("the sink of block %d failed", ticket.id)
+            self._counts["sink_errors"] += 1
+            self.cancel(ticket)
+
+    def _lose(self, worker: Worker) -> None:
+        """A worker's connection has ended."""
+        del self._children[worker]
+        again, given_up = self._schedule.lose(worker)
+        self._counts["retries"] += len(again)
+        for ticket in given_up:
+            self._fail(ticket, EngineFailed(problem="the engine's process ended"))
+        self._dispatch()
+
+    async def _supervise(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for index in range(self._count):
+                tasks.create_task(self._keep_worker(), name=f"worker {index}")
+            tasks.create_task(self._watch(), name="watch")
+
+    def _report(self, supervisor: asyncio.Task[None]) -> None:
+        """The supervisor has ended: by `close`, or by a mistake of ours or the machine's."""
+        if supervisor.cancelled() or self._closing:
+            return
+        logger.critical("the engine pool has ended", exc_info=supervisor.exception())
+        self._closing = True
+        error = EngineFailed(problem="the engine pool has ended")
+        if self._started and not self._started.done():
+            self._started.set_exception(error)
+        self._fail_all(error)
+
+    async def _keep_worker(self) -> None:
+        """Have one worker at all times, as far as that can be had."""
+        failures = 0
+        shortest, longest = BACKOFF_S
+        while True:
+            started_s = time.monotonic()
+            await self._run_worker()
+            failures = 0 if time.monotonic() - started_s > STEADY_S else failures + 1
+            if failures > 1:
+                await asyncio.sleep(min(shortest * 2 ** min(failures - 2, 16), longest))
+            self._counts["restarts"] += 1
+
+    async def _run_worker(self) -> None:
+        """Start a worker and stay until it is lost."""
+        worker = Worker(0, 0.0)  # it gets lanes when its engine is open
+        child = Child(partial(self._receive, worker), partial(self._lose_if_known, worker))
+        try:
+            await child.start(self._launch)
+            model, voices = await child.hello()
+            self.model, self.voices = model, voices
+            self._welcome(worker, child)
+            await child.lost()
+        except VoicewireError as error:
+            logger.error("a worker could not start: %s", error.fields.get("problem", error))  # noqa: TRY400  # its traceback is its own
+            if self._started and not self._started.done():
+                self._started.set_exception(error)
+        finally:
+            await child.end()
+
+    def _welcome(self, worker: Worker, child: Child) -> None:
+        worker.lanes = self.model.lanes
+        self._children[worker] = child
+        self._schedule.workers.append(worker)
+        if self._started and not self._started.done() and len(self._children) == self._count:
+            self._started.set_result(None)
+        self._dispatch()
+
+    def _lose_if_known(self, worker: Worker) -> None:
+        if worker in self._children:
+            self._lose(worker)
+
+    async def _watch(self) -> None:
+        """What only time brings about: stalls, blocks becoming due, and waiting in vain."""
+        self._worker_seen_s = time.monotonic()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = time.monotonic()
+            for worker in self._schedule.stalled(now, self._stall_s):
+                logger.error("a worker has been silent for %g s and is killed", self._stall_s)
+                self._children[worker].kill()
+                worker.heard_s = now
+            if self._schedule.workers:
+                self._worker_seen_s = now
+            elif now - self._worker_seen_s > NO_WORKER_S:
+                self._fail_all(Busy(retry_after_ms=int(1000 * NO_WORKER_S)))
+            self._dispatch()

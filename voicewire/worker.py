@@ -1,0 +1,185 @@
+"""A worker process: one engine, one thread, and the jobs that a pool hands it over a socket.
+
+`python -m voicewire.worker --fd N` is started by `engines.pool` with a stream socket open at descriptor N.
+It advances the job with the earliest deadline by one step, sends what was made, looks for messages without
+waiting, and so on; it waits only when it has no job. An exception that an engine does not declare ends the
+process: what state the engine is in is not known, and the pool starts another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Generator
+from types import FrameType
+from typing import NoReturn
+
+from voicewire.engines.base import Engine, EngineSpec
+from voicewire.engines.handoff import (
+    Cancel,
+    Cancelled,
+    Decoder,
+    Failed,
+    Hello,
+    Made,
+    Message,
+    Open,
+    Postpone,
+    Submit,
+    serialize,
+)
+from voicewire.errors import EngineFailed, VoicewireError
+from voicewire.render import Encoders, render
+from voicewire.types import Slice
+
+READ_BYTES = 1 << 16
+
+
+class PoolGone(Exception):
+    """The other end of the socket is closed."""
+
+
+class Connection:
+    """The worker's end of the socket: whole messages in and out."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._decoder = Decoder()
+
+    def send(self, message: Message) -> None:
+        """Send all of it; waits while the pool does not read, which is its way of slowing workers down."""
+        try:
+            self._sock.sendall(serialize(message))
+        except OSError as error:
+            raise PoolGone from error
+
+    def receive(self, *, wait: bool) -> list[Message]:
+        """What has arrived; with `wait` at least one message. Raises `PoolGone`."""
+        while True:
+            try:
+                data = self._sock.recv(READ_BYTES, 0 if wait else socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return []
+            except OSError as error:
+                raise PoolGone from error
+            if not data:
+                raise PoolGone
+            messages = list(self._decoder.push(data))
+            if messages or not wait:
+                return messages
+
+
+class Running:
+    """A job in one of the lanes."""
+
+    __slots__ = ("deadline", "slices")
+
+    def __init__(self, deadline: float, slices: Generator[Slice, None, None]) -> None:
+        self.deadline = deadline
+        self.slices = slices
+
+
+class Worker:
+    """Serves one pool with one engine until the pool is gone or `finish` is called."""
+
+    def __init__(self, engine: Engine, connection: Connection) -> None:
+        self._engine = engine
+        self._connection = connection
+        self._encoders = Encoders()
+        self._running: dict[int, Running] = {}
+        self._finishing = False
+        self._idle = False
+
+    def run(self) -> None:
+        """Work. Raises `PoolGone` at the end of the socket."""
+        self._connection.send(Hello(self._engine.model, tuple(self._engine.voices())))
+        while not self._finishing or self._running:
+            for message in self._receive():
+                self._take(message)
+            if self._running:
+                self._advance()
+
+    def finish(self, _signal: int, _frame: FrameType | None) -> None:
+        """On a signal: end what is open, then the process."""
+        self._finishing = True
+        if self._idle:
+            raise SystemExit(0)
+
+    def _receive(self) -> list[Message]:
+        if self._running:
+            return self._connection.receive(wait=False)
+        self._idle = True
+        messages = [] if self._finishing else self._connection.receive(wait=True)
+        self._idle = False
+        return messages
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Submit(id, job, deadline):
+                assert len(self._running) < self._engine.model.lanes, "the pool has filled more than all lanes"
+                self._running[id] = Running(deadline, render(self._engine, job, self._encoders))
+            case Cancel(id):
+                if id in self._running:
+                    self._running.pop(id).slices.close()
+                self._connection.send(Cancelled(id))
+            case Postpone(id, deadline) if id in self._running:
+                self._running[id].deadline = deadline
+
+    def _advance(self) -> None:
+        id, job = min(self._running.items(), key=lambda item: item[1].deadline)
+        try:
+            slice = next(job.slices)
+        except VoicewireError as error:
+            del self._running[id]
+            self._connection.send(Failed(id, error))
+            return
+        if slice.last:
+            del self._running[id]
+            job.slices.close()
+        if slice.packets or slice.words or slice.last:
+            self._connection.send(Made(id, slice))
+
+
+def open_engine(spec: EngineSpec) -> Engine:
+    """Call the factory that `spec` names."""
+    module, _, name = spec.factory.partition(":")
+    factory: Callable[..., Engine] = getattr(importlib.import_module(module), name)
+    return factory(**spec.options)
+
+
+def serve(connection: Connection) -> None:
+    """Open the engine that the pool asks for, and work."""
+    (asked,) = connection.receive(wait=True)
+    assert isinstance(asked, Open)
+    os.nice(asked.nice)
+    try:
+        engine = open_engine(asked.spec)
+    except Exception as error:
+        connection.send(Failed(0, EngineFailed(problem=f"{type(error).__name__}: {error}")))
+        raise
+    worker = Worker(engine, connection)
+    signal.signal(signal.SIGTERM, worker.finish)
+    worker.run()
+    engine.close()
+
+
+def main() -> NoReturn:
+    """The process."""
+    parser = argparse.ArgumentParser(prog="voicewire.worker", description="Started by a pool, not by hand.")
+    parser.add_argument("--fd", type=int, required=True)
+    fd = parser.parse_args().fd
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the gateway decides
+    os.dup2(2, 1)  # what a library prints belongs into the log
+    try:
+        with socket.socket(fileno=fd) as sock:
+            serve(Connection(sock))
+    except PoolGone:
+        pass
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    main()
