@@ -1,0 +1,95 @@
+// The text as it is read: one element for each line, positions in it, and where on the screen they are.
+
+import { lastAtMost, lineStarts } from "./text.js";
+
+const SLACK_PX = 12; // a finger need not hit a word exactly
+
+export class Page {
+  #element;
+  #starts = [0];
+  text = "";
+
+  constructor(element) {
+    this.#element = element;
+  }
+
+  /** Show `text`. */
+  show(text) {
+    if (text === this.text) return;
+    this.text = text;
+    this.#starts = lineStarts(text);
+    const lines = this.#starts.map((start, i) => line(text.slice(start, this.#lineEnd(i))));
+    this.#element.replaceChildren(...lines);
+  }
+
+  /** The DOM range of [a, b). */
+  range([a, b]) {
+    const range = document.createRange();
+    range.setStart(...this.#point(a));
+    range.setEnd(...this.#point(b));
+    return range;
+  }
+
+  /** The offset of the character at a point of the screen, or -1 where there is no text. */
+  offsetAt(x, y) {
+    const [node, at] = caretAt(x, y);
+    const element = (node?.nodeType === Node.TEXT_NODE ? node.parentNode : node)?.closest?.(".line");
+    if (!element || element.parentNode !== this.#element) return -1;
+    const index = [].indexOf.call(this.#element.children, element);
+    const offset = this.#starts[index] + lengthBefore(element, node, at);
+    return this.#isNear(offset, x, y) ? offset : -1;
+  }
+
+  #isNear(offset, x, y) {
+    const a = Math.max(0, offset - 1);
+    const rects = [...this.range([a, Math.min(this.text.length, offset + 1)]).getClientRects()];
+    return rects.some(
+      ({ left, right, top, bottom }) =>
+        x > left - SLACK_PX && x < right + SLACK_PX && y > top - SLACK_PX && y < bottom + SLACK_PX,
+    );
+  }
+
+  #lineEnd(i) {
+    return i + 1 < this.#starts.length ? this.#starts[i + 1] - 1 : this.text.length;
+  }
+
+  #point(offset) {
+    const index = lastAtMost(this.#starts, offset);
+    return textPoint(this.#element.children[index], offset - this.#starts[index]);
+  }
+}
+
+function line(text) {
+  const element = document.createElement("p");
+  element.className = text.trim() ? "line" : "line blank";
+  element.dir = "auto";
+  element.append(text);
+  return element;
+}
+
+/** The text node and the place in it that lies `offset` characters into `element`. */
+function textPoint(element, offset) {
+  const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  let rest = offset;
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    if (rest <= node.length) return [node, rest];
+    rest -= node.length;
+  }
+  return [element, element.childNodes.length];
+}
+
+function lengthBefore(element, node, at) {
+  const range = document.createRange();
+  range.setStart(element, 0);
+  range.setEnd(node, at);
+  return range.toString().length;
+}
+
+function caretAt(x, y) {
+  if (document.caretPositionFromPoint) {
+    const caret = document.caretPositionFromPoint(x, y);
+    return caret ? [caret.offsetNode, caret.offset] : [null, 0];
+  }
+  const range = document.caretRangeFromPoint?.(x, y);
+  return range ? [range.startContainer, range.startOffset] : [null, 0];
+}

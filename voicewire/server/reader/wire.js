@@ -1,0 +1,192 @@
+// A session with the server: hello with a ticket, and after a break a resume that goes on with the next frame.
+
+import { Connection } from "./connection.js";
+import { parseAudio } from "./frames.js";
+
+const BACKOFF_MS = [50, 250, 700, 1_500, 3_000, 5_000];
+const REFUSED_FROM = 4500; // close codes from here to 4999 forbid to try again
+const RESUMED_ELSEWHERE = 4009;
+const REFUSALS = { 4501: "unauthorized", 4502: "insufficient_credit", 4503: "forbidden" };
+
+/** The server refused; `code` is one of the protocol's error codes. */
+export class WireError extends Error {
+  constructor(code, message = code) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/**
+ * Speaks over as many connections as it takes.
+ *
+ * `ticket()` resolves to a one-time ticket; a WireError of it is final, anything else is tried again.
+ * `events`: `message(message)` for what the server says of an utterance; `audio(context, packets, frameMs)`;
+ * `lost()` when open utterances cannot go on; `status("connecting" | "open" | "closed")`; `failed(WireError)`.
+ */
+export class Wire {
+  #url;
+  #ticket;
+  #events;
+  #connection = null;
+  #ready = false;
+  #session = null; // {session, resume_token}: what a resume needs
+  #live = new Map(); // context → {speak, channel, seq, frameMs}: not ended by either side
+  #cancelled = new Map(); // context → the cancel that was not answered yet
+  #attempt = 0;
+  #retry = 0;
+  #refusal = null; // the last error without a context: why a close follows
+  reconnects = 0;
+  limits = null;
+
+  constructor(url, ticket, events) {
+    this.#url = url;
+    this.#ticket = ticket;
+    this.#events = events;
+  }
+
+  /** Say `message`, a "speak". It is said again if the connection breaks before it arrives. */
+  speak(message) {
+    this.#live.set(message.context, { speak: message, channel: -1, seq: -1, frameMs: 0 });
+    this.#say(message);
+    this.connect();
+  }
+
+  cancel(context, playedMs) {
+    if (!this.#live.delete(context)) return;
+    const message = { type: "cancel", context, played_ms: Math.round(playedMs) };
+    this.#cancelled.set(context, message);
+    this.#say(message);
+  }
+
+  playhead(context, playedMs, paused) {
+    if (this.isLive(context)) this.#say({ type: "playhead", context, played_ms: Math.round(playedMs), paused });
+  }
+
+  /** Whether the server may still say something in `context`. */
+  isLive(context) {
+    return this.#live.has(context);
+  }
+
+  /** Connect now if there is no connection. */
+  connect() {
+    clearTimeout(this.#retry);
+    if (this.#connection) return;
+    this.#events.status("connecting");
+    this.#connection = new Connection(this.#url, () => this.#greeting(), {
+      message: (message) => this.#onMessage(message),
+      audio: (buffer) => this.#onAudio(parseAudio(buffer)),
+      closed: (code, error) => this.#onClosed(code, error),
+    });
+  }
+
+  /** Connect now rather than later, if something waits for it: the network is back. */
+  hurry() {
+    if (this.#live.size) this.connect();
+  }
+
+  #say(message) {
+    if (this.#ready) this.#connection.send(message);
+  }
+
+  async #greeting() {
+    if (!this.#session) return { type: "hello", ticket: await this.#ticket() };
+    const received = {};
+    for (const [context, { seq }] of this.#live) received[context] = { seq };
+    return { type: "resume", ...this.#session, received };
+  }
+
+  #onMessage(message) {
+    if (message.type === "ready") this.#onReady(message);
+    else if (message.context) this.#onContext(message);
+    else if (message.type === "error") this.#onError(message);
+  }
+
+  #onReady({ session, resume_token, resumed, limits, contexts = {} }) {
+    this.#ready = true;
+    this.#session = { session, resume_token };
+    this.#attempt = 0;
+    this.limits = limits;
+    this.#events.status("open");
+    this.#sayAgain(resumed ? contexts : {});
+  }
+
+  /** After a break: say what did not arrive; what had begun and is unknown to the server is lost. */
+  #sayAgain(arrived) {
+    const missing = [...this.#live].filter(([context]) => !(context in arrived));
+    if (missing.some(([, { seq }]) => seq >= 0)) return this.#lose();
+    for (const [, { speak }] of missing) this.#say(speak);
+    for (const [context, cancel] of this.#cancelled) {
+      if (context in arrived) this.#say(cancel);
+      else this.#cancelled.delete(context);
+    }
+    return undefined;
+  }
+
+  #lose() {
+    for (const [context] of this.#live) this.cancel(context, 0);
+    this.#events.lost();
+  }
+
+  #onContext(message) {
+    const { type, context } = message;
+    const live = this.#live.get(context);
+    if (type === "cancelled" || type === "error") this.#cancelled.delete(context);
+    if (!live) return;
+    if (type === "opened") Object.assign(live, { channel: message.channel, frameMs: message.format.frame_ms });
+    if (type === "done" || type === "error") this.#live.delete(context);
+    if (message.code === "resume_gone") this.#lose();
+    else this.#events.message(message);
+  }
+
+  #onError({ code, message }) {
+    this.#refusal = new WireError(code, message);
+    if (code === "resume_gone") this.#session = null;
+  }
+
+  #onAudio({ channel, seq, packets }) {
+    for (const [context, live] of this.#live) {
+      if (live.channel !== channel) continue;
+      const fresh = packets.slice(Math.max(0, live.seq + 1 - seq));
+      if (seq > live.seq + 1) this.#lose(); // a hole: never play over it
+      else if (fresh.length) this.#take(context, live, seq + packets.length - 1, fresh);
+      return;
+    }
+  }
+
+  #take(context, live, seq, packets) {
+    live.seq = seq;
+    this.#events.audio(context, packets, live.frameMs);
+  }
+
+  #onClosed(code, error) {
+    const gone = this.#refusal?.code === "resume_gone";
+    const refusal = error instanceof WireError ? error : gone ? null : this.#refused(code);
+    this.#connection = null;
+    this.#ready = false;
+    this.#refusal = null;
+    if (refusal) this.#giveUp(refusal);
+    else if (this.#live.size) this.#tryAgain();
+    else this.#events.status("closed");
+  }
+
+  #refused(code) {
+    if (code !== RESUMED_ELSEWHERE && (code < REFUSED_FROM || code > 4999)) return null;
+    return this.#refusal ?? new WireError(REFUSALS[code] ?? "internal");
+  }
+
+  #giveUp(refusal) {
+    this.#session = null;
+    this.#live.clear();
+    this.#cancelled.clear();
+    this.#events.status("closed");
+    this.#events.failed(refusal);
+  }
+
+  #tryAgain() {
+    if (this.#session && this.#attempt === 0) this.reconnects += 1;
+    const backoff = BACKOFF_MS[Math.min(this.#attempt, BACKOFF_MS.length - 1)];
+    this.#attempt += 1;
+    this.#events.status("connecting");
+    this.#retry = setTimeout(() => this.connect(), backoff * (0.75 + Math.random() / 2));
+  }
+}
