@@ -10,8 +10,8 @@ ARGS =
 TORCH = torch==2.13.0
 VENV = .venv
 BIN = $(VENV)/bin
-PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
-COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --use-pep517
+RESOLVE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 .PHONY: help install run install-dev check test bench install-kokoro lock clean
@@ -39,10 +39,13 @@ bench: $(VENV)/.dev ## measure; one JSON line each
 
 install-kokoro: $(VENV)/.kokoro ## add the Kokoro engine and torch, some gigabytes
 
+# what a build of torch for CUDA needs comes with torch itself
 lock: $(VENV)/.dev ## resolve the dependencies of pyproject.toml anew
 	$(PIP) uv
-	$(COMPILE) --upgrade --output-file requirements.lock
-	$(COMPILE) --upgrade --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(RESOLVE) --upgrade --generate-hashes --output-file requirements.lock
+	$(RESOLVE) --upgrade --generate-hashes --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	echo "$(TORCH)" | $(RESOLVE) - --extra kokoro --constraint requirements.lock \
+		| grep -Ev '^(torch|triton|nvidia-|cuda-)' > requirements-kokoro.lock
 
 clean: ## remove the environment and all caches; data is kept
 	rm -rf $(VENV) build dist voicewire.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
