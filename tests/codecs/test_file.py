@@ -83,6 +83,12 @@ def test_the_cut_does_not_matter(kind: FileKind, samples: int, cuts: list[int]) 
     assert on_disk(kind, 24_000, *cut(pcm, cuts)) == on_disk(kind, 24_000, pcm)
 
 
+@every_kind
+def test_an_array_with_gaps_is_read_as_its_samples(kind: FileKind) -> None:
+    pcm = speechlike(24_000, 5_000)
+    assert streamed(kind, 24_000, np.repeat(pcm, 2)[::2]) == streamed(kind, 24_000, pcm)
+
+
 @pytest.mark.parametrize("kind", [FileKind.WAV, FileKind.OPUS])
 def test_no_audio_is_a_file_without_samples(kind: FileKind) -> None:
     assert by_ffmpeg(streamed(kind, 24_000)).pcm.size == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -127,6 +128,23 @@ def test_the_library_in_the_wheel_is_found(packages: Packages, name: str) -> Non
 def test_without_a_library_the_error_says_what_to_install() -> None:
     with pytest.raises(ImportError, match="install it"):
         opus._wheel_libopus()
+
+
+def test_the_wheel_is_enough() -> None:
+    """On a machine without libopus; nor does importing the codecs load FFmpeg or libsndfile."""
+    script = """
+import ctypes.util, sys
+ctypes.util.find_library = lambda name: None
+import numpy
+from voicewire.codecs.base import open_decoder, open_encoder
+from voicewire.types import Format
+assert not {"av", "soundfile", "opuslib"} & set(sys.modules)
+packets = open_encoder(Format()).encode(numpy.zeros(960, numpy.int16))
+assert [open_decoder(Format()).decode(packet).size for packet in packets] == [480, 480]
+import opuslib.api
+assert "libopus" in opuslib.api.libopus._name and "av" in opuslib.api.libopus._name
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
 
 
 def test_looking_for_the_library_leaves_ctypes_as_it_was() -> None:

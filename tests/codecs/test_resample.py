@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.codecs.speechlike import cut, speechlike
@@ -24,6 +24,7 @@ def tone(frequency_hz: float, rate_hz: int) -> Pcm:
     return (10_000 * np.sin(2 * np.pi * frequency_hz * np.arange(rate_hz) / rate_hz)).astype(np.int16)
 
 
+@settings(deadline=None)
 @given(in_hz=any_rate, out_hz=any_rate, samples=st.integers(0, 6_000), cuts=any_cuts)
 def test_the_cut_does_not_matter_and_the_length_is_exact(
     in_hz: int, out_hz: int, samples: int, cuts: list[int]
@@ -34,6 +35,7 @@ def test_the_cut_does_not_matter_and_the_length_is_exact(
     assert np.array_equal(convert(Resampler(in_hz, out_hz), *cut(pcm, cuts)), whole)
 
 
+@settings(deadline=None)
 @given(in_hz=any_rate, out_hz=any_rate, samples=st.integers(0, 2_000))
 def test_short_pieces_in_a_row_come_out_as_with_a_new_resampler(in_hz: int, out_hz: int, samples: int) -> None:
     used, pcm = Resampler(in_hz, out_hz), speechlike(in_hz, samples)
@@ -81,6 +83,7 @@ def test_the_first_sixty_milliseconds_give_a_frame() -> None:
     assert Resampler(22_050, 24_000).push(speechlike(22_050, 1_323)).size >= 480
 
 
+@settings(deadline=None)
 @given(samples=st.integers(0, 10**9), in_hz=any_rate, out_hz=any_rate)
 def test_positions_ascend_and_end_at_the_end(samples: int, in_hz: int, out_hz: int) -> None:
     here, there = position(samples, in_hz, out_hz), position(samples + 1, in_hz, out_hz)

@@ -6,7 +6,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.codecs.speechlike import cut, snr_db, speechlike
@@ -54,6 +54,7 @@ def test_what_is_decoded_is_what_was_encoded(format: Format) -> None:
     assert snr_db(pcm[: pcm.size - lag], heard[lag:]) >= SNR_DB[format.codec]
 
 
+@settings(deadline=None)
 @given(format=any_format, samples=st.integers(0, 5_000), cuts=any_cuts)
 def test_every_frame_has_its_samples_and_all_samples_have_a_frame(
     format: Format, samples: int, cuts: list[int]
@@ -69,6 +70,7 @@ def test_every_frame_has_its_samples_and_all_samples_have_a_frame(
     assert [pcm.size for pcm in decode(format, frames)] == [format.frame_samples] * -(-samples // format.frame_samples)
 
 
+@settings(deadline=None)
 @given(format=any_format, samples=st.integers(0, 5_000), cuts=any_cuts)
 def test_the_cut_of_the_input_does_not_matter(format: Format, samples: int, cuts: list[int]) -> None:
     pcm = speechlike(format.rate_hz, samples)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from voicewire.types import Pcm
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ class Mp3File:
         import av
 
         if pcm.size:
-            frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16p", layout="mono")
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm[None]), format="s16p", layout="mono")
             frame.sample_rate = self._rate_hz
             self._container.mux(self._stream.encode(frame))
         return self._drain()

@@ -34,7 +34,11 @@ class Framer:
     def flush(self) -> Pcm:
         """Return what is left, padded with silence to a frame; nothing when nothing is left."""
         rest, self._rest = self._rest, EMPTY
-        return np.pad(rest, (0, -rest.size % self._frame_samples))
+        if not rest.size:
+            return EMPTY
+        frame = np.zeros(self._frame_samples, np.int16)
+        frame[: rest.size] = rest
+        return frame
 
 
 class SampleEncoder:

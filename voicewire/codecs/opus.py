@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from ctypes.util import find_library
 from functools import cache
 from importlib.util import find_spec
@@ -46,10 +46,10 @@ class OpusEncoder:
         self._start()
 
     def encode(self, pcm: Pcm) -> list[bytes]:
-        return list(self._packets(self._framer.push(pcm)))
+        return self._packets(self._framer.push(pcm))
 
     def flush(self) -> list[bytes]:
-        packets = list(self._packets(self._framer.flush()))
+        packets = self._packets(self._framer.flush())
         self._start()
         return packets
 
@@ -64,10 +64,10 @@ class OpusEncoder:
         self._control(library.set_prediction_disabled, 1)
         self._alone = True
 
-    def _packets(self, pcm: Pcm) -> Iterator[bytes]:
+    def _packets(self, pcm: Pcm) -> list[bytes]:
         address = pcm.ctypes.data
-        for offset in range(0, pcm.size, self._frame_samples):
-            yield self._encode_frame(address + offset * _SAMPLE_BYTES)
+        step = self._frame_samples * _SAMPLE_BYTES
+        return [self._encode_frame(at) for at in range(address, address + pcm.nbytes, step)]
 
     def _encode_frame(self, address: int) -> bytes:
         size_bytes = self._encode(self._state, address, self._frame_samples, self._packet_address, _PACKET_BYTES)

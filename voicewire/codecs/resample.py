@@ -52,7 +52,7 @@ class Resampler:
         tail = to_int16(self._stream.resample_chunk(EMPTY.astype(np.float32), last=True))
         due = resampled(self._taken, self._in_hz, self._out_hz) - self._given
         self.reset()
-        return np.pad(tail[:due], (0, max(0, due - tail.size)))  # soxr rounds a half down, now and then
+        return tail[:due] if tail.size >= due else np.pad(tail, (0, due - tail.size))  # soxr may round a half down
 
     def reset(self) -> None:
         """Forget what was pushed."""
