@@ -185,11 +185,11 @@ class Context:
     def take(self, now: float, frames_max: int) -> list[Wire]:
         """The messages that are due, at most `frames_max` frames of audio in them."""
         out: list[Wire] = []
-        if self.over or self._playhead.paused:
+        if self.over:
             return out
         ready = self.timeline.ready
         room = self._room(now)
-        while ready:
+        while ready and not self._playhead.paused:
             run = ready[0]
             left = len(run.packets) - self._taken
             if left and not (count := self._count(min(left, frames_max), room, left)):
@@ -269,7 +269,6 @@ class Context:
             ms(self._cached),
             None,
             self._first_audio_ms,
-            self.final,
         )
 
     def due_at(self, now: float) -> float:
@@ -296,6 +295,21 @@ class Context:
     def playhead(self, played_ms: float, paused: bool, now: float) -> None:
         """The listener says where they are."""
         self._playhead.report(self._samples(played_ms), paused, now)
+
+    @property
+    def sent(self) -> int:
+        """Samples handed over."""
+        return self._sent
+
+    @property
+    def billed_ms(self) -> int:
+        """Milliseconds ever handed over, replays not counted again."""
+        return self.plan.format.ms(self._billed)
+
+    @property
+    def first_audio_ms(self) -> int | None:
+        """From the first text to the first audio handed over; None before that."""
+        return self._first_audio_ms
 
     @property
     def parked(self) -> bool:
@@ -346,15 +360,18 @@ class Context:
         for text in (*(block.text for block in blocks), state.pending):
             context._positions.push(text)
             context._text_chars += len(text)
-        context._ended = state.ended
+        context._ended, context.final, context.over = state.ended, state.final, bool(state.final)
         context._first_cut = bool(blocks)
         context._cached, context._first_audio_ms = state.cached, state.first_audio_ms
-        context._restore_audio(state, blocks, runs, received + 1)
+        if not context.over:
+            context._restore_audio(state, blocks, runs, received + 1)
         context._playhead.report(context._sent, state.paused, now)
         return context
 
     def _restore_audio(self, state: State, blocks: list[Block], runs: list[Run], frames_received: int) -> None:
         timeline, frame = self.timeline, self._frame
+        if state.settled > len(blocks):
+            raise Gone
         for block in blocks:
             timeline.add(block)
         for _ in range(state.settled):

@@ -1,0 +1,339 @@
+"""The one place that builds everything and hands it down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fastapi_offline
+import uvicorn
+import uvloop
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from voicewire import __version__
+from voicewire.auth.authenticate import Authenticator
+from voicewire.auth.file_keys import FileKeys
+from voicewire.auth.tickets import TicketStore
+from voicewire.catalogue import Catalogue
+from voicewire.clips import Clips
+from voicewire.config import Config, is_loopback
+from voicewire.engines.base import EngineSpec
+from voicewire.engines.pool import Pool
+from voicewire.errors import BadRequest, VoicewireError
+from voicewire.frames import Parser
+from voicewire.pipeline import Pipeline
+from voicewire.server.answers import error_response
+from voicewire.server.callers import Callers
+from voicewire.server.embedded import EmbeddedRedis
+from voicewire.server.guards import BodyLimit, NoQueries, SecurityHeaders
+from voicewire.server.journal import Journal
+from voicewire.server.listen import GRACE_S, DrainingServer, listen
+from voicewire.server.live import Machinery, Settings
+from voicewire.server.metrics import Metrics, Readings
+from voicewire.server.redis import open_redis
+from voicewire.server.routes import Routes
+from voicewire.server.sessions import Admission, Sessions
+from voicewire.server.speech import Speech
+from voicewire.server.stream import StreamEndpoint
+from voicewire.server.ticker import Ticker
+from voicewire.server.wire import WireProtocol
+from voicewire.session import Limits
+
+LOGGER = logging.getLogger(__name__)
+
+FOLDER = Path(__file__).parent
+WORKER = (sys.executable, "-m", "voicewire.worker")
+PING_S = 8.0  # between pings, and to answer one: a peer that does not read is gone within 16 s
+NOT_FOUND = 404
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A running gateway's parts, as the application needs them."""
+
+    config: Config
+    redis: Redis
+    pools: Mapping[str, Pool]
+    pipeline: Pipeline
+    sessions: Sessions
+    machinery: Machinery
+    metrics: Metrics
+    authenticator: Authenticator
+    tickets: TicketStore
+    first_key: str | None
+
+
+@contextlib.asynccontextmanager
+async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
+    """Start Redis, the engines and the clock; stop them in the opposite order."""
+    async with contextlib.AsyncExitStack() as stack:
+        starting = asyncio.create_task(_open_pools(config, stack), name="engines")
+        try:
+            redis = await _open_redis(config, stack)
+        finally:
+            pools = await starting
+        gateway = _assemble(config, redis, pools)
+        stack.callback(gateway.machinery.ticker.close)
+        journal = asyncio.create_task(gateway.machinery.journal.run(), name="journal")
+        journal.add_done_callback(_report)
+        stack.push_async_callback(_cancel, journal)
+        yield gateway
+
+
+async def _open_redis(config: Config, stack: contextlib.AsyncExitStack) -> Redis:
+    url = config.redis_url
+    if not url:
+        embedded = EmbeddedRedis(config.data_dir)
+        url = await embedded.start()
+        stack.push_async_callback(embedded.stop)
+    redis = open_redis(url)
+    stack.push_async_callback(redis.aclose)
+    return redis
+
+
+async def _open_pools(config: Config, stack: contextlib.AsyncExitStack) -> dict[str, Pool]:
+    pools: dict[str, Pool] = {}
+    for name in config.engines:
+        spec = EngineSpec(f"voicewire.engines.{name}:open_engine", _engine_options(config, name))
+        pool = Pool(spec, command=WORKER, workers=config.worker_count, queue_limit=config.queue_limit)
+        await pool.start()
+        stack.push_async_callback(pool.close)
+        pools[pool.model.id] = pool
+    return pools
+
+
+def _engine_options(config: Config, name: str) -> dict[str, str | int | float | bool]:
+    if name != "kokoro":
+        return {}
+    return {"path": config.kokoro_path, "device": config.kokoro_device or "cpu"}
+
+
+def _assemble(config: Config, redis: Redis, pools: Mapping[str, Pool]) -> Gateway:
+    catalogue = Catalogue(((pool.model, pool.voices) for pool in pools.values()), config.default_model)
+    clips, metrics = Clips(config.cache_bytes), Metrics()
+    pipeline = Pipeline(pools, clips, catalogue)
+    journal = Journal(redis, interval_s=config.journal_ms / 1000, resume_s=config.resume_s)
+    metrics.read(Readings(pools, clips, journal))
+    ticker = Ticker(config.tick_ms / 1000, metrics.tick_lag_s.observe)
+    settings = Settings(_limits(config), config.stall_s, config.resume_s, config.resume_bytes_max)
+    machinery = Machinery(settings, pipeline, ticker, journal, Parser(), metrics.observe_context)
+    admission = Admission(config.streams_max, config.connections_unauthenticated_max, config.outbox_bytes_max)
+    keys = FileKeys(config.data_dir)
+    first_key = keys.bootstrap(config.bootstrap_key)
+    tickets = TicketStore(redis, lifetime_s=config.ticket_s)
+    authenticator = Authenticator(keys, keys.pepper, tickets)
+    sessions = Sessions(machinery, admission)
+    return Gateway(config, redis, pools, pipeline, sessions, machinery, metrics, authenticator, tickets, first_key)
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        config.contexts_max,
+        config.text_chars_max,
+        config.message_bytes_max,
+        int(config.idle_s),
+        config.lead_ms,
+        config.lead_ms_max,
+        config.prefetch_ms,
+        config.first_wait_ms,
+        int(config.resume_s),
+    )
+
+
+def build_app(gateway: Gateway, port: int) -> FastAPI:
+    """Return the application of a gateway that listens on `port`."""
+    config = gateway.config
+    origins = own_origins(config, port) | frozenset(config.allowed_origins)
+    listening = frozenset({config.host}) if config.trusts_local and is_loopback(config.host) else frozenset()
+    callers = Callers(gateway.authenticator, origins, listening, port)
+    app = FastAPI(
+        title="voicewire",
+        version=__version__,
+        description="Text in, speech and marked words out. The live protocol is the WebSocket `/v1/stream`.",
+        docs_url=None,
+        redoc_url=None,
+        middleware=_middleware(config),
+    )
+    app.add_exception_handler(VoicewireError, _answer(gateway.metrics))
+    app.add_exception_handler(RequestValidationError, _answer(gateway.metrics))
+    app.add_exception_handler(HTTPException, _answer(gateway.metrics))
+    app.include_router(Speech(gateway.pipeline, callers, gateway.redis, gateway.metrics).router())
+    app.include_router(_routes(gateway, callers).router())
+    app.router.routes.extend(_pages())
+    app.router.routes.append(WebSocketRoute("/v1/stream", _stream(gateway, origins)))
+    return app
+
+
+def own_origins(config: Config, port: int) -> frozenset[str]:
+    """Return the origins of this server's own pages."""
+    names = {"127.0.0.1", "localhost", "[::1]"} if is_loopback(config.host) else {config.host}
+    own = {f"http://{name}" if port == 80 else f"http://{name}:{port}" for name in names}
+    return frozenset(own | ({config.public_url.rstrip("/")} if config.public_url else set()))
+
+
+def _middleware(config: Config) -> list[Middleware]:
+    chain = [Middleware(SecurityHeaders), Middleware(BodyLimit, size_bytes_max=config.body_bytes_max)]
+    if config.allowed_origins:
+        chain.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(config.allowed_origins),
+                allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "X-API-Key"],
+                expose_headers=["Words-Location", "Retry-After"],
+            )
+        )
+    return chain
+
+
+def _answer(metrics: Metrics) -> Any:
+    async def answer(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette passes both
+        translated = _translate(error)
+        metrics.errors.labels(translated.row_code).inc()
+        return error_response(translated)
+
+    return answer
+
+
+def _translate(error: Exception) -> VoicewireError:
+    if isinstance(error, VoicewireError):
+        return error
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return BadRequest(problem=f"{place}: {first['msg']}")
+    if isinstance(error, HTTPException) and error.status_code == NOT_FOUND:
+        return BadRequest("not_found")
+    if isinstance(error, HTTPException):
+        return BadRequest(problem=str(error.detail))
+    return VoicewireError("internal")
+
+
+def _routes(gateway: Gateway, callers: Callers) -> Routes:
+    async def missing() -> list[str]:
+        names = [f"engine {name}" for name, pool in gateway.pools.items() if not pool.stats().workers]
+        try:
+            await gateway.redis.ping()
+        except (RedisError, OSError):
+            names.append("redis")
+        return names
+
+    return Routes(
+        gateway.pipeline.catalogue,
+        callers,
+        gateway.tickets,
+        gateway.config.ticket_s,
+        gateway.metrics,
+        lambda: gateway.sessions.draining,
+        missing,
+        metrics_open=is_loopback(gateway.config.host),
+    )
+
+
+def _pages() -> list[Route | Mount]:
+    async def reader(request: Request) -> Response:  # noqa: ARG001 - a route takes its request
+        return FileResponse(FOLDER / "reader" / "index.html")
+
+    async def docs(request: Request) -> Response:  # noqa: ARG001
+        return FileResponse(FOLDER / "docs_page" / "index.html")
+
+    async def docs_script(request: Request) -> Response:  # noqa: ARG001
+        return FileResponse(FOLDER / "docs_page" / "page.js")
+
+    assets = Path(fastapi_offline.__file__).parent / "static"
+    return [
+        Route("/", reader),
+        Mount("/reader", StaticFiles(directory=FOLDER / "reader")),
+        Route("/docs", docs),
+        Route("/docs/page.js", docs_script),
+        Mount("/docs/assets", StaticFiles(directory=assets)),
+    ]
+
+
+def _stream(gateway: Gateway, origins: frozenset[str]) -> StreamEndpoint:
+    config, machinery = gateway.config, gateway.machinery
+    return StreamEndpoint(
+        gateway.sessions,
+        machinery.parser,
+        gateway.authenticator,
+        gateway.metrics,
+        origins,
+        config.hello_s,
+        config.idle_s,
+    )
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        LOGGER.critical("the task %s died", task.get_name(), exc_info=error)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def run(config: Config) -> None:
+    """Serve until a signal ends it."""
+    listener = listen(config.host, config.port)
+    port = listener.getsockname()[1]
+    async with open_gateway(config) as gateway:
+        uvicorn_config = _uvicorn_config(build_app(gateway, port), config)
+        server = DrainingServer(uvicorn_config, gateway.sessions, config.drain_s, _greeting(gateway, listener))
+        await server.serve(sockets=[listener])
+        for live in gateway.sessions.all():
+            await live.leave(resumable=True)
+
+
+def _uvicorn_config(app: FastAPI, config: Config) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws=WireProtocol,
+        ws_max_size=config.message_bytes_max,
+        ws_per_message_deflate=False,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+        lifespan="off",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        log_config=None,
+    )
+
+
+def _greeting(gateway: Gateway, listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    lines = [f"voicewire {__version__} speaks on http://{f'[{host}]' if ':' in host else host}:{port}"]
+    if gateway.first_key and not gateway.config.bootstrap_key:
+        lines.append(f"API key, shown only now: {gateway.first_key}")
+    return "\n".join(lines) + "\n"
+
+
+def serve(config: Config) -> int:
+    """Run a gateway in this process; return its exit status."""
+    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in ("uvicorn.error", "uvicorn"):
+        logging.getLogger(name).addFilter(NoQueries())
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    uvloop.run(run(config))
+    return os.EX_OK

@@ -1,0 +1,53 @@
+"""Who calls over HTTP: a key, or a person at this very machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from voicewire.auth.authenticate import (
+    Authenticator,
+    check_origin,
+    credential_from_headers,
+    local_access,
+    local_principal,
+    refuse_query_secrets,
+)
+from voicewire.auth.principal import Principal
+
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """`listening` are the addresses the server is bound to; empty where it trusts nobody without a key."""
+
+    authenticator: Authenticator
+    origins: frozenset[str]
+    listening: frozenset[str]
+    port: int
+
+    async def require(self, request: Request, scope: str) -> Principal:
+        """Return the caller if it has `scope`. Raises `Unauthorized`, `Forbidden` or `BadRequest`."""
+        refuse_query_secrets(request.url.query)
+        check_origin(request.headers.get("origin"), self.origins)
+        principal = await self._principal(request)
+        principal.require(scope)
+        return principal
+
+    async def _principal(self, request: Request) -> Principal:
+        credential = credential_from_headers(request.headers)
+        if credential is None and self._local(request):
+            return local_principal()
+        return await self.authenticator.authenticate(credential)
+
+    def _local(self, request: Request) -> bool:
+        if not self.listening or request.client is None:
+            return False
+        headers: Mapping[str, str] = request.headers
+        if request.method in SAFE_METHODS and "origin" not in headers:
+            # browsers leave Origin out of a same-origin GET, and keep its answer from any other page
+            headers = {**headers, "origin": f"http://{headers.get('host', '')}"}
+        return local_access(self.listening, self.port, request.client.host, headers)

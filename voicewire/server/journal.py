@@ -1,0 +1,308 @@
+"""What a resume needs, kept in Redis: every session's contexts, their blocks and the frames made for them.
+
+Each gateway writes what changed, in one script per session and interval, and only while it owns the
+session: a `claim` by another connection, on any gateway, takes the ownership away (fencing). Writes may be
+applied twice after a lost reply; whoever reads drops what it has already seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import Struct
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from voicewire.auth.principal import Principal
+from voicewire.context import Plan, State
+from voicewire.timeline import Run
+from voicewire.types import Block
+
+LOGGER = logging.getLogger(__name__)
+
+SESSION_KEY = "s:{{{session}}}"
+"""Redis, hash: `owner`, `token` (hashed), `record`, and for each context `p<channel>`, `c<channel>`.
+
+Beside it the lists `…:b:<channel>` (blocks) and `…:r:<channel>` (runs). The braces keep a session in one slot.
+"""
+
+WRITES_AT_ONCE = 256  # sessions in one pipeline
+KEEP_S = 15.0  # how often the expiry of sessions without changes is put off
+
+WRITE = """
+local base = KEYS[1]
+local owner = redis.call('HGET', base, 'owner')
+if owner and owner ~= ARGV[1] then return 0 end
+if not owner then
+  if ARGV[3] == '' then return 0 end
+  redis.call('HSET', base, 'owner', ARGV[1], 'token', ARGV[4], 'record', ARGV[3])
+end
+redis.call('PEXPIRE', base, ARGV[2])
+local at = 6
+for _ = 1, tonumber(ARGV[5]) do
+  local channel, plan, state, gone = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
+  local blocks, runs = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  at = at + 6
+  if state == '' then
+    redis.call('HDEL', base, 'p' .. channel, 'c' .. channel)
+    redis.call('DEL', base .. ':b:' .. channel, base .. ':r:' .. channel)
+  else
+    if plan ~= '' then redis.call('HSET', base, 'p' .. channel, plan) end
+    redis.call('HSET', base, 'c' .. channel, state)
+    for i = at, at + blocks - 1 do redis.call('RPUSH', base .. ':b:' .. channel, ARGV[i]) end
+    for i = at + blocks, at + blocks + runs - 1 do redis.call('RPUSH', base .. ':r:' .. channel, ARGV[i]) end
+    if gone > 0 then redis.call('LTRIM', base .. ':r:' .. channel, gone, -1) end
+    redis.call('PEXPIRE', base .. ':b:' .. channel, ARGV[2])
+    redis.call('PEXPIRE', base .. ':r:' .. channel, ARGV[2])
+  end
+  at = at + blocks + runs
+end
+return 1
+"""
+
+CLAIM = """
+local token = redis.call('HGET', KEYS[1], 'token')
+if not token or token ~= ARGV[1] then return false end
+redis.call('HINCRBY', KEYS[1], 'owner', 1)
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return redis.call('HGETALL', KEYS[1])
+"""
+
+FORGET = """
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
+redis.call('DEL', unpack(KEYS))
+return 1
+"""
+
+
+class Record(Struct, array_like=True):
+    """What a session is, beside its contexts."""
+
+    session: str
+    principal: Principal
+    channels: int
+
+
+@dataclass(slots=True)
+class Entry:
+    """What changed in one context. An empty `state` forgets it."""
+
+    channel: int
+    plan: bytes = b""
+    state: bytes = b""
+    blocks: list[bytes] = field(default_factory=list)
+    runs: list[bytes] = field(default_factory=list)
+    gone: int = 0  # of the oldest runs, no longer needed
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A context as it was kept."""
+
+    plan: Plan
+    state: State
+    blocks: list[Block]
+    runs: list[Run]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A session taken over: its record, its contexts by name, and the number of its new owner."""
+
+    record: Record
+    owner: int
+    contexts: dict[str, Kept]
+
+
+class Journaled(Protocol):
+    """A session as the journal sees it."""
+
+    id: str
+    owner: int
+    token_hash: bytes
+
+    def record(self) -> Record: ...
+
+    def entries(self, *, everything: bool) -> list[Entry]:
+        """What changed since the last call that was followed by `written`; with `everything`, of all contexts."""
+        ...
+
+    def written(self) -> None: ...
+
+    def fenced(self) -> None:
+        """Another connection owns the session now."""
+        ...
+
+
+def token_hash(token: str) -> bytes:
+    """Return what is kept of a resume token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+class Journal:
+    """Writes the sessions of this gateway and claims those of any. Times are in seconds."""
+
+    def __init__(self, redis: Redis, *, interval_s: float, resume_s: float, prefix: str = "vw:") -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._interval_s = interval_s
+        self._resume_ms = max(1, int(resume_s * 1000))
+        self._dirty: dict[str, Journaled] = {}
+        self._sessions: dict[str, Journaled] = {}
+        self._wake = asyncio.Event()
+        self._scripts: dict[str, str] = {}
+        self._encode = msgspec.msgpack.Encoder().encode
+        self.failures = 0
+        self.written_sessions = 0
+
+    def watch(self, session: Journaled) -> None:
+        """Keep a session from now on."""
+        self._sessions[session.id] = session
+        self.touch(session)
+
+    def touch(self, session: Journaled) -> None:
+        """Something of the session changed."""
+        self._dirty[session.id] = session
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write for ever; cancel to stop. A Redis that is down costs resumes, nothing else."""
+        loop = asyncio.get_running_loop()
+        keep_at = loop.time() + KEEP_S
+        while True:
+            timeout = max(0.0, keep_at - loop.time())
+            try:
+                await asyncio.wait_for(self._wake.wait(), timeout)
+            except TimeoutError:
+                keep_at = loop.time() + KEEP_S
+                await self._write(list(self._sessions.values()), everything=True)
+            await asyncio.sleep(self._interval_s)
+            self._wake.clear()
+            dirty, self._dirty = self._dirty, {}
+            await self._write(list(dirty.values()), everything=False)
+
+    async def leave(self, session: Journaled) -> None:
+        """Write all of a session for the last time; it can be resumed for `resume_s`."""
+        self._sessions.pop(session.id, None)
+        self._dirty.pop(session.id, None)
+        await self._write([session], everything=True, expiry_ms=self._resume_ms)
+
+    async def forget(self, session: Journaled, channels: Iterable[int]) -> None:
+        """Drop a session that ended as it should: nobody will resume it."""
+        self._sessions.pop(session.id, None)
+        self._dirty.pop(session.id, None)
+        base = self._base(session.id)
+        lists = [f"{base}:{kind}:{channel}" for channel in channels for kind in "br"]
+        try:
+            await self._evaluate(FORGET, [base, *lists], [session.owner])
+        except (RedisError, OSError):
+            self.failures += 1
+
+    async def claim(self, session_id: str, token: str) -> Claimed | None:
+        """Take a session over, from whatever connection had it; None when it is gone or the token is wrong."""
+        base = self._base(session_id)
+        try:
+            found = await self._evaluate(CLAIM, [base], [token_hash(token), self._resume_ms])
+            return await self._load(base, found) if found else None
+        except (RedisError, OSError):
+            self.failures += 1
+            LOGGER.warning("a session could not be claimed", exc_info=True)
+            return None
+
+    async def _load(self, base: str, found: list[bytes]) -> Claimed:
+        fields = dict(zip(found[::2], found[1::2], strict=True))
+        channels = [name[1:].decode() for name in fields if name.startswith(b"c") and name[1:].isdigit()]
+        contexts = {}
+        for channel in channels:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.lrange(f"{base}:b:{channel}", 0, -1)
+                pipeline.lrange(f"{base}:r:{channel}", 0, -1)
+                blocks, runs = await pipeline.execute()
+            plan = fields.get(b"p" + channel.encode())
+            if plan is not None:  # else Redis lost it
+                kept = _decode(plan, fields[b"c" + channel.encode()], blocks, runs)
+                contexts[kept.plan.name] = kept
+        record = msgspec.msgpack.decode(fields[b"record"], type=Record)
+        return Claimed(record, int(fields[b"owner"]), contexts)
+
+    async def _write(self, sessions: list[Journaled], *, everything: bool, expiry_ms: int | None = None) -> None:
+        for at in range(0, len(sessions), WRITES_AT_ONCE):
+            batch = sessions[at : at + WRITES_AT_ONCE]
+            try:
+                await self._write_batch(batch, everything=everything, expiry_ms=expiry_ms or 2 * self._resume_ms)
+            except (RedisError, OSError) as error:
+                self.failures += 1
+                LOGGER.warning("the journal could not be written: %s", error)
+                self._dirty |= {session.id: session for session in batch if session.id in self._sessions}
+
+    async def _write_batch(self, batch: list[Journaled], *, everything: bool, expiry_ms: int) -> None:
+        sha = await self._sha(WRITE)
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for session in batch:
+                arguments = self._arguments(session, session.entries(everything=everything), expiry_ms)
+                pipeline.evalsha(sha, 1, self._base(session.id), *arguments)
+            results = await pipeline.execute(raise_on_error=False)
+        for session, result in zip(batch, results, strict=True):
+            if isinstance(result, NoScriptError):
+                self._scripts.clear()
+                self.touch(session)
+            elif isinstance(result, Exception):
+                raise result
+            elif result == 1:
+                self.written_sessions += 1
+                session.written()
+            else:
+                self._sessions.pop(session.id, None)
+                session.fenced()
+
+    def _arguments(self, session: Journaled, entries: list[Entry], expiry_ms: int) -> list[Any]:
+        record = self._encode(session.record())
+        arguments: list[Any] = [session.owner, expiry_ms, record, session.token_hash, len(entries)]
+        for entry in entries:
+            sizes = (entry.gone, len(entry.blocks), len(entry.runs))
+            arguments += (entry.channel, entry.plan, entry.state, *sizes, *entry.blocks, *entry.runs)
+        return arguments
+
+    async def _sha(self, script: str) -> str:
+        if script not in self._scripts:
+            self._scripts[script] = await self._redis.script_load(script)
+        return self._scripts[script]
+
+    async def _evaluate(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
+        try:
+            return await self._redis.evalsha(await self._sha(script), len(keys), *keys, *arguments)
+        except NoScriptError:
+            self._scripts.clear()
+            return await self._redis.evalsha(await self._sha(script), len(keys), *keys, *arguments)
+
+    def _base(self, session_id: str) -> str:
+        return self._prefix + SESSION_KEY.format(session=session_id)
+
+
+def _decode(plan: bytes, state: bytes, blocks: list[bytes], runs: list[bytes]) -> Kept:
+    """Return a context, without what was written twice."""
+    decode = msgspec.msgpack.decode
+    kept = Kept(decode(plan, type=Plan), decode(state, type=State), [], [])
+    for data in blocks:
+        block = decode(data, type=Block)
+        if block.start == (kept.blocks[-1].stop if kept.blocks else 0):
+            kept.blocks.append(block)
+    for data in runs:
+        run = decode(data, type=Run)
+        if (
+            not kept.runs
+            or (run.seq, run.block) > (kept.runs[-1].seq, kept.runs[-1].block)
+            or _follows(kept.runs[-1], run)
+        ):
+            kept.runs.append(run)
+    return kept
+
+
+def _follows(last: Run, run: Run) -> bool:
+    return run.seq == last.seq + len(last.packets) and not last.last

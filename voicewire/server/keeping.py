@@ -1,0 +1,77 @@
+"""What the journal must be told of one context: what is new, what is confirmed, what may go."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+import msgspec
+
+from voicewire.context import Context
+from voicewire.server.journal import Entry
+from voicewire.timeline import Run
+
+ENCODE = msgspec.msgpack.Encoder().encode
+
+
+class Keeper:
+    """Follows one context. `window` is how many samples behind the last one sent are kept, at most `bytes_max`."""
+
+    __slots__ = ("_bytes_max", "_context", "_held", "_held_bytes", "_planned", "_sending", "_state", "_window")
+
+    def __init__(self, context: Context, window: int, bytes_max: int, kept: Iterable[Run] | None = None) -> None:
+        self._context = context
+        self._window = window
+        self._bytes_max = bytes_max
+        self._planned = kept is not None
+        self._state = b""  # as confirmed
+        self._sending: Entry | None = None
+        self._held: deque[tuple[int, int]] = deque()  # of each run in the journal: its end in samples, its bytes
+        self._held_bytes = 0
+        for run in kept or ():
+            self._hold(run, sum(map(len, run.packets)))
+
+    def entry(self, *, everything: bool) -> Entry | None:
+        """Return what the journal lacks, with what was not confirmed; None when it has all."""
+        context = self._context
+        changes = context.drain_changes()
+        state = ENCODE(context.state())
+        sending = self._sending
+        if not (everything or sending or changes.blocks or changes.runs or state != self._state):
+            return None
+        if sending is None:
+            sending = self._sending = Entry(context.plan.channel)
+        if not self._planned:
+            sending.plan = ENCODE(context.plan)
+        sending.state = state
+        sending.blocks += map(ENCODE, changes.blocks)
+        for run in changes.runs:
+            data = ENCODE(run)
+            sending.runs.append(data)
+            self._hold(run, len(data))
+        sending.gone += self._release()
+        return sending
+
+    def written(self) -> None:
+        """The last entry is in the journal."""
+        if self._sending is not None:
+            self._planned = True
+            self._state = self._sending.state
+            self._sending = None
+
+    def _hold(self, run: Run, size: int) -> None:
+        end = run.pts + len(run.packets) * self._context.plan.format.frame_samples
+        self._held.append((end, size))
+        self._held_bytes += size
+
+    def _release(self) -> int:
+        """Forget the oldest runs that nobody can ask for again; return how many."""
+        sent, gone = self._context.sent, 0
+        while self._held:
+            end, size = self._held[0]
+            if end > sent or (end > sent - self._window and self._held_bytes <= self._bytes_max):
+                break
+            self._held.popleft()
+            self._held_bytes -= size
+            gone += 1
+        return gone

@@ -1,0 +1,341 @@
+"""A session on a socket: does what the state machine says, keeps its contexts on the clock and in the journal."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from voicewire import frames
+from voicewire.auth.principal import Principal
+from voicewire.context import Context
+from voicewire.errors import TABLE, BadRequest, Gone, OverQuota, VoicewireError
+from voicewire.pipeline import BlockInMaking, Order, Pipeline
+from voicewire.server.journal import Entry, Journal, Kept, Record, token_hash
+from voicewire.server.keeping import Keeper
+from voicewire.server.outbox import Outbox
+from voicewire.server.ticker import Ticker
+from voicewire.session import Action, Close, Drop, Limits, Make, Send, Session, text_wire
+from voicewire.timeline import Making
+from voicewire.types import Slice
+
+FINISHED_KEPT = 8  # contexts that ended, kept in case that their end did not arrive
+BLOCKED_S = 0.02  # how soon a peer that does not read is looked at again
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a live session takes from the configuration."""
+
+    limits: Limits
+    stall_s: float
+    resume_s: float
+    resume_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Machinery:
+    """What all live sessions share."""
+
+    settings: Settings
+    pipeline: Pipeline
+    ticker: Ticker
+    journal: Journal
+    parser: frames.Parser
+    observe: Callable[[Context], None]  # told of every context that ends here
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose session it is, and under which name it can be resumed."""
+
+    session: str
+    token: str = field(repr=False)
+    owner: int
+    principal: Principal
+
+
+class Socket(Protocol):
+    """The connection of a live session; `server.wire.WireProtocol` is the real one."""
+
+    def finish(self, code: int, reason: str) -> None: ...
+
+
+class LiveContext:
+    """A context on the clock: what the ticker calls."""
+
+    __slots__ = ("context", "due", "keeper", "live", "makings")
+
+    def __init__(self, live: Live, context: Context, keeper: Keeper) -> None:
+        self.live = live
+        self.context = context
+        self.keeper = keeper
+        self.due = math.inf
+        self.makings: dict[int, BlockInMaking] = {}
+
+    def tick(self, now: float) -> None:
+        self.live.pump(self, now)
+
+    def broken(self, error: Exception) -> None:  # noqa: ARG002 - the ticker has logged it
+        self.live.close(VoicewireError("internal"))
+
+
+class Arrival:
+    """Takes one block's slices to its context."""
+
+    __slots__ = ("_index", "_live", "_live_context")
+
+    def __init__(self, live: Live, live_context: LiveContext, index: int) -> None:
+        self._live = live
+        self._live_context = live_context
+        self._index = index
+
+    def slice(self, slice: Slice) -> None:
+        self._live.rendered(self._live_context, self._index, slice)
+
+    def failed(self, error: VoicewireError) -> None:
+        self._live.fail(self._live_context, self._index, error)
+
+
+class Live:
+    """One client's session on one connection. Ends by `leave`."""
+
+    def __init__(
+        self, machinery: Machinery, identity: Identity, session: Session, outbox: Outbox, socket: Socket
+    ) -> None:
+        self.id = identity.session
+        self.owner = identity.owner
+        self.token_hash = token_hash(identity.token)
+        self.principal = identity.principal
+        self.session = session
+        self.last_message = time.monotonic()
+        self.attached = True
+        self._machinery = machinery
+        self._outbox = outbox
+        self._socket = socket
+        self._contexts: dict[int, LiveContext] = {}  # by channel
+        self._finished: deque[LiveContext] = deque()
+        self._forgotten: list[int] = []  # channels that the journal is to drop
+
+    def begin(self, ready: frames.Ready) -> None:
+        """Say hello, and keep the session from now on."""
+        self._outbox.put(text_wire(ready))
+        self._outbox.flush()
+        self._machinery.journal.watch(self)
+
+    def restore(self, ready: frames.Ready, kept: dict[str, Kept], received: dict[str, int], now: float) -> None:
+        """Go on with a session's contexts behind the frames `received`; what cannot go on exactly is said."""
+        messages: list[frames.ServerMessage] = []
+        contexts = []
+        for name, each in kept.items():
+            try:
+                context = Context.restore(each.plan, each.state, each.blocks, each.runs, received[name], now)
+            except Gone as error:
+                messages.append(frames.Error.of(error, name))
+            else:
+                contexts.append((context, each))
+        ready.contexts = {context.plan.name: frames.Accepted(context.accepted) for context, _ in contexts}
+        self.begin(ready)
+        for message in messages:
+            self._outbox.put(text_wire(message))
+        for context, each in contexts:
+            self._go_on(context, each, now)
+        self._outbox.flush()
+
+    def _go_on(self, context: Context, kept: Kept, now: float) -> None:
+        self._outbox.put(self.session.opened(context))
+        live = self._register(context, kept)
+        if context.over:  # it had ended before: say so again
+            self._outbox.put((frames.TEXT_OPCODE, context.final))
+            self._finish(live)
+            return
+        self.session.contexts[context.plan.name] = context
+        self.pump(live, now)
+
+    # from the client
+
+    def receive(self, data: str) -> None:
+        """Take one text message."""
+        now = self.last_message = time.monotonic()
+        try:
+            message = self._machinery.parser.client(data)
+        except BadRequest as error:
+            self._run(self.session.refuse(error), now)
+        else:
+            self._run(self.session.receive(message, now), now)
+            context = self.session.contexts.get(getattr(message, "context", ""))
+            if context is not None:
+                self._schedule(self._register(context), now)
+        self._outbox.flush()
+        self._machinery.journal.touch(self)
+
+    def receive_binary(self) -> None:
+        """Refuse a binary message: only the server sends those."""
+        self._run(self.session.refuse(BadRequest(problem="clients send text messages only")), time.monotonic())
+        self._outbox.flush()
+
+    def send(self, message: frames.ServerMessage) -> None:
+        """Tell the client something now."""
+        self._outbox.put(text_wire(message))
+        self._outbox.flush()
+
+    # from the clock and the engines
+
+    def pump(self, live: LiveContext, now: float) -> None:
+        """Send what is due of one context, and say when to come back."""
+        if not self.attached or live.context.over:
+            return
+        if self._outbox.blocked(now):
+            if self._outbox.hopeless(now, self._machinery.settings.stall_s):
+                self.close(OverQuota("slow_consumer"))
+            else:
+                self._machinery.ticker.schedule(live, now + BLOCKED_S)
+            return
+        self._run(self.session.pump(live.context, now), now)
+        self._outbox.flush()
+        self._schedule(live, now)
+
+    def rendered(self, live: LiveContext, index: int, slice: Slice) -> None:
+        """An engine made a slice of block `index`."""
+        if slice.last:
+            live.makings.pop(index, None)
+        live.context.rendered(index, slice, cached=False)
+        self.pump(live, time.monotonic())
+        self._machinery.journal.touch(self)
+
+    def fail(self, live: LiveContext, index: int, error: VoicewireError) -> None:
+        """An engine gave up on block `index`, and with it the context ends."""
+        live.makings.pop(index, None)
+        self._run(self.session.fail(live.context, error), time.monotonic())
+        self._outbox.flush()
+        self._machinery.journal.touch(self)
+
+    # the actions of the state machine
+
+    def _run(self, actions: list[Action], now: float) -> None:
+        waiting = deque(actions)
+        while waiting:
+            match waiting.popleft():
+                case Send(wire):
+                    self._outbox.put(wire)
+                case Make(context, making):
+                    waiting.extend(self._make(self._register(context), making, now))
+                case Drop(context, blocks):
+                    self._drop(self._register(context), blocks)
+                case Close(error):
+                    self.close(error)
+        if len(self._contexts) != len(self.session.contexts):
+            for live in [live for live in self._contexts.values() if live.context.over]:
+                self._finish(live)
+
+    def _make(self, live: LiveContext, making: Making, now: float) -> list[Action]:
+        plan = live.context.plan
+        order = Order(
+            self.principal.tenant,
+            plan.model,
+            plan.voice,
+            plan.language,
+            plan.speed,
+            plan.seed,
+            plan.format,
+            making.block,
+        )
+        clip = self._machinery.pipeline.clip(order)
+        if clip is not None:
+            for slice in clip:
+                live.context.rendered(making.index, slice, cached=True)
+            return self.session.pump(live.context, now)
+        try:
+            arrival = Arrival(self, live, making.index)
+            live.makings[making.index] = self._machinery.pipeline.make(order, making.due, arrival)
+        except VoicewireError as error:
+            return self.session.fail(live.context, error)
+        return []
+
+    @staticmethod
+    def _drop(live: LiveContext, blocks: Sequence[int]) -> None:
+        for index in blocks:
+            if making := live.makings.pop(index, None):
+                making.drop()
+
+    def _register(self, context: Context, kept: Kept | None = None) -> LiveContext:
+        live = self._contexts.get(context.plan.channel)
+        if live is None or live.context is not context:
+            settings, rate_hz = self._machinery.settings, context.plan.format.rate_hz
+            window = int(settings.resume_s * rate_hz)
+            keeper = Keeper(context, window, settings.resume_bytes_max, kept.runs if kept else None)
+            live = self._contexts[context.plan.channel] = LiveContext(self, context, keeper)
+            self._forget(lambda finished: finished.plan.name == context.plan.name)
+        return live
+
+    def _forget(self, done_with: Callable[[Context], bool]) -> None:
+        """Have the journal drop contexts whose end did arrive, or is too long ago."""
+        for finished in [live for live in self._finished if done_with(live.context)]:
+            self._finished.remove(finished)
+            self._forgotten.append(finished.context.plan.channel)
+
+    def _schedule(self, live: LiveContext, now: float) -> None:
+        if live.context.over:
+            return
+        due = live.context.due_at(now)
+        if due != live.due:
+            self._machinery.ticker.schedule(live, due)
+
+    def _finish(self, live: LiveContext) -> None:
+        """A context ended: it is kept a while, in case that its end did not arrive."""
+        del self._contexts[live.context.plan.channel]
+        live.due = math.inf
+        self._machinery.observe(live.context)
+        self._finished.append(live)
+        if len(self._finished) > FINISHED_KEPT:
+            oldest = self._finished[0].context
+            self._forget(lambda finished: finished is oldest)
+
+    # the end
+
+    def close(self, error: VoicewireError) -> None:
+        """Close the socket for a reason that the client is told; what can be resumed stays so."""
+        self._outbox.flush()
+        self._socket.finish(error.row.close, error.row_code)
+
+    def stop(self) -> None:
+        """Nothing is sent any more. Blocks in the making are finished for the clips, without a listener."""
+        self.attached = False
+        for live in self._contexts.values():
+            live.due = math.inf
+            for making in live.makings.values():
+                making.leave()
+            live.makings.clear()
+            self._machinery.observe(live.context)
+
+    async def leave(self, *, resumable: bool) -> None:
+        """End: keep what a resume needs, or nothing when the client said goodbye."""
+        self.stop()
+        if resumable:
+            await self._machinery.journal.leave(self)
+        else:
+            await self._machinery.journal.forget(self, [*self._contexts, *self._channels_kept()])
+
+    def _channels_kept(self) -> list[int]:
+        return [*(live.context.plan.channel for live in self._finished), *self._forgotten]
+
+    # the journal's view
+
+    def record(self) -> Record:
+        return Record(self.id, self.principal, self.session.channels)
+
+    def entries(self, *, everything: bool) -> list[Entry]:
+        found = (live.keeper.entry(everything=everything) for live in (*self._contexts.values(), *self._finished))
+        return [*(entry for entry in found if entry), *map(Entry, self._forgotten)]
+
+    def written(self) -> None:
+        for live in (*self._contexts.values(), *self._finished):
+            live.keeper.written()
+        self._forgotten.clear()
+
+    def fenced(self) -> None:
+        self.stop()
+        self._socket.finish(TABLE["resumed_elsewhere"].close, "resumed_elsewhere")

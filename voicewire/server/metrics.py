@@ -1,0 +1,128 @@
+"""Every metric, in one table, and the page on which Prometheus reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from voicewire.clips import Clips
+from voicewire.context import Context
+from voicewire.engines.pool import Pool
+from voicewire.server.journal import Journal
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+FIRST_AUDIO_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+LAG_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
+
+OWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "voicewire_streams": ("connections that stream now", ()),
+    "voicewire_streams_refused_total": ("connections refused, by the error's code", ("code",)),
+    "voicewire_streams_resumed_total": ("sessions that went on over a new connection", ("result",)),
+    "voicewire_contexts_total": ("utterances ended", ("result",)),
+    "voicewire_audio_seconds_total": ("audio handed over", ("transport",)),
+    "voicewire_first_audio_seconds": ("from the first text to the first audio handed over", ()),
+    "voicewire_tick_lag_seconds": ("how late the shared clock ran", ()),
+    "voicewire_errors_total": ("errors told to clients over HTTP, by code", ("code",)),
+}
+"""What this process counts itself: name → meaning, labels."""
+
+READ: Mapping[str, tuple[str, str]] = {
+    "voicewire_pool_queued": ("gauge", "blocks that wait for a worker"),
+    "voicewire_pool_running": ("gauge", "blocks that workers are making"),
+    "voicewire_pool_workers": ("gauge", "workers alive"),
+    "voicewire_pool_restarts_total": ("counter", "workers that were replaced"),
+    "voicewire_pool_retries_total": ("counter", "blocks made once more after their worker died"),
+    "voicewire_pool_refused_total": ("counter", "blocks refused because the queue was full"),
+    "voicewire_pool_cancelled_total": ("counter", "blocks that nobody wanted any more"),
+    "voicewire_pool_failed_total": ("counter", "blocks that were given up"),
+    "voicewire_pool_rendered_seconds_total": ("counter", "audio made"),
+    "voicewire_clips_bytes": ("gauge", "memory used by clips"),
+    "voicewire_clips_hits_total": ("counter", "blocks that were there already"),
+    "voicewire_clips_misses_total": ("counter", "blocks that had to be made"),
+    "voicewire_journal_failures_total": ("counter", "times that Redis could not be asked"),
+    "voicewire_journal_sessions_total": ("counter", "sessions written to Redis, each time counted"),
+}
+"""What is read from elsewhere when Prometheus asks: name → kind, meaning."""
+
+
+class Readings(Collector):
+    """Reads what pools, clips and journal count themselves."""
+
+    def __init__(self, pools: Mapping[str, Pool], clips: Clips, journal: Journal) -> None:
+        self._pools = pools
+        self._clips = clips
+        self._journal = journal
+
+    def collect(self) -> Iterator[Metric]:
+        values = {name: [*self._values(name)] for name in READ}
+        for name, (kind, meaning) in READ.items():
+            family = (GaugeMetricFamily if kind == "gauge" else CounterMetricFamily)(
+                name, meaning, labels=["model"] if name.startswith("voicewire_pool") else []
+            )
+            for labels, value in values[name]:
+                family.add_metric(labels, value)
+            yield family
+
+    def _values(self, name: str) -> Iterable[tuple[list[str], float]]:
+        subject, _, what = name.removeprefix("voicewire_").removesuffix("_total").partition("_")
+        if subject == "pool":
+            return [([model], self._pool_value(pool, what)) for model, pool in self._pools.items()]
+        if subject == "clips":
+            clips = self._clips
+            return [([], {"bytes": clips.used_bytes, "hits": clips.hits, "misses": clips.misses}[what])]
+        journal = self._journal
+        return [([], {"failures": journal.failures, "sessions": journal.written_sessions}[what])]
+
+    @staticmethod
+    def _pool_value(pool: Pool, what: str) -> float:
+        stats = pool.stats()
+        if what == "rendered_seconds":
+            return stats.rendered_ms / 1000
+        value: int = getattr(stats, what)
+        return value
+
+
+class Metrics:
+    """This process's counters, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.streams = self._gauge("voicewire_streams")
+        self.refused = self._counter("voicewire_streams_refused_total")
+        self.resumed = self._counter("voicewire_streams_resumed_total")
+        self.contexts = self._counter("voicewire_contexts_total")
+        self.audio_s = self._counter("voicewire_audio_seconds_total")
+        self.first_audio_s = self._histogram("voicewire_first_audio_seconds", FIRST_AUDIO_S)
+        self.tick_lag_s = self._histogram("voicewire_tick_lag_seconds", LAG_S)
+        self.errors = self._counter("voicewire_errors_total")
+
+    def read(self, readings: Readings) -> None:
+        """Ask `readings` too whenever the page is made."""
+        self._registry.register(readings)
+
+    def page(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def observe_context(self, context: Context) -> None:
+        """Count an utterance that ended on this connection."""
+        result = "done" if context.over and not context.final else "cut" if not context.over else "ended_early"
+        self.contexts.labels(result).inc()
+        self.audio_s.labels("socket").inc(context.billed_ms / 1000)
+        if context.first_audio_ms is not None:
+            self.first_audio_s.observe(context.first_audio_ms / 1000)
+
+    def _gauge(self, name: str) -> Gauge:
+        meaning, labels = OWN[name]
+        return Gauge(name, meaning, labels, registry=self._registry)
+
+    def _counter(self, name: str) -> Counter:
+        meaning, labels = OWN[name]
+        return Counter(name, meaning, labels, registry=self._registry)
+
+    def _histogram(self, name: str, buckets: tuple[float, ...]) -> Histogram:
+        meaning, labels = OWN[name]
+        return Histogram(name, meaning, labels, buckets=buckets, registry=self._registry)

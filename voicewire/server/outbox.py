@@ -1,0 +1,63 @@
+"""What waits to be written to one peer, bounded: a peer that does not read is a policy, not an accident."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from voicewire.context import Wire
+from voicewire.server.wire import frame_header
+
+PAUSE_BYTES = 64 * 1024  # unread by the kernel: no more audio is taken until it falls below
+
+
+class Peer(Protocol):
+    """The connection as the outbox sees it; `server.wire.WireProtocol` is the real one."""
+
+    @property
+    def open(self) -> bool: ...
+
+    @property
+    def buffered_bytes(self) -> int: ...
+
+    def write(self, data: bytes) -> None: ...
+
+
+class Outbox:
+    """Collects messages and writes them in one go. `now` is the monotonic time in seconds."""
+
+    __slots__ = ("_parts", "_peer", "_size", "_size_bytes_max", "stalled_since")
+
+    def __init__(self, peer: Peer, size_bytes_max: int) -> None:
+        self._peer = peer
+        self._size_bytes_max = size_bytes_max
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.stalled_since: float | None = None
+
+    def put(self, wire: Wire) -> None:
+        """Add a message; it leaves with the next `flush`."""
+        opcode, payload = wire
+        self._parts += (frame_header(opcode, len(payload)), payload)
+        self._size += len(payload)
+
+    def flush(self) -> None:
+        """Write what was put."""
+        if self._parts:
+            self._peer.write(b"".join(self._parts))
+            self._parts.clear()
+            self._size = 0
+
+    def blocked(self, now: float) -> bool:
+        """Whether the peer has so much unread that no audio should be taken; remembers since when."""
+        if self._peer.buffered_bytes + self._size <= PAUSE_BYTES:
+            self.stalled_since = None
+            return False
+        if self.stalled_since is None:
+            self.stalled_since = now
+        return True
+
+    def hopeless(self, now: float, stall_s: float) -> bool:
+        """Whether the peer must go: too long blocked, or too much waiting whatever the reason."""
+        if self._peer.buffered_bytes + self._size > self._size_bytes_max:
+            return True
+        return self.blocked(now) and self.stalled_since is not None and now - self.stalled_since >= stall_s

@@ -1,0 +1,168 @@
+"""What can be listed and asked over HTTP: models, voices, tickets, health, readiness, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from voicewire.auth.tickets import TicketStore
+from voicewire.catalogue import Catalogue
+from voicewire.server.callers import Callers
+from voicewire.server.metrics import CONTENT_TYPE, Metrics
+from voicewire.types import Model, Voice
+
+
+class ModelInfo(BaseModel):
+    """A model: what it can do."""
+
+    id: str
+    name: str
+    description: str
+    default_voice: str
+    rate: int
+    languages: list[str]
+    word_times: bool
+    blends: bool
+
+    @classmethod
+    def of(cls, model: Model) -> ModelInfo:
+        return cls(
+            id=model.id,
+            name=model.name,
+            description=model.description,
+            default_voice=model.default_voice,
+            rate=model.rate_hz,
+            languages=list(model.languages),
+            word_times=model.word_times,
+            blends=model.blends,
+        )
+
+
+class ModelList(BaseModel):
+    models: list[ModelInfo]
+
+
+class VoiceInfo(BaseModel):
+    """A voice: what to call it, and what it is like."""
+
+    id: str
+    name: str
+    model: str
+    language: str
+    gender: str
+    description: str
+
+    @classmethod
+    def of(cls, voice: Voice) -> VoiceInfo:
+        return cls(
+            id=voice.id,
+            name=voice.name,
+            model=voice.model,
+            language=voice.language,
+            gender=voice.gender,
+            description=voice.description,
+        )
+
+
+class VoiceList(BaseModel):
+    voices: list[VoiceInfo]
+
+
+class TicketIssued(BaseModel):
+    """A one-time ticket for the first message of a WebSocket."""
+
+    ticket: str
+    expires_ms: int
+
+
+class Health(BaseModel):
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The endpoints. `ready` names what is missing, or nothing."""
+
+    catalogue: Catalogue
+    callers: Callers
+    tickets: TicketStore
+    ticket_s: float
+    metrics: Metrics
+    draining: Callable[[], bool]
+    ready: Callable[[], Awaitable[list[str]]]
+    metrics_open: bool
+
+    def router(self) -> APIRouter:
+        router = APIRouter()
+        add = router.add_api_route
+        add("/v1/models", self.models, methods=["GET"], tags=["catalogue"], response_model=ModelList)
+        add(
+            "/v1/models/{model_id}/voices",
+            self.model_voices,
+            methods=["GET"],
+            tags=["catalogue"],
+            response_model=VoiceList,
+        )
+        add("/v1/voices", self.voices, methods=["GET"], tags=["catalogue"], response_model=VoiceList)
+        add("/v1/voices/{voice_id:path}", self.voice, methods=["GET"], tags=["catalogue"], response_model=VoiceInfo)
+        add("/v1/tickets", self.ticket, methods=["POST"], tags=["access"], response_model=TicketIssued)
+        add("/health", self.health, methods=["GET"], tags=["operation"], response_model=Health)
+        add("/ready", self.readiness, methods=["GET"], tags=["operation"])
+        add("/metrics", self.page, methods=["GET"], tags=["operation"], response_class=Response)
+        return router
+
+    async def models(self, request: Request) -> ModelList:
+        """List the models, the default first."""
+        await self.callers.require(request, "voices:read")
+        return ModelList(models=[ModelInfo.of(model) for model in self.catalogue.models()])
+
+    async def model_voices(self, request: Request, model_id: str) -> VoiceList:
+        """List the voices of one model."""
+        await self.callers.require(request, "voices:read")
+        return VoiceList(voices=[VoiceInfo.of(voice) for voice in self.catalogue.voices(model_id)])
+
+    async def voices(self, request: Request, language: str = "", gender: str = "") -> VoiceList:
+        """List the voices of all models, or those of a language (`en`, `en-US`) or gender."""
+        await self.callers.require(request, "voices:read")
+        wanted = language.casefold()
+        return VoiceList(
+            voices=[
+                VoiceInfo.of(voice)
+                for voice in self.catalogue.voices()
+                if (voice.language.casefold() + "-").startswith(wanted + "-" if wanted else "")
+                and gender in {"", voice.gender}
+            ]
+        )
+
+    async def voice(self, request: Request, voice_id: str) -> VoiceInfo:
+        """Return one voice, by id or friendly name."""
+        await self.callers.require(request, "voices:read")
+        return VoiceInfo.of(self.catalogue.voice(voice_id))
+
+    async def ticket(self, request: Request) -> TicketIssued:
+        """Make a ticket, good once and for a short while, from the caller's origin only."""
+        principal = await self.callers.require(request, "tickets:create")
+        ticket = await self.tickets.create(principal, request.headers.get("origin"))
+        return TicketIssued(ticket=ticket, expires_ms=round(self.ticket_s * 1000))
+
+    async def health(self, response: Response) -> Health:
+        """Say whether the process lives, and whether it is being replaced."""
+        if self.draining():
+            response.status_code = 503
+            return Health(status="draining")
+        return Health(status="ok")
+
+    async def readiness(self, response: Response) -> dict[str, object]:
+        """Say whether speech can be made now, and what is missing."""
+        missing = ["draining"] if self.draining() else await self.ready()
+        response.status_code = 503 if missing else 200
+        return {"ready": not missing, "missing": missing}
+
+    async def page(self, request: Request) -> Response:
+        """Return the metrics in Prometheus' text format."""
+        if not self.metrics_open:
+            await self.callers.require(request, "metrics:read")
+        return Response(self.metrics.page(), media_type=CONTENT_TYPE)

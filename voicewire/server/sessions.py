@@ -1,0 +1,121 @@
+"""The live sessions of this gateway: who is let in, how a session begins, and how it goes on elsewhere."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from voicewire import frames
+from voicewire.auth.principal import Principal
+from voicewire.errors import Busy, OverQuota
+from voicewire.server.journal import Claimed, token_hash
+from voicewire.server.live import Identity, Live, Machinery
+from voicewire.server.outbox import Outbox
+from voicewire.server.wire import WireProtocol
+from voicewire.session import Session
+
+SESSION_BYTES = 12
+TOKEN_BYTES = 32
+RETRY_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """How many may come in."""
+
+    streams_max: int
+    unauthenticated_max: int
+    outbox_bytes_max: int
+
+
+class Sessions:
+    """Every session that is on a connection of this process, by id."""
+
+    def __init__(self, machinery: Machinery, admission: Admission) -> None:
+        self.draining = False
+        self.unauthenticated = 0
+        self._machinery = machinery
+        self._admission = admission
+        self._live: dict[str, Live] = {}
+        self._by_principal: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def admit(self) -> None:
+        """Raise `Busy` when no further connection may come in."""
+        if self.draining:
+            raise Busy("draining", retry_after_ms=RETRY_MS)
+        full = len(self._live) >= self._admission.streams_max
+        if full or self.unauthenticated >= self._admission.unauthenticated_max:
+            raise Busy(retry_after_ms=RETRY_MS)
+
+    def begin(self, wire: WireProtocol, principal: Principal) -> Live:
+        """Start a new session; raises `OverQuota` when its principal has too many."""
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        identity = Identity(f"s_{secrets.token_urlsafe(SESSION_BYTES)}", token, 1, principal)
+        live = self._enter(wire, identity)
+        live.begin(self._ready(identity, resumed=False))
+        return live
+
+    async def claim(self, message: frames.Resume) -> tuple[Identity, Claimed] | None:
+        """Take a session from the connection that had it; None when it is gone or the proof is wrong."""
+        before = self._live.get(message.session)
+        if before is not None:
+            if not hmac.compare_digest(before.token_hash, token_hash(message.resume_token)):
+                return None
+            before.fenced()
+            await before.leave(resumable=True)
+            self.remove(before)
+        claimed = await self._machinery.journal.claim(message.session, message.resume_token)
+        if claimed is None:
+            return None
+        return Identity(message.session, message.resume_token, claimed.owner, claimed.record.principal), claimed
+
+    def resume(self, wire: WireProtocol, identity: Identity, claimed: Claimed, received: dict[str, int]) -> Live:
+        """Go on with a claimed session behind the frames that were `received`, by context."""
+        live = self._enter(wire, identity)
+        live.session.channels = claimed.record.channels
+        kept = {name: claimed.contexts[name] for name in received if name in claimed.contexts}
+        live.restore(self._ready(identity, resumed=True), kept, received, time.monotonic())
+        return live
+
+    def remove(self, live: Live) -> None:
+        """Forget a session that left; twice is as good as once."""
+        if self._live.get(live.id) is live:
+            del self._live[live.id]
+            self._by_principal[live.principal.id] -= 1
+            if not self._by_principal[live.principal.id]:
+                del self._by_principal[live.principal.id]
+
+    def drain(self, reconnect_ms: int) -> None:
+        """Let nobody in any more, and tell everybody."""
+        self.draining = True
+        for live in list(self._live.values()):
+            live.send(frames.Draining(reconnect_ms))
+
+    @property
+    def speaking(self) -> int:
+        """Sessions with an utterance that is not done."""
+        return sum(1 for live in self._live.values() if live.session.contexts)
+
+    def all(self) -> list[Live]:
+        return list(self._live.values())
+
+    def _enter(self, wire: WireProtocol, identity: Identity) -> Live:
+        principal = identity.principal
+        if self._by_principal[principal.id] >= principal.limits.streams:
+            raise OverQuota("too_many_streams", limit=principal.limits.streams)
+        session = Session(self._machinery.settings.limits, self._machinery.pipeline.catalogue)
+        outbox = Outbox(wire, self._admission.outbox_bytes_max)
+        live = Live(self._machinery, identity, session, outbox, wire)
+        self._live[live.id] = live
+        self._by_principal[principal.id] += 1
+        return live
+
+    def _ready(self, identity: Identity, *, resumed: bool) -> frames.Ready:
+        limits = self._machinery.settings.limits.declared()
+        return frames.Ready(identity.session, identity.token, resumed, limits)

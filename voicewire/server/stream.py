@@ -1,0 +1,172 @@
+"""`GET /v1/stream`: the WebSocket endpoint. Who is it, which session, and then its messages until the end."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from starlette.types import Message
+from starlette.websockets import WebSocket
+
+from voicewire import frames
+from voicewire.auth.authenticate import (
+    Authenticator,
+    check_origin,
+    credential_from_headers,
+    refuse_query_secrets,
+)
+from voicewire.auth.principal import Principal
+from voicewire.context import Wire
+from voicewire.errors import BadRequest, Gone, Unauthorized, VoicewireError
+from voicewire.frames import SUBPROTOCOL
+from voicewire.server.answers import error_response
+from voicewire.server.live import Live
+from voicewire.server.metrics import Metrics
+from voicewire.server.sessions import Sessions
+from voicewire.server.wire import WireProtocol, frame_header, wire_of
+from voicewire.session import text_wire
+
+GOODBYE = 1000  # RFC 6455, section 7.4.1: the purpose has been fulfilled
+IDLE = "idle"
+RESUME_HINT = '"resume"'  # stands in every resume message: others need not be parsed twice
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEndpoint:
+    """See the module. `origins` are the pages that may connect."""
+
+    sessions: Sessions
+    parser: frames.Parser
+    authenticator: Authenticator
+    metrics: Metrics
+    origins: frozenset[str]
+    hello_s: float
+    idle_s: float
+
+    async def __call__(self, websocket: WebSocket) -> None:
+        try:
+            principal = await self._greet(websocket)
+        except VoicewireError as error:
+            self.metrics.refused.labels(error.row_code).inc()
+            await websocket.send_denial_response(error_response(error))
+            return
+        offered = websocket.scope["subprotocols"]
+        await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        wire = wire_of(websocket.scope)
+        try:
+            live = await self._enter(websocket, wire, principal)
+        except VoicewireError as error:
+            self.metrics.refused.labels(error.row_code).inc()
+            _put(wire, text_wire(frames.Error.of(error)))
+            wire.finish(error.row.close, error.row_code)
+            return
+        if live is not None:
+            await self._converse(websocket, wire, live)
+
+    async def _greet(self, websocket: WebSocket) -> Principal | None:
+        """Refuse what can be refused before the handshake is; return who it is, if that was shown."""
+        self.sessions.admit()
+        refuse_query_secrets(websocket.url.query)
+        check_origin(websocket.headers.get("origin"), self.origins)
+        credential = credential_from_headers(websocket.headers)
+        if credential is None:
+            return None
+        principal = await self.authenticator.authenticate(credential)
+        principal.require("speak")
+        return principal
+
+    async def _enter(self, websocket: WebSocket, wire: WireProtocol, principal: Principal | None) -> Live | None:
+        """Return the session, new or resumed; None when the client left before it had one."""
+        if principal is not None:
+            return self.sessions.begin(wire, principal)
+        self.sessions.unauthenticated += 1
+        try:
+            async with asyncio.timeout(self.hello_s):
+                return await self._first_message(websocket, wire)
+        except TimeoutError:
+            raise Unauthorized("no_hello", limit=self.hello_s) from None
+        finally:
+            self.sessions.unauthenticated -= 1
+
+    async def _first_message(self, websocket: WebSocket, wire: WireProtocol) -> Live | None:
+        while True:
+            event = await websocket.receive()
+            if event["type"] != "websocket.receive":
+                return None
+            match self.parser.client(event.get("text") or ""):
+                case frames.Hello(ticket):
+                    principal = await self.authenticator.redeem(ticket, websocket.headers.get("origin"))
+                    principal.require("speak")
+                    return self.sessions.begin(wire, principal)
+                case frames.Resume() as message:
+                    if live := await self._resume(wire, message):
+                        return live
+                    _put(wire, text_wire(frames.Error.of(Gone())))  # a hello may follow
+                case _:
+                    raise Unauthorized("no_hello", limit=self.hello_s)
+
+    async def _resume(self, wire: WireProtocol, message: frames.Resume) -> Live | None:
+        found = await self.sessions.claim(message)
+        self.metrics.resumed.labels("resumed" if found else "gone").inc()
+        if found is None:
+            return None
+        identity, claimed = found
+        await self.authenticator.confirm(identity.principal)
+        received = {name: last.seq for name, last in message.received.items()}
+        return self.sessions.resume(wire, identity, claimed, received)
+
+    async def _converse(self, websocket: WebSocket, wire: WireProtocol, live: Live) -> None:
+        self.metrics.streams.inc()
+        code = 0
+        try:
+            event = await self._next(websocket, wire, live)
+            if RESUME_HINT in (event.get("text") or ""):
+                live = await self._exchange(wire, live, event["text"])
+                event = await self._next(websocket, wire, live)
+            code = await self._messages(websocket, wire, live, event)
+        finally:
+            self.metrics.streams.dec()
+            self.sessions.remove(live)
+            await live.leave(resumable=code != GOODBYE)
+
+    async def _exchange(self, wire: WireProtocol, fresh: Live, data: str) -> Live:
+        """The first message after a header's credential may be a resume: it takes the place of the fresh session."""
+        try:
+            message = self.parser.client(data)
+        except BadRequest:
+            message = None
+        if not isinstance(message, frames.Resume):
+            fresh.receive(data)
+            return fresh
+        live = await self._resume(wire, message)
+        if live is None:
+            fresh.send(frames.Error.of(Gone()))
+            return fresh
+        self.sessions.remove(fresh)
+        await fresh.leave(resumable=False)
+        return live
+
+    async def _messages(self, websocket: WebSocket, wire: WireProtocol, live: Live, event: Message) -> int:
+        """Take messages until the connection ends; return its close code."""
+        while event["type"] == "websocket.receive":
+            if (text := event.get("text")) is not None:
+                live.receive(text)
+            else:
+                live.receive_binary()
+            event = await self._next(websocket, wire, live)
+        return int(event.get("code") or 0)
+
+    async def _next(self, websocket: WebSocket, wire: WireProtocol, live: Live) -> Message:
+        """Wait for the next event; a connection on which nothing happens is ended."""
+        while True:
+            try:
+                async with asyncio.timeout(self.idle_s):
+                    return await websocket.receive()
+            except TimeoutError:
+                if not live.session.contexts:
+                    wire.finish(GOODBYE, IDLE)
+
+
+def _put(wire: WireProtocol, message: Wire) -> None:
+    opcode, payload = message
+    wire.write(frame_header(opcode, len(payload)) + payload)
