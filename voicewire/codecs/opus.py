@@ -27,7 +27,7 @@ class OpusEncoder:
 
     Restricted low delay (CELT only) costs a third of the other modes and looks 2.5 ms ahead. The bitrate is
     variable but constrained: as many bytes a second as asked for, three bytes for a frame of silence, where
-    constant bitrate would spend the whole 80; unconstrained, libopus overshoots 32 kbit/s by a half on speech.
+    constant bitrate would spend the whole 80; unconstrained, libopus overshoots 32 kbit/s on speech by up to a half.
     """
 
     def __init__(self, format: Format) -> None:
