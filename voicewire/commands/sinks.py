@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from voicewire.types import Pcm
 
 RATE_HZ = 24_000
 ALIASES = {".oga": FileKind.OPUS, ".ogg": FileKind.OPUS}
-ENDS_S = 5.0  # how long a player that was told to stop may take
+ENDS_S = 2.0  # how long a player that was told to stop, or hears no more, may take
 
 
 class Sink(Protocol):
@@ -250,21 +251,27 @@ async def _start(command: list[str], stdin: int) -> asyncio.subprocess.Process:
 
 
 async def _failed(name: str, process: asyncio.subprocess.Process) -> Problem:
-    await _stop(process)
+    if not await _ended(process):
+        await _stop(process)
     assert process.stderr
     said = (await process.stderr.read(2_000)).decode("utf-8", "replace").strip().splitlines()
     return Problem(Exit.OUTPUT, f"{name} does not play: {said[-1] if said else f'exit status {process.returncode}'}")
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.returncode is not None:
+            return
+        # Not `process.terminate`: it polls, and may take the exit status from asyncio, which then logs a complaint.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+        await _ended(process)
+
+
+async def _ended(process: asyncio.subprocess.Process) -> bool:
+    with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(process.wait(), ENDS_S)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+    return process.returncode is not None
 
 
 def audio_rate_hz(output: Path | None) -> int:
