@@ -7,15 +7,15 @@ so that blocks encoded apart follow each other without a click and decoders stay
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 
 import numpy as np
 
-from voicewire.codecs.base import Encoder, open_encoder
+from voicewire.codecs.base import open_encoder
 from voicewire.codecs.resample import Resampler, position
 from voicewire.engines.base import Engine
-from voicewire.types import Format, Job, Pcm, Slice, Word
+from voicewire.types import Chunk, Format, Job, Pcm, Slice, Word
 
 FIRST_MS = 100  # pieces grow from here to the slice's length
 STEPS = 4  # pieces in the longest slice
@@ -26,39 +26,64 @@ BELOW_PEAK = 8  # bits, 48 dB: not heard beside what is
 ENCODERS_KEPT = 32
 
 
-class Encoders:
-    """Encoders at rest, at most `keep` of them, so that a block does not have to build its own."""
+class Chain:
+    """A resampler and the encoder behind it: samples at `in_hz` in, frames of `format` out."""
 
-    def __init__(self, open: Callable[[Format], Encoder] = open_encoder, keep: int = ENCODERS_KEPT) -> None:
-        self._open = open
+    def __init__(self, in_hz: int, format: Format) -> None:
+        self.samples = 0  # at the format's rate, that the encoder has taken
+        self._resampler = Resampler(in_hz, format.rate_hz)
+        self._encoder = open_encoder(format)
+
+    def push(self, pcm: Pcm) -> list[bytes]:
+        return self._encode(self._resampler.push(pcm))
+
+    def flush(self) -> list[bytes]:
+        """Hand on what the resampler holds back."""
+        return self._encode(self._resampler.flush())
+
+    def pad(self, samples: int) -> list[bytes]:
+        """Add digital silence, counted at the format's rate."""
+        return self._encode(np.zeros(samples, np.int16))
+
+    def renew(self) -> None:
+        """Forget everything, however the last block ended."""
+        self.samples = 0
+        self._resampler.reset()
+        self._encoder.flush()
+
+    def _encode(self, pcm: Pcm) -> list[bytes]:
+        self.samples += len(pcm)
+        return self._encoder.encode(pcm)
+
+
+class Encoders:
+    """Chains at rest, at most `keep` of them: a block finds its own ready made instead of building it."""
+
+    def __init__(self, keep: int = ENCODERS_KEPT) -> None:
         self._keep = keep
-        self._resting: OrderedDict[Format, list[Encoder]] = OrderedDict()
+        self._resting: OrderedDict[tuple[int, Format], list[Chain]] = OrderedDict()
         self._count = 0
 
     @contextmanager
-    def lease(self, format: Format) -> Iterator[Encoder]:
-        """An encoder as new, for as long as the block lasts, however it ends."""
-        encoder = self._take(format)
+    def lease(self, in_hz: int, format: Format) -> Iterator[Chain]:
+        """A chain as new, for as long as the block lasts."""
+        resting = self._resting.get((in_hz, format))
+        if resting:
+            self._count -= 1
+        chain = resting.pop() if resting else Chain(in_hz, format)
         try:
-            yield encoder
+            yield chain
         finally:
-            encoder.flush()
-            self._give(format, encoder)
+            chain.renew()
+            self._give((in_hz, format), chain)
 
-    def _take(self, format: Format) -> Encoder:
-        resting = self._resting.get(format)
-        if not resting:
-            return self._open(format)
-        self._count -= 1
-        return resting.pop()
-
-    def _give(self, format: Format, encoder: Encoder) -> None:
-        self._resting.setdefault(format, []).append(encoder)
-        self._resting.move_to_end(format)
+    def _give(self, key: tuple[int, Format], chain: Chain) -> None:
+        self._resting.setdefault(key, []).append(chain)
+        self._resting.move_to_end(key)
         self._count += 1
         while self._count > self._keep:
-            oldest = next(iter(self._resting))
-            self._count -= len(self._resting.pop(oldest))
+            _, oldest = self._resting.popitem(last=False)
+            self._count -= len(oldest)
 
 
 def render(engine: Engine, job: Job, encoders: Encoders, *, slice_ms: int = 1000) -> Generator[Slice, None, None]:
@@ -68,55 +93,53 @@ def render(engine: Engine, job: Job, encoders: Encoders, *, slice_ms: int = 1000
     completing anything: whoever advances several jobs may turn to another there. Closing the
     generator closes the engine's. Raises what the engine raises.
     """
-    track = Track(engine.model.rate_hz, job)
+    rate_hz, format = engine.model.rate_hz, job.format
+    track = Track(rate_hz, job)
     made: list[bytes] = []
-    pieces = _pieces(engine, job, track, slice_ms)
-    with encoders.lease(job.format) as encoder, closing(pieces):
-        frames = 0
-        for pcm in pieces:
-            made += encoder.encode(pcm)
-            if made and (not frames or len(made) * job.format.frame_ms >= _goal_ms(frames, job.format, slice_ms)):
+    frames = 0
+    with (
+        encoders.lease(rate_hz, format) as chain,
+        closing(engine.synthesize(job.utterance)) as chunks,
+        closing(_packets(chunks, chain, track, slice_ms)) as steps,
+    ):
+        for packets in steps:
+            made += packets
+            if made and (not frames or len(made) * format.frame_ms >= _goal_ms(frames * format.frame_ms, slice_ms)):
                 frames += len(made)
                 yield Slice(made, track.words(), False)
                 made = []
-            elif not len(pcm):
+            elif not packets:
                 yield Slice([], (), False)
         yield Slice(made, track.words(), True)
 
 
-def _goal_ms(frames: int, format: Format, slice_ms: int) -> int:
+def _goal_ms(sent_ms: int, slice_ms: int) -> int:
     """Half of what was handed over, so that an engine at 0.6 of real time still keeps ahead of its listener."""
-    return min(max(FIRST_MS, frames * format.frame_ms // 2), slice_ms - slice_ms // STEPS)
+    return min(max(FIRST_MS, sent_ms // 2), slice_ms - slice_ms // STEPS)
 
 
-def _pieces(engine: Engine, job: Job, track: Track, slice_ms: int) -> Generator[Pcm, None, None]:
-    """The block's audio at the format's rate, cut so that no piece takes long to encode.
-
-    An empty piece stands behind every chunk of the engine.
-    """
-    rate_hz, out_hz = engine.model.rate_hz, job.format.rate_hz
+def _packets(chunks: Iterator[Chunk], chain: Chain, track: Track, slice_ms: int) -> Generator[list[bytes], None, None]:
+    """The block's frames, in steps that do not take long to encode; an empty step behind every chunk."""
+    rate_hz, out_hz = track.in_hz, track.out_hz
     trim = Trim(rate_hz)
-    resampler = Resampler(rate_hz, out_hz)
     step_ms = min(FIRST_MS, slice_ms // STEPS)
-    with closing(engine.synthesize(job.utterance)) as chunks:
-        for chunk in chunks:
-            pcm = trim.push(chunk.pcm)
-            track.hear(chunk.words, trim)
-            while len(pcm):
-                step = step_ms * rate_hz // 1000
-                yield track.count(resampler.push(pcm[:step]))
-                pcm = pcm[step:]
-                step_ms = min(step_ms * 2, slice_ms // STEPS)
-            yield np.empty(0, np.int16)
+    for chunk in chunks:
+        pcm = trim.push(chunk.pcm)
+        track.hear(chunk.words, trim)
+        while len(pcm):
+            step = step_ms * rate_hz // 1000
+            yield chain.push(pcm[:step])
+            pcm = pcm[step:]
+            step_ms = min(step_ms * 2, slice_ms // STEPS)
+        yield []
     if not trim.heard:
         return
     tail = trim.tail(track.pause_samples * rate_hz // out_hz)
-    yield track.count(resampler.push(tail))
-    yield track.count(resampler.flush())
-    left = track.finish(trim, len(tail) * out_hz // rate_hz)
+    yield chain.push(tail) + chain.flush()
+    left = track.finish(trim, position(len(tail), rate_hz, out_hz), chain.samples)
     while left:
         step = min(left, slice_ms // STEPS * out_hz // 1000)
-        yield np.zeros(step, np.int16)
+        yield chain.pad(step)
         left -= step
 
 
@@ -184,17 +207,16 @@ class Trim:
 
 
 class Track:
-    """The words of a block, moved along with its audio, and the count of its samples."""
+    """The words of a block, moved along with its audio."""
 
     def __init__(self, rate_hz: int, job: Job) -> None:
-        self._rate_hz = rate_hz
-        self._out_hz = job.format.rate_hz
+        self.in_hz = rate_hz
+        self.out_hz = job.format.rate_hz
+        self.pause_samples = int(job.pause_ms * self.out_hz / 1000 / job.utterance.speed)
         self._frame = job.format.frame_samples
-        self.pause_samples = int(job.pause_ms * self._out_hz / 1000 / job.utterance.speed)
         self._waiting: deque[Word] = deque()  # at the engine's rate, from the utterance's first sample
         self._placed: list[Word] = []  # at the format's, from the block's; not handed over
         self._ends = 0  # of the last word placed
-        self._total = 0
 
     def hear(self, words: tuple[Word, ...], trim: Trim) -> None:
         """Take an engine's words; place those whose audio is sure to stay."""
@@ -206,17 +228,13 @@ class Track:
             ends = min(word.ends, sure) if word.ends <= trim.seen else word.ends
             self._place(word._replace(ends=ends), trim.lead)
 
-    def count(self, pcm: Pcm) -> Pcm:
-        self._total += len(pcm)
-        return pcm
-
     def words(self) -> tuple[Word, ...]:
         """The words placed since the last call."""
         placed, self._placed = tuple(self._placed), []
         return placed
 
-    def finish(self, trim: Trim, tail_samples: int) -> int:
-        """Place what is left; return the samples of silence that make the block whole.
+    def finish(self, trim: Trim, tail_samples: int, total: int) -> int:
+        """Place what is left; return the samples of silence that make the `total` made so far a whole block.
 
         That is the rest of the pause, at least a frame, and never less than the words that were
         announced need: an engine whose last word outlasts its sound gets a longer pause.
@@ -225,10 +243,10 @@ class Track:
             word = self._waiting.popleft()
             begins = min(word.begins, trim.lead + trim.kept)
             self._place(word._replace(begins=begins, ends=begins + 1), trim.lead)
-        needed = max(self.pause_samples - tail_samples, self._frame, self._ends - self._total)
-        return needed + -(self._total + needed) % self._frame
+        needed = max(self.pause_samples - tail_samples, self._frame, self._ends - total)
+        return needed + -(total + needed) % self._frame
 
     def _place(self, word: Word, lead: int) -> None:
-        begins = max(self._ends, position(max(0, word.begins - lead), self._rate_hz, self._out_hz))
-        self._ends = max(begins + 1, position(max(0, word.ends - lead), self._rate_hz, self._out_hz))
+        begins = max(self._ends, position(max(0, word.begins - lead), self.in_hz, self.out_hz))
+        self._ends = max(begins + 1, position(max(0, word.ends - lead), self.in_hz, self.out_hz))
         self._placed.append(Word(word.start, word.stop, begins, self._ends))

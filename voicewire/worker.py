@@ -9,6 +9,7 @@ process: what state the engine is in is not known, and the pool starts another.
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import os
 import signal
@@ -160,6 +161,8 @@ def serve(connection: Connection) -> None:
     except Exception as error:
         connection.send(Failed(0, EngineFailed(problem=f"{type(error).__name__}: {error}")))
         raise
+    gc.collect()
+    gc.freeze()  # a model is many objects, and none of them will ever be garbage
     worker = Worker(engine, connection)
     signal.signal(signal.SIGTERM, worker.finish)
     worker.run()
