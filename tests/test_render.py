@@ -53,11 +53,12 @@ def joined(slices: Sequence[Slice]) -> tuple[list[bytes], tuple[Word, ...]]:
 
 
 def heard(packets: Sequence[bytes]) -> Pcm:
-    return np.array(np.frombuffer(b"".join(packets), np.int16))
+    return np.frombuffer(b"".join(packets), np.int16)
 
 
 def sound(ms: int, level: int = 8_000) -> Pcm:
-    return (level * np.sin(np.arange(24 * ms) * 0.2 + 1)).astype(np.int16)
+    wave: Pcm = (level * np.sin(np.arange(24 * ms) * 0.2 + 1)).astype(np.int16)
+    return wave
 
 
 def quiet(ms: int) -> Pcm:

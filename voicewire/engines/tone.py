@@ -77,7 +77,7 @@ class Tone:
         pass
 
     def _chunks(self, utterance: Utterance) -> Generator[Chunk, None, None]:
-        size = self._options.chunk_ms * RATE_HZ // 1000
+        size = max(1, self._options.chunk_ms * RATE_HZ // 1000)
         time.sleep(self._options.delay_s)
         pending: list[Pcm] = []
         words: list[Word] = []
