@@ -64,9 +64,10 @@ HOMES = {
 
 # What may be called while a module is imported: it makes a constant or a type and does nothing else.
 CONSTANT_MAKERS = {
-    "CFUNCTYPE", "Decoder", "Encoder", "MappingProxyType", "Meta", "POINTER", "Path", "Struct", "TypeVar", "_samples",
-    "_setting", "bytes", "compile", "dataclass", "escape", "field", "float", "fromkeys", "frozenset", "getLogger",
-    "int", "items", "join", "lru_cache", "maketrans", "namedtuple", "range", "split", "tuple", "zeros",
+    "CFUNCTYPE", "ConfigDict", "Decoder", "Encoder", "Field", "MappingProxyType", "Meta", "POINTER", "Path",
+    "Struct", "TypeVar", "_samples", "_setting", "bytes", "compile", "dataclass", "escape", "field", "float",
+    "fromkeys", "frozenset", "getLogger", "int", "items", "join", "lru_cache", "maketrans", "namedtuple",
+    "range", "split", "tuple", "zeros",
 }  # fmt: skip
 CHANGERS = {
     "add", "append", "appendleft", "clear", "discard", "extend", "insert", "move_to_end", "pop", "popitem", "remove",

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as TimedOut
 
@@ -42,44 +43,57 @@ async def resetting(upstream: str, path: Path, command: bytes) -> AsyncIterator[
         yield f"unix://{path}"
 
 
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Redis]:
+    client = open_redis(url)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
 async def test_a_command_whose_reply_is_lost_is_raised_and_applied_once(url: str, tmp_path: Path) -> None:
-    direct = open_redis(url)
-    async with resetting(url, tmp_path / "proxy.sock", b"INCR") as proxy:
-        client = open_redis(proxy)
+    async with resetting(url, tmp_path / "proxy.sock", b"INCR") as proxy, opened(proxy) as client:
         with pytest.raises(Disconnected):
             await client.incr("count")
-        await client.aclose()
-    assert await direct.get("count") == b"1"
-    await direct.aclose()
+    async with opened(url) as direct:
+        assert await direct.get("count") == b"1"
 
 
 async def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", 0.05)
-    silent = asyncio.Event()
+    asked_enough = asyncio.Event()
 
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await silent.wait()
+        await asked_enough.wait()
         writer.close()
 
-    async with await asyncio.start_unix_server(serve, tmp_path / "silent.sock"):
-        client = open_redis(f"unix://{tmp_path}/silent.sock")
+    path = tmp_path / "silent.sock"
+    async with await asyncio.start_unix_server(serve, path), opened(f"unix://{path}") as client:
         with pytest.raises((TimedOut, Disconnected)):
             await client.ping()
-        silent.set()
-        await client.aclose()
+        asked_enough.set()
 
 
 async def test_nobody_there_is_an_error_at_once(tmp_path: Path) -> None:
-    client = open_redis(f"unix://{tmp_path}/nobody.sock")
-    with pytest.raises(Disconnected):
-        await client.ping()
-    await client.aclose()
+    async with opened(f"unix://{tmp_path}/nobody.sock") as client:
+        with pytest.raises(Disconnected):
+            await client.ping()
 
 
-async def test_a_burst_waits_for_the_bounded_connections(url: str) -> None:
-    client = open_redis(url)
-    others = len(await client.client_list()) - 1
-    await asyncio.gather(*(client.incr("count") for _ in range(50 * CONNECTIONS_MAX)))
-    assert await client.get("count") == str(50 * CONNECTIONS_MAX).encode()
-    assert len(await client.client_list()) - others == CONNECTIONS_MAX
-    await client.aclose()
+async def test_a_burst_waits_for_the_bounded_connections(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TIMEOUT_S", 30.0)
+    async with opened(url) as client:
+        others = len(await client.client_list()) - 1
+        await asyncio.gather(*(client.incr("count") for _ in range(20 * CONNECTIONS_MAX)))
+        assert await client.get("count") == str(20 * CONNECTIONS_MAX).encode()
+        assert len(await client.client_list()) - others == CONNECTIONS_MAX
+
+
+async def test_without_a_free_connection_in_time_it_is_an_error(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECTIONS_MAX", 1)
+    monkeypatch.setattr(module, "TIMEOUT_S", 0.05)
+    async with opened(url) as client, client.pipeline() as holder:
+        await holder.watch("count")
+        with pytest.raises(Disconnected, match="No connection available"):
+            await client.get("count")
