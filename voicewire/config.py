@@ -73,7 +73,7 @@ class Config:
     engines: tuple[str, ...] = _setting(("espeak",), "engines to run", choices=ENGINES)
     default_model: str = _setting("espeak", "model that speaks when none is named")
     kokoro_path: str = _setting("", "folder with Kokoro's weights; empty: taken from the hub")
-    kokoro_device: str = _setting("", "torch device for Kokoro, such as cpu or cuda:0; empty: the best there is")
+    kokoro_device: str = _setting("cpu", "torch device for Kokoro, such as cpu or cuda:0")
     workers: int = _setting(0, f"worker processes; 0: one for each core, at most {WORKERS_MAX}", 0, 256)
     queue_limit: int = _setting(512, "blocks that may wait for a worker; beyond it new ones are refused", 1, 100_000)
     cache_bytes: int = _setting(64 * MIB, "memory for spoken blocks that may be asked for again; 0: none", 0, 1 << 40)

@@ -23,7 +23,7 @@ from urllib.parse import quote
 from redis.asyncio import Redis
 from redis.exceptions import BusyLoadingError, RedisError
 
-from voicewire.config import variable
+from voicewire.config import ConfigError, variable
 from voicewire.server.redis import open_redis
 
 START_S = 10.0  # to answer at all
@@ -41,8 +41,8 @@ LOGFILE = "redis.log"
 log = logging.getLogger(__name__)
 
 
-class StartError(RuntimeError):
-    """The server cannot start; the message says why and what to do."""
+class StartError(ConfigError):
+    """The server cannot start with this data folder on this machine; the message says why and what to do."""
 
 
 class FolderLock:
