@@ -42,13 +42,14 @@ def _cut(found: re.Match[str]) -> Iterator[Span]:
 
 
 # Kinds, one letter a character, so that one regular expression reads every script: L letter, M what
-# belongs to the character before it, N digit, H Han, J hiragana, K katakana, G digit grouping, S symbol, E emoji,
-# ';' other punctuation, ' ' space. ASCII punctuation stands for itself and for its relatives.
+# belongs to the character before it, N digit, G what groups digits, H Han, J hiragana, K katakana, P their
+# long mark, S symbol, E emoji, ';' other punctuation, ' ' space. ASCII punctuation stands for itself and
+# for its relatives.
 _RELATIVES = {
     "’": "'", "ʼ": "'", "·": "'", "‐": "-", "‑": "-", "−": "-", "٫": ".", "٬": ",", "．": ".", "，": ";",
     "\u00a0": "G", "\u202f": "G",  # group digits in French; a space between anything else
-    "°": "%", "‰": "%", "٪": "%", "％": "%", "º": "L", "\u00ad": "M", "\u200c": "M", "\u200d": "M", "ー": "M",
-    "ｰ": "M", "々": "H", "〇": "H", '"': ";", "(": ";", ")": ";", "[": ";", "]": ";", "{": ";", "}": ";",
+    "°": "%", "‰": "%", "٪": "%", "％": "%", "º": "L", "\u00ad": "M", "\u200c": "M", "\u200d": "M", "ー": "P",
+    "ｰ": "P", "々": "H", "〇": "H", '"': ";", "(": ";", ")": ";", "[": ";", "]": ";", "{": ";", "}": ";",
 }  # fmt: skip
 _SCRIPTS = (
     (0x3041, 0x309F, "J"), (0x30A1, 0x30FF, "K"), (0x31F0, 0x31FF, "K"), (0x3400, 0x4DBF, "H"),
@@ -79,7 +80,7 @@ _JOINT = r"(?:[.'_@/&+=^-]|%(?=[LN])|(?<=N)[,:G](?=N))"
 _URL = r"[LNM.'_@/&+=^%?#:,~*!$-]*[LNM/]"
 _WORD = re.compile(
     rf"(?P<sure>L+://[LN](?:{_URL})?"
-    rf"|(?<![LNM])[-+]?[$#@]?{_PART}(?:{_JOINT}{_PART})*(?:[/?](?=[LN]){_URL}|[%$]+|\+\+|#)?"
-    r"|HM*|J[JM]*|K[KM]*)"
+    rf"|(?:(?<![LNM])[-+])?[$#@]?{_PART}(?:{_JOINT}{_PART})*(?:[/?](?=[LN]){_URL}|[%$]+|\+\+|#)?"
+    r"|HM*|J[JMP]*|K[KMP]*|P+)"
     r"|(?P<heard>E[EM]*|[$S%&+=<>@#*^~|/\\_-]M*)"
 )
