@@ -3,7 +3,7 @@
 import { Ring } from "./ring.js";
 
 const CAPACITY_S = 45;
-const CUSHION_S = 0.08; // audio in hand before it starts, and again after it ran dry
+const CUSHION_S = 0.12; // audio in hand before it starts, and again after it ran dry
 const REPORT_S = 0.02;
 const FADE_SAMPLES = 128; // a render quantum of the Web Audio API
 

@@ -52,7 +52,6 @@ export function firstVoice(voices, kept, preferred) {
 }
 
 /** What tells a voice from the others of its language. */
-export function voiceDetail({ language, gender, model, description }) {
-  const region = languageName(language);
-  return [region, GENDERS[gender], description || model].filter(Boolean).join(" · ");
+export function voiceDetail({ language, gender, model }) {
+  return [languageName(language), GENDERS[gender], model].filter(Boolean).join(" · ");
 }

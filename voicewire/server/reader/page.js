@@ -1,13 +1,13 @@
 // The text as it is read: one element for each line, positions in it, and where on the screen they are.
 
-import { lastAtMost, lineStarts } from "./text.js";
+import { lastAtMost, linesOf } from "./text.js";
 
 const SLACK_PX = 12; // a finger need not hit a word exactly
 
 export class Page {
   #element;
-  #starts = [0];
-  text = "";
+  #lines = [];
+  text = null;
 
   constructor(element) {
     this.#element = element;
@@ -17,9 +17,10 @@ export class Page {
   show(text) {
     if (text === this.text) return;
     this.text = text;
-    this.#starts = lineStarts(text);
-    const lines = this.#starts.map((start, i) => line(text.slice(start, this.#lineEnd(i))));
-    this.#element.replaceChildren(...lines);
+    this.#lines = linesOf(text);
+    const fragment = document.createDocumentFragment();
+    for (const [a, b] of this.#lines) fragment.append(line(text.slice(a, b)));
+    this.#element.replaceChildren(fragment);
   }
 
   /** The DOM range of [a, b). */
@@ -36,7 +37,7 @@ export class Page {
     const element = (node?.nodeType === Node.TEXT_NODE ? node.parentNode : node)?.closest?.(".line");
     if (!element || element.parentNode !== this.#element) return -1;
     const index = [].indexOf.call(this.#element.children, element);
-    const offset = this.#starts[index] + lengthBefore(element, node, at);
+    const offset = this.#lines[index][0] + lengthBefore(element, node, at);
     return this.#isNear(offset, x, y) ? offset : -1;
   }
 
@@ -49,13 +50,9 @@ export class Page {
     );
   }
 
-  #lineEnd(i) {
-    return i + 1 < this.#starts.length ? this.#starts[i + 1] - 1 : this.text.length;
-  }
-
   #point(offset) {
-    const index = lastAtMost(this.#starts, offset);
-    return textPoint(this.#element.children[index], offset - this.#starts[index]);
+    const index = lastAtMost(this.#lines, offset, ([a]) => a);
+    return textPoint(this.#element.children[index], offset - this.#lines[index][0]);
   }
 }
 

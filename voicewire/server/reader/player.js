@@ -28,6 +28,7 @@ export class Player {
   #playing = false;
   #suspending = 0;
   report = { buffered: 0, dry: false, played: 0 };
+  gaps = 0; // times it ran dry after it had begun
 
   /** `codec` is what `bestCodec` found. */
   constructor(codec, events) {
@@ -41,7 +42,10 @@ export class Player {
    * The first call must be made directly in a user's gesture: browsers let only such a context sound.
    */
   open() {
-    this.#opening ??= this.#open();
+    this.#opening ??= this.#open().catch((error) => {
+      this.#opening = null;
+      throw error;
+    });
     this.#wake();
     return this.#opening;
   }
@@ -112,7 +116,7 @@ export class Player {
 
   #wake() {
     clearTimeout(this.#suspending);
-    if (this.#audio.state !== "running") this.#audio.resume();
+    if (this.#audio && this.#audio.state !== "running") this.#audio.resume();
   }
 
   #onState() {
@@ -132,6 +136,7 @@ export class Player {
     if (report.overflow) return this.#events.failed(new Error("the server sent more audio than fits"));
     if (report.epoch !== this.#epoch) return undefined;
     this.#clock.add(report);
+    if (report.dry && !this.report.dry && report.played > 0) this.gaps += 1;
     this.report = report;
     this.#events.report(report);
     if (this.#finished && this.#heard() >= this.#pushed) this.#end();

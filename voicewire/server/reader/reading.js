@@ -125,6 +125,11 @@ export class Reading {
     this.#player.push(context, packets, frameMs);
   }
 
+  /** The connection is there again: the server would otherwise think that all it sent was heard. */
+  onOpen() {
+    this.#sendPlayheads();
+  }
+
   /** The server knows the open utterances no more: begin again at the word being heard. */
   onLost() {
     this.change({});

@@ -11,7 +11,7 @@ export class Key {
   constructor() {
     const [, given] = KEY_IN_FRAGMENT.exec(location.hash) ?? [];
     if (!given) return;
-    this.set(decodeURIComponent(given));
+    this.value = decodeURIComponent(given);
     history.replaceState(null, "", location.pathname + location.search); // a key in the address bar gets shared
   }
 
@@ -19,12 +19,9 @@ export class Key {
     return recall("key", "");
   }
 
-  set(value) {
-    keep("key", value.trim());
-  }
-
-  forget() {
-    forget("key");
+  set value(value) {
+    if (value.trim()) keep("key", value.trim());
+    else forget("key");
   }
 
   get headers() {

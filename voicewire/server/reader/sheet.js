@@ -36,10 +36,14 @@ export class Sheet {
     return this.#text;
   }
 
-  set text(text) {
+  /** Take a new text, and show it for reading if there is any. */
+  load(text) {
     this.unmark();
+    this.#editor.hidden = true; // it would be laid out in vain
     this.#editor.value = normalize(text);
     this.#changed();
+    if (text) this.read();
+    else this.edit(0);
   }
 
   get reading() {
@@ -77,7 +81,7 @@ export class Sheet {
     const [from, to] = this.#sentence;
     if (word[0] < from || word[0] >= to || !this.word) this.#markSentence(word);
     this.word = word;
-    this.#marks.word.set(this.#page.range(word));
+    this.#marks.word.set(() => this.#page.range(word));
     this.#follow.to(this.#marks.word.range);
   }
 
@@ -106,7 +110,7 @@ export class Sheet {
     const sentences = sentencesAround(this.#page.text, a, this.locale);
     this.#sentence = sentences.findLast(([start]) => start <= a) ?? [a, a];
     this.#marks.word.clear(); // a wrapped mark must not stand inside another
-    this.#marks.sentence.set(this.#page.range(this.#sentence));
+    this.#marks.sentence.set(() => this.#page.range(this.#sentence));
   }
 
   #turn(from, to, mode) {
@@ -147,7 +151,7 @@ export class Sheet {
   #underline(x, y) {
     const offset = this.#page.offsetAt(x, y);
     const word = offset < 0 ? null : wordAt(this.#page.text, offset, this.locale);
-    if (word) this.#hover.set(this.#page.range(word));
+    if (word) this.#hover.set(() => this.#page.range(word));
     else this.#hover.clear();
   }
 }

@@ -2,6 +2,7 @@
 
 const CONTEXT_CHARS = 2_400; // about three minutes of speech
 const WINDOW = 4_000; // how far to look for the edges of a sentence
+const LINE_CHARS = 8_000;
 const FULL_LINE_CHARS = 50;
 const ABBREVIATED = /(?:^|[\s(])(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|e\.g|i\.e|cf|No|Fig|\p{Lu})\.\s*$/u;
 const NO_SPACES = /[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmr}\p{sc=Mymr}]/u; // scripts written so
@@ -16,11 +17,25 @@ function wellFormed(text) {
   return text.replace(/[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g, "\uFFFD");
 }
 
-/** The offset at which each line begins. */
-export function lineStarts(text) {
-  const starts = [0];
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) starts.push(at + 1);
-  return starts;
+/** The lines [a, b) of `text`, without their line breaks; a line too long to be laid out at once is cut at a space. */
+export function linesOf(text) {
+  const lines = [];
+  for (let a = 0, b; a <= text.length; a = b + 1) {
+    b = text.indexOf("\n", a);
+    if (b < 0) b = text.length;
+    for (const end of cuts(text, a, b)) a = lines[lines.push([a, end]) - 1][1];
+  }
+  return lines;
+}
+
+function cuts(text, a, b) {
+  const ends = [];
+  for (let at = a; b - at > LINE_CHARS; ) {
+    const space = text.lastIndexOf(" ", at + LINE_CHARS);
+    at = space > at ? space + 1 : at + LINE_CHARS;
+    ends.push(at);
+  }
+  return [...ends, b];
 }
 
 /** The last index in ascending `values` whose value is at most `value`; -1 if there is none. */

@@ -61,6 +61,7 @@ export class VoiceMenu {
     const element = node("div", "voice", "");
     element.id = `voice-${this.#rows.length}`;
     element.role = "option";
+    element.title = voice.description;
     element.ariaSelected = String(same(voice, this.chosen));
     element.append(node("span", "voice-name", voice.name), node("span", "voice-detail", voiceDetail(voice)));
     this.#rows.push({ voice, element });

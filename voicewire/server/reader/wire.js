@@ -30,8 +30,7 @@ export class Wire {
   #connection = null;
   #ready = false;
   #session = null; // {session, resume_token}: what a resume needs
-  #live = new Map(); // context → {speak, channel, seq, frameMs}: not ended by either side
-  #cancelled = new Map(); // context → the cancel that was not answered yet
+  #live = new Map(); // context → {speak, cancel, channel, seq, frameMs}: not ended by the server
   #attempt = 0;
   #retry = 0;
   #refusal = null; // the last error without a context: why a close follows
@@ -46,25 +45,26 @@ export class Wire {
 
   /** Say `message`, a "speak". It is said again if the connection breaks before it arrives. */
   speak(message) {
-    this.#live.set(message.context, { speak: message, channel: -1, seq: -1, frameMs: 0 });
+    this.#live.set(message.context, { speak: message, cancel: null, channel: -1, seq: -1, frameMs: 0 });
     this.#say(message);
     this.connect();
   }
 
-  cancel(context, playedMs) {
-    if (!this.#live.delete(context)) return;
-    const message = { type: "cancel", context, played_ms: Math.round(playedMs) };
-    this.#cancelled.set(context, message);
-    this.#say(message);
+  /** Stop `context`; without `playedMs`, all that was sent counts as heard. */
+  cancel(context, playedMs = null) {
+    if (!this.isLive(context)) return;
+    const live = this.#live.get(context);
+    live.cancel = { type: "cancel", context, ...(playedMs !== null && { played_ms: Math.round(playedMs) }) };
+    this.#say(live.cancel);
   }
 
   playhead(context, playedMs, paused) {
     if (this.isLive(context)) this.#say({ type: "playhead", context, played_ms: Math.round(playedMs), paused });
   }
 
-  /** Whether the server may still say something in `context`. */
+  /** Whether `context` still goes on. */
   isLive(context) {
-    return this.#live.has(context);
+    return this.#live.get(context)?.cancel === null;
   }
 
   /** Connect now if there is no connection. */
@@ -81,7 +81,7 @@ export class Wire {
 
   /** Connect now rather than later, if something waits for it: the network is back. */
   hurry() {
-    if (this.#live.size) this.connect();
+    if (this.#wanted()) this.connect();
   }
 
   #say(message) {
@@ -110,63 +110,74 @@ export class Wire {
     this.#sayAgain(resumed ? contexts : {});
   }
 
-  /** After a break: say what did not arrive; what had begun and is unknown to the server is lost. */
+  /** After a break: say what did not arrive. What had begun and the server no longer knows is lost. */
   #sayAgain(arrived) {
     const missing = [...this.#live].filter(([context]) => !(context in arrived));
-    if (missing.some(([, { seq }]) => seq >= 0)) return this.#lose();
-    for (const [, { speak }] of missing) this.#say(speak);
-    for (const [context, cancel] of this.#cancelled) {
-      if (context in arrived) this.#say(cancel);
-      else this.#cancelled.delete(context);
-    }
+    const lost = missing.some(([, { cancel, seq }]) => !cancel && seq >= 0);
+    for (const [context, { cancel }] of missing) if (lost || cancel) this.#live.delete(context);
+    if (lost) return this.#lose();
+    for (const [context, { speak, cancel }] of this.#live)
+      if (cancel || !(context in arrived)) this.#say(cancel ?? speak);
     return undefined;
   }
 
   #lose() {
-    for (const [context] of this.#live) this.cancel(context, 0);
+    for (const context of this.#live.keys()) this.cancel(context);
     this.#events.lost();
   }
 
   #onContext(message) {
     const { type, context } = message;
     const live = this.#live.get(context);
-    if (type === "cancelled" || type === "error") this.#cancelled.delete(context);
     if (!live) return;
     if (type === "opened") Object.assign(live, { channel: message.channel, frameMs: message.format.frame_ms });
-    if (type === "done" || type === "error") this.#live.delete(context);
+    if (type === "done" || type === "cancelled" || type === "error") this.#live.delete(context);
+    if (live.cancel) return;
     if (message.code === "resume_gone") this.#lose();
     else this.#events.message(message);
   }
 
   #onError({ code, message }) {
     this.#refusal = new WireError(code, message);
-    if (code === "resume_gone") this.#session = null;
+    if (code !== "resume_gone" || this.#ready) return;
+    this.#session = null;
+    this.#connection.close(); // and begin a new session at once
   }
 
   #onAudio({ channel, seq, packets }) {
     for (const [context, live] of this.#live) {
       if (live.channel !== channel) continue;
-      const fresh = packets.slice(Math.max(0, live.seq + 1 - seq));
-      if (seq > live.seq + 1) this.#lose(); // a hole: never play over it
-      else if (fresh.length) this.#take(context, live, seq + packets.length - 1, fresh);
+      if (!live.cancel) this.#take(context, live, seq, packets);
       return;
     }
   }
 
   #take(context, live, seq, packets) {
-    live.seq = seq;
-    this.#events.audio(context, packets, live.frameMs);
+    if (seq > live.seq + 1) return this.#lose(); // a hole: never play over it
+    const fresh = packets.slice(live.seq + 1 - seq);
+    live.seq += fresh.length;
+    return this.#events.audio(context, fresh, live.frameMs);
   }
 
   #onClosed(code, error) {
-    const gone = this.#refusal?.code === "resume_gone";
-    const refusal = error instanceof WireError ? error : gone ? null : this.#refused(code);
+    const refusal = error instanceof WireError ? error : this.#refused(code);
     this.#connection = null;
     this.#ready = false;
     this.#refusal = null;
     if (refusal) this.#giveUp(refusal);
-    else if (this.#live.size) this.#tryAgain();
-    else this.#events.status("closed");
+    else if (this.#wanted()) this.#tryAgain();
+    else this.#rest();
+  }
+
+  #wanted() {
+    return [...this.#live.keys()].some((context) => this.isLive(context));
+  }
+
+  /** Nothing is to be said: the next utterance begins a new session. */
+  #rest() {
+    this.#session = null;
+    this.#live.clear();
+    this.#events.status("closed");
   }
 
   #refused(code) {
@@ -175,10 +186,7 @@ export class Wire {
   }
 
   #giveUp(refusal) {
-    this.#session = null;
-    this.#live.clear();
-    this.#cancelled.clear();
-    this.#events.status("closed");
+    this.#rest();
     this.#events.failed(refusal);
   }
 
