@@ -1,13 +1,19 @@
-"""What several test packages share: a real Redis."""
+"""What several test packages share: a real Redis, and a real server."""
 
 from __future__ import annotations
 
+import os
+import re
+import select
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from redis import Redis
@@ -15,6 +21,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 REDIS_STARTS_S = 10
+SERVER_STARTS_S = 60
 
 
 def redis_server() -> str:
@@ -67,3 +74,40 @@ async def redis(redis_url: str) -> AsyncIterator[AsyncRedis]:
     """A client of a real Redis without a key in it."""
     async with AsyncRedis.from_url(redis_url) as client:
         yield client
+
+
+class Served(NamedTuple):
+    """A running server: where it is, its first key, and its folder."""
+
+    url: str
+    key: str
+    data_dir: Path
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[Served]:
+    """A real server, started as a person would, with the tone engine beside espeak, for the whole run."""
+    folder = Path(tempfile.mkdtemp(prefix="voicewire-"))
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("VOICEWIRE_")}
+    environ |= {"VOICEWIRE_ENGINES": "tone,espeak", "VOICEWIRE_DEFAULT_MODEL": "tone", "VOICEWIRE_WORKERS": "1"}
+    command = [sys.executable, "-m", "voicewire", "serve", "--port", "0", "--data", str(folder)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, env=environ)
+    try:
+        yield _greeted(server, folder)
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(SERVER_STARTS_S)
+        assert server.stdout
+        server.stdout.close()
+        shutil.rmtree(folder)
+
+
+def _greeted(server: subprocess.Popen[bytes], folder: Path) -> Served:
+    assert server.stdout
+    said, deadline = "", time.monotonic() + SERVER_STARTS_S
+    while (url := re.search(r"http://\S+", said)) is None or (key := re.search(r"vw_live_\S+\n", said)) is None:
+        readable, _, _ = select.select([server.stdout], [], [], deadline - time.monotonic())
+        data = os.read(server.stdout.fileno(), 4_096) if readable else b""
+        assert data, f"the server did not start; it said {said!r}"
+        said += data.decode()
+    return Served(url[0], key[0].strip(), folder)
