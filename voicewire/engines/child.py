@@ -100,7 +100,7 @@ class Child(asyncio.Protocol):
             self._process.kill()
 
     async def end(self) -> None:
-        """Close the connection; see that the process ends and its last words are read."""
+        """Close the connection; see that the process ends and its last words are read. May be called again."""
         if self._transport:
             self._transport.close()
         if not self._process or not self._log:
@@ -112,7 +112,7 @@ class Child(asyncio.Protocol):
             logger.warning("worker %d does not end; it is killed", self._process.pid)
         self.kill()
         await self._process.wait()
-        await self._log
+        await asyncio.wait({self._log})  # and not the task itself, which a cancelled caller would cancel
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so

@@ -76,7 +76,8 @@ class Pool:
         self._count = workers
         self._stall_s = stall_s
         self._schedule = Schedule(queue_limit=queue_limit, due_s=DUE_S)
-        self._children: dict[Worker, Child] = {}
+        self._processes: set[Child] = set()  # that may be running
+        self._children: dict[Worker, Child] = {}  # that can be given work
         self._messages: dict[int, tuple[bytes, float]] = {}  # by ticket: what hands it over, the deadline in it
         self._counts = dict.fromkeys(
             ("restarts", "retries", "refused", "completed", "failed", "cancelled", "sink_errors", "rendered_ms"), 0
@@ -108,6 +109,8 @@ class Pool:
         if self._supervisor:
             self._supervisor.cancel()
             await asyncio.wait({self._supervisor})
+        await asyncio.gather(*(child.end() for child in self._processes))  # where cancellation cut that short
+        self._processes.clear()
 
     def submit(self, job: Job, deadline: float, sink: Sink, *, tenant: str = "") -> Ticket:
         """Have a block made for `sink`.
@@ -252,6 +255,7 @@ class Pool:
         """Start a worker and stay until it is lost."""
         worker = Worker(0, 0.0)  # it gets lanes when its engine is open
         child = Child(partial(self._receive, worker), partial(self._lose_if_known, worker))
+        self._processes.add(child)
         try:
             await child.start(self._launch)
             model, voices = await child.hello()
@@ -264,6 +268,7 @@ class Pool:
                 self._started.set_exception(error)
         finally:
             await child.end()
+            self._processes.discard(child)
 
     def _welcome(self, worker: Worker, child: Child) -> None:
         worker.lanes = self.model.lanes
