@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -30,6 +31,7 @@ from starlette.staticfiles import StaticFiles
 from voicewire import __version__
 from voicewire.auth.authenticate import Authenticator
 from voicewire.auth.file_keys import FileKeys
+from voicewire.auth.principal import Limits as CallerLimits
 from voicewire.auth.tickets import TicketStore
 from voicewire.catalogue import Catalogue
 from voicewire.clips import Clips
@@ -42,7 +44,7 @@ from voicewire.pipeline import Pipeline
 from voicewire.server.answers import error_response
 from voicewire.server.callers import Callers
 from voicewire.server.embedded import EmbeddedRedis
-from voicewire.server.guards import BodyLimit, NoQueries, SecurityHeaders
+from voicewire.server.guards import NoQueries, SecurityHeaders, TooLargeAnswer
 from voicewire.server.journal import Journal
 from voicewire.server.listen import GRACE_S, DrainingServer, listen
 from voicewire.server.live import Machinery, Settings
@@ -138,7 +140,8 @@ def _assemble(config: Config, redis: Redis, pools: Mapping[str, Pool]) -> Gatewa
     keys = FileKeys(config.data_dir)
     first_key = keys.bootstrap(config.bootstrap_key)
     tickets = TicketStore(redis, lifetime_s=config.ticket_s)
-    authenticator = Authenticator(keys, keys.pepper, tickets)
+    caller_limits = CallerLimits(config.streams_max, config.contexts_max, config.text_chars_max)
+    authenticator = Authenticator(keys, keys.pepper, tickets, caller_limits)
     sessions = Sessions(machinery, admission)
     return Gateway(config, redis, pools, pipeline, sessions, machinery, metrics, authenticator, tickets, first_key)
 
@@ -177,7 +180,7 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
     app.include_router(Speech(gateway.pipeline, callers, gateway.redis, gateway.metrics).router())
     app.include_router(_routes(gateway, callers).router())
     app.router.routes.extend(_pages())
-    app.router.routes.append(WebSocketRoute("/v1/stream", _stream(gateway, origins)))
+    app.router.routes.append(WebSocketRoute("/v1/stream", _stream(gateway, origins).serve))
     return app
 
 
@@ -189,7 +192,12 @@ def own_origins(config: Config, port: int) -> frozenset[str]:
 
 
 def _middleware(config: Config) -> list[Middleware]:
-    chain = [Middleware(SecurityHeaders), Middleware(BodyLimit, size_bytes_max=config.body_bytes_max)]
+    limit = config.body_bytes_max
+    chain = [
+        Middleware(SecurityHeaders),
+        Middleware(TooLargeAnswer, size_bytes_max=limit),
+        Middleware(RequestBodyLimitMiddleware, max_body_size=limit),
+    ]
     if config.allowed_origins:
         chain.append(
             Middleware(

@@ -1,4 +1,4 @@
-"""What every HTTP request passes before a route sees it: the bound of its body, and the headers of its answer."""
+"""What every HTTP request passes: the headers of its answer, and what of it is logged."""
 
 from __future__ import annotations
 
@@ -47,33 +47,25 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-class BodyLimit:
-    """Refuses a body larger than `size_bytes_max`, counted while it is read, whatever its headers claim."""
+class TooLargeAnswer:
+    """Gives the library's answer to a body beyond `size_bytes_max`, counted while it is read, the body of all errors."""
 
     def __init__(self, app: ASGIApp, size_bytes_max: int) -> None:
         self._app = app
-        self._size_bytes_max = size_bytes_max
+        self._error = BadRequest("too_large", limit=size_bytes_max)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in {"GET", "HEAD"}:
-            await self._app(scope, receive, send)
-            return
-        read = 0
+        replaced = False
 
-        async def receive_counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._size_bytes_max:
-                raise BadRequest("too_large", limit=self._size_bytes_max)
-            return message
+        async def send_translated(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and message["status"] == self._error.row.status:
+                replaced = True
+                await error_response(self._error)(scope, receive, send)
+            elif not replaced:
+                await send(message)
 
-        try:
-            await self._app(scope, receive_counted, send)
-        except BadRequest as error:
-            if error.row_code != "too_large":
-                raise
-            await error_response(error)(scope, receive, send)
+        await self._app(scope, receive, send_translated)
 
 
 class NoQueries(logging.Filter):

@@ -43,7 +43,7 @@ class StreamEndpoint:
     hello_s: float
     idle_s: float
 
-    async def __call__(self, websocket: WebSocket) -> None:
+    async def serve(self, websocket: WebSocket) -> None:
         try:
             principal = await self._greet(websocket)
         except VoicewireError as error:

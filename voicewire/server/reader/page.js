@@ -26,8 +26,8 @@ export class Page {
   /** The DOM range of [a, b). */
   range([a, b]) {
     const range = document.createRange();
-    range.setStart(...this.#point(a));
-    range.setEnd(...this.#point(b));
+    range.setStart(...this.#point(a, true));
+    range.setEnd(...this.#point(b, false));
     return range;
   }
 
@@ -50,9 +50,9 @@ export class Page {
     );
   }
 
-  #point(offset) {
+  #point(offset, after) {
     const index = lastAtMost(this.#lines, offset, ([a]) => a);
-    return textPoint(this.#element.children[index], offset - this.#lines[index][0]);
+    return textPoint(this.#element.children[index], offset - this.#lines[index][0], after);
   }
 }
 
@@ -64,15 +64,17 @@ function line(text) {
   return element;
 }
 
-/** The text node and the place in it that lies `offset` characters into `element`. */
-function textPoint(element, offset) {
+/** The text node and the place in it, `offset` characters into `element`: of two that touch, the one `after`, or before. */
+function textPoint(element, offset, after) {
   const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  let point = [element, 0];
   let rest = offset;
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    if (rest <= node.length) return [node, rest];
+    point = [node, Math.min(rest, node.length)];
+    if (rest < node.length || (rest === node.length && !after)) return point;
     rest -= node.length;
   }
-  return [element, element.childNodes.length];
+  return point;
 }
 
 function lengthBefore(element, node, at) {
