@@ -64,6 +64,7 @@ FOLDER = Path(__file__).parent
 WORKER = (sys.executable, "-m", "voicewire.worker")
 PING_S = 8.0  # between pings, and to answer one: a peer that does not read is gone within 16 s
 NOT_FOUND = 404
+TOO_LARGE = 413
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +175,9 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
         redoc_url=None,
         middleware=_middleware(config),
     )
-    app.add_exception_handler(VoicewireError, _answer(gateway.metrics))
-    app.add_exception_handler(RequestValidationError, _answer(gateway.metrics))
-    app.add_exception_handler(HTTPException, _answer(gateway.metrics))
+    app.add_exception_handler(VoicewireError, _answer(gateway.metrics, config.body_bytes_max))
+    app.add_exception_handler(RequestValidationError, _answer(gateway.metrics, config.body_bytes_max))
+    app.add_exception_handler(HTTPException, _answer(gateway.metrics, config.body_bytes_max))
     app.include_router(Speech(gateway.pipeline, callers, gateway.redis, gateway.metrics).router())
     app.include_router(_routes(gateway, callers).router())
     app.router.routes.extend(_pages())
@@ -211,16 +212,16 @@ def _middleware(config: Config) -> list[Middleware]:
     return chain
 
 
-def _answer(metrics: Metrics) -> Any:
+def _answer(metrics: Metrics, size_bytes_max: int) -> Any:
     async def answer(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette passes both
-        translated = _translate(error)
+        translated = _translate(error, size_bytes_max)
         metrics.errors.labels(translated.row_code).inc()
         return error_response(translated)
 
     return answer
 
 
-def _translate(error: Exception) -> VoicewireError:
+def _translate(error: Exception, size_bytes_max: int) -> VoicewireError:
     if isinstance(error, VoicewireError):
         return error
     if isinstance(error, RequestValidationError):
@@ -229,6 +230,8 @@ def _translate(error: Exception) -> VoicewireError:
         return BadRequest(problem=f"{place}: {first['msg']}")
     if isinstance(error, HTTPException) and error.status_code == NOT_FOUND:
         return BadRequest("not_found")
+    if isinstance(error, HTTPException) and error.status_code == TOO_LARGE:
+        return BadRequest("too_large", limit=size_bytes_max)
     if isinstance(error, HTTPException):
         return BadRequest(problem=str(error.detail))
     return VoicewireError("internal")

@@ -48,7 +48,7 @@ class SecurityHeaders:
 
 
 class TooLargeAnswer:
-    """Gives the library's answer to a body beyond `size_bytes_max`, counted while it is read, the body of all errors."""
+    """Gives the library's answer to a body beyond `size_bytes_max` the shape of all errors."""
 
     def __init__(self, app: ASGIApp, size_bytes_max: int) -> None:
         self._app = app
