@@ -41,7 +41,18 @@ async def test_a_good_key_is_its_caller(keys: FileKeys, authenticator: Authentic
     assert principal.limits == Limits(streams=7)
 
 
-@pytest.mark.parametrize("shown", [None, "", "x", generate_key(), "correct-horse-battery", "ä" * 20, "x" * 10_000_000])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        None,
+        "",
+        "x",
+        pytest.param(generate_key(), id="unknown key"),
+        "correct-horse-battery",
+        "ä" * 20,
+        "x" * 10_000_000,
+    ],
+)
 async def test_anything_else_is_nobody(keys: FileKeys, authenticator: Authenticator, shown: str | None) -> None:
     keys.create("a client")
     keys.bootstrap("the-key-of-the-operator")

@@ -43,7 +43,7 @@ async def test_the_second_start_says_no_key_and_keeps_the_first(tmp_path: Path) 
     assert read_client_key(tmp_path) == key
 
 
-@pytest.mark.parametrize("given", [generate_key(), "correct-horse-battery"])
+@pytest.mark.parametrize("given", [pytest.param(generate_key(), id="made key"), "correct-horse-battery"])
 async def test_a_given_key_is_that_key_and_is_not_kept(tmp_path: Path, given: str) -> None:
     keys = FileKeys(tmp_path)
     assert keys.bootstrap(given) == given
