@@ -158,6 +158,14 @@ async def test_an_error_of_the_source_of_the_text_is_the_callers(served: Served)
         assert isinstance((await _hear(client, "Fine.")).end, Done)
 
 
+async def test_a_text_that_no_message_can_carry_is_the_callers_mistake(served: Served) -> None:
+    async with connect(served.url, served.key) as client:
+        for text in ("a lone \ud800", _tokens("a lone \ud800", 3)):
+            with pytest.raises(UnicodeEncodeError):
+                await _hear(client, text)
+        assert isinstance((await _hear(client, "Fine.")).end, Done)
+
+
 async def test_an_option_that_does_not_exist_is_a_mistake(served: Served) -> None:
     async with connect(served.url, served.key) as client:
         with pytest.raises(TypeError):

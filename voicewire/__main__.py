@@ -24,7 +24,9 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     """Run one command and return its exit status."""
     arguments = parser().parse_args(argv)
     try:
-        return int(_run(arguments, environ))
+        status = _run(arguments, environ)
+        sys.stdout.flush()  # here, where a reader that has gone can still be understood
+        return int(status)
     except Problem as problem:
         print(f"voicewire: {problem}", file=sys.stderr)
         return int(problem.exit)
@@ -56,9 +58,11 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _serve(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from voicewire.commands.target import server_config
-    from voicewire.server.app import serve
 
     config = server_config(environ, host=arguments.host, port=arguments.port, data_dir=arguments.data)
+
+    from voicewire.server.app import serve
+
     return serve(config)
 
 
@@ -69,8 +73,10 @@ def _say(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if arguments.text == "-" and sys.stdin is None:
         raise Problem(Exit.USAGE, "there is no standard input to read from")
     options = {name: getattr(arguments, name) for name in ("voice", "model", "language", "speed", "seed")}
+    # Bytes of an argument that are no UTF-8 are surrogates by now, which no message can carry.
+    text = arguments.text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     wish = Wish(
-        None if arguments.text == "-" else arguments.text,
+        None if text == "-" else text,
         arguments.output,
         arguments.play,
         arguments.verbose,

@@ -72,7 +72,11 @@ class Speech:
 
     async def __aenter__(self) -> Self:
         self._client.register(self)
-        await self._client.push(self)
+        try:
+            await self._client.push(self)
+        except BaseException:  # such as UnicodeEncodeError, for a text that no message can carry
+            self._client.forget(self)
+            raise
         if self._rest is not None:
             self._pump = asyncio.create_task(self._send_text(self._rest))
         return self
