@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from voicewire.engines.base import Engine
 from voicewire.engines.kokoro_g2p import Readers, missing_packages
-from voicewire.engines.kokoro_model import Files, Folder, Hub, Network, quiet
+from voicewire.engines.kokoro_model import Files, Folder, Hub, Network
+from voicewire.engines.kokoro_quiet import quiet
 from voicewire.engines.kokoro_text import PHONEMES_MAX, Piece, Sounding, passes, pieces, place, words_of
 from voicewire.engines.kokoro_voices import DEFAULT_VOICE, LANGUAGES, Part, catalogue, language_for, parse_blend
 from voicewire.errors import BadRequest, EngineFailed
@@ -35,7 +35,7 @@ def open_engine(
     max_chars: int = 400,
     pass_phonemes: int = PHONEMES_MAX,
     model_id: str = "kokoro",
-) -> Engine:
+) -> KokoroEngine:
     """Open the model in the folder `path`, or else `repo` of the hub.
 
     `precision` is `fp32` or `bf16` (faster; the same durations). `pass_phonemes` bounds one pass: fewer
@@ -51,7 +51,7 @@ def open_engine(
     with quiet():
         files: Files = folder or Hub(repo)
     network = Network(files, device=device, threads=threads, precision=precision)
-    return KokoroEngine(network, files.voice_ids(), max_chars, pass_phonemes, model_id)
+    return KokoroEngine(network, files.voice_ids(), max_chars=max_chars, pass_phonemes=pass_phonemes, model_id=model_id)
 
 
 def _require_extra() -> None:
@@ -67,9 +67,15 @@ class KokoroEngine:
     """One utterance at a time, pass by pass. Without a seed the seed is 0: a text always sounds the same."""
 
     def __init__(
-        self, network: Network, voice_ids: Sequence[str], max_chars: int, pass_phonemes: int, model_id: str
+        self,
+        network: Network,
+        voice_ids: Sequence[str],
+        *,
+        max_chars: int = 400,
+        pass_phonemes: int = PHONEMES_MAX,
+        model_id: str = "kokoro",
     ) -> None:
-        self._network = network
+        self.network = network
         self._pass_phonemes = pass_phonemes
         self._readers = Readers()
         self._present = frozenset(voice_ids)
@@ -110,7 +116,7 @@ class KokoroEngine:
         blend = self._blend(utterance.voice)
         language = language_for(utterance.language, blend[0].voice)
         sounds = self._readers.read(language.letter, utterance.text)
-        spoken = pieces(sounds, word_spans(utterance.text), self._network.vocabulary)
+        spoken = pieces(sounds, word_spans(utterance.text), self.network.vocabulary)
         try:
             yield from self._spoken(passes(spoken, self._pass_phonemes), blend, utterance)
         except (OSError, RuntimeError) as error:
@@ -135,7 +141,7 @@ class KokoroEngine:
         seed = utterance.seed or 0
         for nth, (spoken, following) in enumerate(pairwise([*cut, ()])):
             phonemes = "".join(piece.phonemes for piece in spoken)
-            pcm, durations = self._network.speak(phonemes, blend, utterance.speed, seed + nth)
+            pcm, durations = self.network.speak(phonemes, blend, utterance.speed, seed + nth)
             held.append(pcm)
             sounding += place(spoken, durations, made)
             made += len(pcm)

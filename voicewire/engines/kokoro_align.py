@@ -35,19 +35,19 @@ def _after_likeness(clause: str, alone: Sequence[str]) -> list[int]:
     blocks = [(0, 0, 0), *SequenceMatcher(None, joined, clause, autojunk=False).get_matching_blocks()]
     cuts, floor = list[int](), 0
     for boundary in accumulate(len(word) + 1 for word in alone[:-1]):
-        floor = max(floor, _snapped(clause, _carried(boundary, blocks)))
+        floor = max(floor, _carried(clause, boundary, blocks))
         cuts.append(floor)
     return cuts
 
 
-def _carried(boundary: int, blocks: Sequence[tuple[int, int, int]]) -> int:
-    """Return where `boundary` lies in the clause: exact where both read alike, in proportion elsewhere."""
+def _carried(clause: str, boundary: int, blocks: Sequence[tuple[int, int, int]]) -> int:
+    """Return where `boundary` lies in the clause: exact where both read alike, near a space elsewhere."""
     for (start, at, size), (next_start, next_at, _) in pairwise(blocks):
         if boundary < start + size:
             return at + boundary - start
-        if boundary <= next_start:
+        if boundary < next_start:
             gap, next_gap = next_start - start - size, next_at - at - size
-            return at + size + (boundary - start - size) * next_gap // max(1, gap)
+            return _snapped(clause, at + size + (boundary - start - size) * next_gap // gap)
     return blocks[-1][1]
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 from voicewire.engines.kokoro_align import align
 from voicewire.engines.kokoro_english import MISAKI_FAILS, English
+from voicewire.engines.kokoro_quiet import quiet
 from voicewire.engines.kokoro_text import Sound
 from voicewire.errors import BadRequest
 from voicewire.spans import Span, word_spans
@@ -66,7 +67,8 @@ class Readers:
             if missing := missing_packages(letter):
                 problem = f"voices with {letter!r} need packages that are not installed: {', '.join(missing)}"
                 raise BadRequest("bad_message", problem=problem)
-            self._open[letter] = self._opened(letter)
+            with quiet():
+                self._open[letter] = self._opened(letter)
         return self._open[letter]
 
     def _opened(self, letter: str) -> Reader:
@@ -104,6 +106,7 @@ def compact(text: str) -> Compact:
         origin += [found.start()] * len(shown)
     if dense and dense[-1] == " ":
         dense.pop()
+        origin.pop()
     return Compact("".join(dense), origin)
 
 

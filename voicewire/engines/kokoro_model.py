@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import numpy as np
 
+from voicewire.engines.kokoro_quiet import quiet
 from voicewire.engines.kokoro_voices import PUBLISHED_IDS, Part
 from voicewire.types import Pcm
 
@@ -111,14 +111,14 @@ class Network:
         torch.set_num_threads(threads)
         self._torch = torch
         self._device = torch.device(device)
-        self._files = files
-        self._packs: dict[str, Any] = {}  # at most one for each voice of the files
-        self._net = _loaded(files).to(self._device).eval()
+        self.voice_file = files.voice
+        self.packs: dict[str, Any] = {}  # at most one for each voice of the files
+        self.net = _loaded(files).to(self._device).eval()
         if precision == "bf16":
-            _use_bf16(self._net.decoder.generator, self._device.type)
+            _use_bf16(self.net.decoder.generator, self._device.type)
         digest = hashlib.sha256(f"{files.fingerprint()} {precision} {self._device.type}".encode())
         self.version = digest.hexdigest()[:16]
-        self.vocabulary: dict[str, int] = dict(self._net.vocab)
+        self.vocabulary: dict[str, int] = dict(self.net.vocab)
 
     def speak(self, phonemes: str, voice: Sequence[Part], speed: float, seed: int) -> tuple[Pcm, list[int]]:
         """Return the audio of at most 510 phonemes, all in the vocabulary, and the frames of each.
@@ -131,7 +131,7 @@ class Network:
             ids = torch.tensor([[0, *(self.vocabulary[phoneme] for phoneme in phonemes), 0]], device=self._device)
             style = self._style(voice, len(phonemes)).to(self._device)
             torch.manual_seed(seed % 2**63)
-            audio, durations = self._net.forward_with_tokens(ids, style, speed)
+            audio, durations = self.net.forward_with_tokens(ids, style, speed)
             frames = [int(frames) for frames in durations.reshape(-1).tolist()]
             return _int16(audio.reshape(-1).float().cpu().numpy()), frames
 
@@ -140,12 +140,15 @@ class Network:
         return sum(pack[min(size, len(pack)) - 1] * share for pack, share in packs)
 
     def _pack(self, id: str) -> Any:
-        if id not in self._packs:
-            pack = self._torch.load(self._files.voice(id), map_location="cpu", weights_only=True)
+        if id not in self.packs:
+            try:
+                pack = self._torch.load(self.voice_file(id), map_location="cpu", weights_only=True)
+            except (EOFError, UnpicklingError) as error:
+                raise OSError(f"the voice {id} is not a file of torch") from error
             if tuple(pack.shape[1:]) != _STYLE:
                 raise OSError(f"the voice {id} has the shape {tuple(pack.shape)}, not (510, 1, 256)")
-            self._packs[id] = pack.float()
-        return self._packs[id]
+            self.packs[id] = pack.float()
+        return self.packs[id]
 
 
 def _int16(audio: np.ndarray[Any, np.dtype[np.float32]]) -> Pcm:
@@ -214,11 +217,3 @@ def _use_bf16(generator: Any, device: str) -> None:
     generator.stft.inverse = at(False, generator.stft.inverse)
     generator.conv_post.register_forward_hook(lambda _module, _inputs, output: output.float())
     generator.forward = at(True, generator.forward)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the warnings of the kokoro package to itself: it uses torch's former weight norm, and knows it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
