@@ -200,7 +200,7 @@ class Session:
         context.end()
         return self.pump(context, now)
 
-    def _cancel(self, message: frames.Cancel, now: float) -> list[Action]:  # noqa: ARG002
+    def _cancel(self, message: frames.Cancel, now: float) -> list[Action]:  # noqa: ARG002 - every receiver takes the time
         context = self.contexts.get(message.context)
         if context is None:
             return self._unknown(message.context)
@@ -215,7 +215,7 @@ class Session:
         context.playhead(message.played_ms, message.paused, now)
         return self.pump(context, now)
 
-    def _ping(self, message: frames.Ping, now: float) -> list[Action]:  # noqa: ARG002
+    def _ping(self, message: frames.Ping, now: float) -> list[Action]:  # noqa: ARG002 - every receiver takes the time
         return [Send(text_wire(frames.Pong()))]
 
     def _unknown(self, name: str) -> list[Action]:

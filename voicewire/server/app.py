@@ -262,10 +262,10 @@ def _pages() -> list[Route | Mount]:
     async def reader(request: Request) -> Response:  # noqa: ARG001 - a route takes its request
         return FileResponse(FOLDER / "reader" / "index.html")
 
-    async def docs(request: Request) -> Response:  # noqa: ARG001
+    async def docs(request: Request) -> Response:  # noqa: ARG001 - a route takes its request
         return FileResponse(FOLDER / "docs_page" / "index.html")
 
-    async def docs_script(request: Request) -> Response:  # noqa: ARG001
+    async def docs_script(request: Request) -> Response:  # noqa: ARG001 - a route takes its request
         return FileResponse(FOLDER / "docs_page" / "page.js")
 
     assets = Path(fastapi_offline.__file__).parent / "static"
