@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from voicewire.cuts import hurried_edge
-from voicewire.edges import LOOKAHEAD, Edges, View
-from voicewire.punctuation import CLAUSE_MARKS, SPACED_ENDERS, WIDE_CLAUSE_MARKS, WIDE_ENDERS, pause_ms
-from voicewire.speakable import Place, ends_heading, place_after, speakable
+from voicewire.edges import LOOKAHEAD, Edges
+from voicewire.punctuation import pause_ms
+from voicewire.speakable import Place, ends_heading, read
 from voicewire.types import Block
-
-_ENDER: Final = re.compile(f"[\n{re.escape(SPACED_ENDERS + WIDE_ENDERS)}]")
-_ANY_MARK: Final = re.compile(f"[-\n{re.escape(SPACED_ENDERS + WIDE_ENDERS + CLAUSE_MARKS + WIDE_CLAUSE_MARKS)}]")
 
 
 class Splitter:
@@ -35,9 +29,9 @@ class Splitter:
         self._ended = False
         self._first = True
         self._edges = Edges(language)
-        # Below so many pending characters, only a text in which this finds a mark can bring an edge.
-        self._wake_chars = 0
-        self._find_mark = _ANY_MARK.search
+        self._limit = self._first_chars
+        self._wake_chars = 0  # below so many pending characters, only a text with a mark can bring an edge
+        self._find_mark = self._edges.find_mark
 
     @classmethod
     def resume(
@@ -56,6 +50,8 @@ class Splitter:
         splitter._pending = pending
         splitter._place = Place(place)
         splitter._first = first
+        splitter._limit = splitter._first_chars if first else max_chars
+        splitter._edges.begin(splitter._place, first=first)
         return splitter
 
     @property
@@ -79,8 +75,9 @@ class Splitter:
         return self._first
 
     @property
-    def _limit(self) -> int:
-        return self._first_chars if self._first else self._max_chars
+    def joints_judged(self) -> int:
+        """How often a place that might be an edge was looked at: a measure of the work done."""
+        return self._edges.judged
 
     @property
     def place(self) -> str:
@@ -91,8 +88,13 @@ class Splitter:
         """Take text of any size; return the blocks that have become certain."""
         pending = self._pending = self._pending + text
         # An ended splitter is always awake, so that this hot path need not ask.
-        if len(pending) < self._wake_chars and self._find_mark(text) is None:
-            return []
+        if len(pending) < self._wake_chars:
+            mark = self._find_mark(text)
+            if mark is None:
+                return []
+            if mark.end() == len(text) and mark[0] != "\n":
+                self._wake_chars = 0  # what follows the mark decides
+                return []
         return self._cut(final=False)
 
     def flush(self) -> list[Block]:
@@ -120,24 +122,29 @@ class Splitter:
         assert not self._ended, "the text has ended"
         blocks: list[Block] = []
         pending, begin = self._pending, 0
-        while begin < len(pending):
+        while begin < len(pending) and (final or self._may_hold_edge(pending, begin)):
             seen = pending[begin : begin + self._limit + LOOKAHEAD]
             last = final and begin + len(seen) == len(pending)
-            edge = self._edges.find(View(seen, self._place, self._first, last), self._limit)
+            edge = self._edges.find(seen, self._limit, final=last)
             if not edge and not last:
                 break
             blocks.append(self._block(seen[:edge] if edge else seen))
             begin += len(blocks[-1].text)
         self._pending = pending[begin:]
         self._wake_chars = 0 if self._edges.waiting else self._limit + LOOKAHEAD
-        self._find_mark = (_ANY_MARK if self._first else _ENDER).search
+        self._find_mark = self._edges.find_mark
         return blocks
 
+    def _may_hold_edge(self, pending: str, begin: int) -> bool:
+        return len(pending) - begin >= self._limit + LOOKAHEAD or self._edges.find_mark(pending, begin) is not None
+
     def _block(self, text: str) -> Block:
-        spoken = speakable(text, self._place)
+        spoken, place = read(text, self._place)
         block = Block(self._position, text, spoken, pause_ms(text, heading=ends_heading(text, self._place)))
         self._position += len(text)
-        self._place = place_after(text, self._place)
-        self._first = self._first and block.silent
-        self._edges.reset()
+        self._place = place
+        if self._first and not block.silent:
+            self._first = False
+            self._limit = self._max_chars
+        self._edges.begin(place, first=self._first)
         return block

@@ -75,6 +75,6 @@ def _joined(before: str, behind: str) -> bool:
 
 def _divides_flag(view: str, edge: int) -> bool:
     begin = edge
-    while begin > 0 and edge - begin < _LONGEST_CLUSTER and "\U0001f1e6" <= view[begin - 1] <= "\U0001f1ff":
+    while begin > 0 and "\U0001f1e6" <= view[begin - 1] <= "\U0001f1ff":
         begin -= 1
     return (edge - begin) % 2 == 1 and "\U0001f1e6" <= view[edge] <= "\U0001f1ff"

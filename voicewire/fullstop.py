@@ -26,6 +26,7 @@ _ORDINALS: Final = frozenset({"cs", "da", "de", "et", "fi", "hr", "hu", "is", "l
 _DOTTED: Final = re.compile(r"(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,3}")
 _NUMBERING: Final = re.compile(r"\d{1,3}(?:\.\d{1,3})*|[^\W\d_]|[ivx]{1,5}|[IVX]{1,5}")
 _LONGEST_WORD: Final = 32
+_LONGEST_ABBREVIATION: Final = {"en": 7}
 
 
 class FullStop:
@@ -35,23 +36,26 @@ class FullStop:
         code = language.partition("-")[0].lower()
         self._language = code if code.isascii() and code.isalpha() else "en"
         self._abbreviations = _ABBREVIATIONS.get(self._language, frozenset()) | _TITLES
+        self._longest = _LONGEST_ABBREVIATION.get(self._language, _LONGEST_WORD)
         self._words = _WORDS.get(self._language, frozenset())
 
-    def ends(self, before: str, following: str, *, complete: bool) -> bool | None:
-        """Whether the full stop behind `before` ends a sentence; None where only all of the next word decides.
+    def ends(self, text: str, at: int, following: str, *, complete: bool) -> bool | None:
+        """Whether the full stop at `at` ends a sentence of `text`; None where only all of the next word decides.
 
-        `before` is the text of the block so far. `following` is the word behind the stop, without opening
+        `following` is the word behind the stop, without opening
         marks, empty where there is none; it may still grow if it is not `complete`.
         """
-        word = last_word(before)
-        if not word.isprintable() or not word:
+        word = _word_before(text, at)
+        if len(word) > self._longest or not word.isprintable() or not word:
             return True
-        if _NUMBERING.fullmatch(word) and _begins_sentence(before, word):
+        if _NUMBERING.fullmatch(word) and _begins_sentence(text[:at], word):
             return False
         if word.isdecimal():
             return not (len(word) <= 2 and self._language in _ORDINALS)
+        if word in self._abbreviations:
+            return False
         if not self._known(word):
-            return not self._shortened(word)
+            return not (_DOTTED.fullmatch(word) or (len(word) == 1 and word.isupper()))
         return self._behind_abbreviation(word, following, complete)
 
     def _behind_abbreviation(self, word: str, following: str, complete: bool) -> bool | None:
@@ -65,19 +69,14 @@ class FullStop:
     def _known(self, word: str) -> bool:
         return not self._splits(word, "Xq")
 
-    def _shortened(self, word: str) -> bool:
-        if word in self._abbreviations or _DOTTED.fullmatch(word):
-            return True
-        return len(word) == 1 and word.isupper()
-
     def _splits(self, word: str, following: str) -> bool:
         return len(sentencex.segment(self._language, f"{word}. {following} x")) > 1
 
 
-def last_word(before: str) -> str:
-    """The word at the end of `before` without its opening marks; empty behind white space."""
-    words = before[-_LONGEST_WORD:].rsplit(None, 1)
-    return "" if not words or before[-1:].isspace() else words[-1].lstrip(OPENERS)
+def _word_before(text: str, at: int) -> str:
+    """The word before `at` without its opening marks; empty behind white space."""
+    words = text[max(0, at - _LONGEST_WORD) : at].rsplit(None, 1)
+    return "" if not words or text[at - 1].isspace() else words[-1].lstrip(OPENERS)
 
 
 def _begins_sentence(before: str, word: str) -> bool:

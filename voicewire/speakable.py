@@ -77,7 +77,9 @@ _INLINE_MARKS: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _NEVER_SPOKEN: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-_MAYBE_MARKS: Final = re.compile(r"[*_`~\[\]<|\\\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]|://|mailto:")
+# Anything that the two above or a line's beginning could match; the narrow class is twice as fast to search.
+_MAYBE_MARKS_ASCII: Final = re.compile(r"[*_`~\[\]<|\\/@#\x00-\x08\n\x0e-\x1f\x7f]")
+_MAYBE_MARKS: Final = re.compile(r"[*_`~\[\]<|\\/@#\x00-\x08\n\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Construct(NamedTuple):
@@ -85,6 +87,13 @@ class Construct(NamedTuple):
 
     start: int
     stop: int
+
+
+def read(text: str, place: Place) -> tuple[str, Place]:
+    """Return what is spoken of `text`, which begins at `place`, and the place behind it."""
+    if place is Place.TEXT and not _may_have_marks(text):
+        return text, place
+    return speakable(text, place), place_after(text, place)
 
 
 def speakable(text: str, place: Place) -> str:
@@ -95,7 +104,7 @@ def speakable(text: str, place: Place) -> str:
     if done:
         return _blank(text[:done]) + speakable(text[done:], Place.TEXT)
     text = _line_marks(text, place)
-    if _MAYBE_MARKS.search(text) is None:
+    if not _may_have_marks(text):
         return text
     return _NEVER_SPOKEN.sub(" ", _INLINE_MARKS.sub(_blank_mark, text))
 
@@ -170,6 +179,10 @@ def _rest_of_construct(text: str, place: Place) -> int:
 
 def _length_if(match: re.Match[str] | None) -> int:
     return match.end() if match else 0
+
+
+def _may_have_marks(text: str) -> bool:
+    return (_MAYBE_MARKS_ASCII if text.isascii() else _MAYBE_MARKS).search(text) is not None
 
 
 def _line_marks(text: str, place: Place) -> str:
