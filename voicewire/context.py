@@ -48,7 +48,9 @@ class Plan(Struct, frozen=True, array_like=True):
 class State(Struct, array_like=True):
     """What it takes, beside the plan, the blocks and the runs, to continue a context elsewhere."""
 
-    pending: str
+    pending: str  # text that is in no block yet …
+    place: str  # … what it begins inside of, and whether it is the first that can be heard: `Splitter.resume`
+    first: bool
     ended: bool
     seq: int  # frames laid
     made: int  # samples laid
@@ -354,7 +356,7 @@ class Context:
         """Continue a context behind frame `received` (-1: none came); raises `Gone` when that would leave a hole."""
         position = blocks[-1].stop if blocks else 0
         splitter = Splitter.resume(
-            position, state.pending, not blocks, language=plan.language or "en", max_chars=plan.block_chars
+            position, state.pending, state.first, plan.language or "en", plan.block_chars, place=state.place
         )
         context = cls(plan, splitter)
         for text in (*(block.text for block in blocks), state.pending):
@@ -405,6 +407,8 @@ class Context:
         head = timeline.pieces[0] if timeline.pieces else None
         return State(
             self._splitter.pending,
+            self._splitter.place,
+            self._splitter.first,
             self._ended,
             timeline.seq,
             timeline.made,
