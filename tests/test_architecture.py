@@ -32,7 +32,7 @@ LAYERS = (
         "script", "session", "spans", "speakable", "timeline", "timing",
     },
     {"engines", "codecs", "auth"},
-    {"client", "clips", "pipeline", "render", "worker"},
+    {"client", "clips", "dial", "pipeline", "render", "worker"},
     {"config"},
     {"server"},
     {"__main__", "commands"},

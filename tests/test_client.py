@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.conftest import Served
-from voicewire.client import ServerError, StreamClient, Unreachable, connect, server_error, stream_url
+from voicewire.client import StreamClient, connect
+from voicewire.dial import ServerError, Unreachable, server_error, stream_url
 from voicewire.frames import BlockStart, Cancelled, Done, FormatRequest, Opened, Words
 from voicewire.script import Audio
 from voicewire.types import Codec

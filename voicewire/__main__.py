@@ -40,9 +40,9 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
 
 def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from voicewire.auth.file_keys import BadKeyFile
-    from voicewire.client import ServerError, Unreachable
     from voicewire.commands.target import problem
     from voicewire.config import ConfigError
+    from voicewire.dial import ServerError, Unreachable
 
     try:
         return COMMANDS[arguments.command](arguments, environ)

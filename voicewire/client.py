@@ -9,46 +9,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as dial
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
-from websockets.http11 import Response
-from websockets.typing import Subprotocol
+from websockets.exceptions import ConnectionClosed
 
 from voicewire import frames
+from voicewire.dial import OPEN_S, ServerError, Unreachable, closing_error, dial, stream_url
 from voicewire.errors import TABLE, BadRequest
 from voicewire.frames import BlockStart, Cancelled, ClientMessage, Done, Opened, Ready, ServerMessage, Words
 from voicewire.script import Audio, Script, Tape
 
 Event = Opened | BlockStart | Words | Audio | Done | Cancelled
 
-OPEN_S = 10.0
 EVENTS_MAX = 4_096  # waiting for one consumer: more than the audio that a server may be ahead
-MESSAGE_BYTES_MAX = 1 << 20
 PIECE_CHARS = 8_000  # of one text message: 64 KiB hold them whatever they are
 RETRY_DELAYS_S = (0.0, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-class Unreachable(Exception):
-    """There is no server at the address, or it went away and did not come back."""
-
-
-class ServerError(Exception):
-    """The server said no, in the words of `message`; `code` is a key of the table of errors."""
-
-    def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.retryable = retryable
 
 
 class Speech:
@@ -202,7 +181,7 @@ class StreamClient:
 
     async def open(self) -> None:
         """Connect, and wait until the server is ready. Raises `Unreachable` or `ServerError`."""
-        self._socket = await self._dial(self._key)
+        self._socket = await dial(self._url, self._key)
         self.ready = await self._until_ready(self._socket)
 
     async def run(self) -> None:
@@ -226,23 +205,6 @@ class StreamClient:
         """Say goodbye."""
         if self._socket:
             await self._socket.close()
-
-    async def _dial(self, key: str) -> ClientConnection:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        try:
-            return await dial(
-                self._url,
-                additional_headers=headers,
-                compression=None,
-                subprotocols=[Subprotocol(frames.SUBPROTOCOL)],
-                open_timeout=OPEN_S,
-                max_size=MESSAGE_BYTES_MAX,
-                proxy=None if urlsplit(self._url).hostname in LOOPBACK else True,
-            )
-        except InvalidStatus as refused:
-            raise server_error(refused.response.status_code, _body(refused.response)) from None
-        except (OSError, InvalidHandshake, InvalidURI, EOFError) as error:
-            raise Unreachable(f"there is no voicewire server at {self._url}: {_reason(error)}") from error
 
     async def _until_ready(self, socket: ClientConnection) -> Ready:
         try:
@@ -268,7 +230,7 @@ class StreamClient:
             pass
         code = self._socket.close_code or 1006
         self._socket = None
-        if (error := _final(code, self._fault)) is not None:
+        if (error := closing_error(code, self._fault)) is not None:
             raise error
 
     def _parse(self, data: str | bytes) -> ServerMessage:
@@ -321,7 +283,7 @@ class StreamClient:
         return [speech for speech in self._speeches.values() if not speech.over]
 
     async def _resume(self) -> None:
-        socket = await self._dial("")  # the token is the proof; with a key a server would open a new session
+        socket = await dial(self._url, "")  # the token is the proof; with a key a server would open a new session
         try:
             ready = await self._ask_to_resume(socket)
         except (ServerError, Unreachable):
@@ -368,41 +330,8 @@ async def connect(url: str, key: str, retry_delays_s: Iterable[float] = RETRY_DE
         await client.close()
 
 
-def stream_url(url: str) -> str:
-    """Return the WebSocket address of the server at `url`. Raises `Unreachable` for what is no address."""
-    try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        assert parts.port != 0
-    except (ValueError, AssertionError):
-        raise Unreachable(f"{url!r} is not the address of a server") from None
-    scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
-    if scheme is None or not parts.hostname:
-        raise Unreachable(f"{url!r} is not the address of a server")
-    path = parts.path.rstrip("/").removesuffix("/v1/stream")
-    return f"{scheme}://{parts.netloc}{path}/v1/stream"
-
-
-def server_error(status: int, body: bytes) -> ServerError:
-    """Return the error of an HTTP answer: what its JSON body says, else what the status means."""
-    try:
-        error = json.loads(body)["error"]
-        return ServerError(str(error["code"]), str(error["message"]), retryable=bool(error.get("retryable")))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return ServerError("internal", f"the server answered with HTTP status {status}")
-
-
 def _gone() -> ServerError:
     return ServerError("resume_gone", TABLE["resume_gone"].message)
-
-
-def _final(code: int, fault: frames.Error | None) -> ServerError | None:
-    """The error that a close code stands for, unless the client may come back."""
-    if code < 4_500 and code not in {TABLE["resumed_elsewhere"].close, TABLE["too_large"].close}:
-        return None
-    if fault:
-        return ServerError(fault.code, fault.message)
-    named = next((name for name, row in TABLE.items() if row.close == code), "internal")
-    return ServerError(named, f"the server closed the connection ({code}, {named})")
 
 
 async def _deliver(speech: Speech, event: Event | None) -> None:
@@ -416,11 +345,3 @@ async def _once(text: str) -> AsyncIterator[str]:
 
 def _pieces(text: str) -> Iterable[str]:
     return (text[at : at + PIECE_CHARS] for at in range(0, len(text), PIECE_CHARS))
-
-
-def _body(response: Response) -> bytes:
-    return bytes(response.body or b"")
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

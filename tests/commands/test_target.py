@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from voicewire.client import ServerError, Unreachable
 from voicewire.commands.problems import Exit, Problem
 from voicewire.commands.target import Target, find_target, get, problem, server_config
+from voicewire.dial import ServerError, Unreachable
 
 KEY = "key-of-the-server-here"
 

@@ -15,9 +15,10 @@ from typing import Any, TextIO
 import numpy as np
 
 from voicewire.client import Event, Speech, StreamClient, connect
+from voicewire.commands.players import find_player, open_player
 from voicewire.commands.problems import Exit, Problem
 from voicewire.commands.progress import Progress
-from voicewire.commands.sinks import FileSink, Sink, audio_rate_hz, find_player, open_player
+from voicewire.commands.sinks import FileSink, Sink, audio_rate_hz
 from voicewire.commands.source import Utterances, once, typed
 from voicewire.commands.target import Target
 from voicewire.commands.terminal import printable
@@ -28,7 +29,7 @@ from voicewire.types import Codec
 BUNDLE = 10  # frames in a message: whoever plays has a second in hand
 TICK_S = 0.04
 REPORT_MS = 500  # between two reports of where the listener is
-LEAD_MS = 5_000
+LEAD_MS = 5_000  # 240 KB of PCM: less than a server holds for a peer that is slow to read
 HEARD_CHARS = 60
 
 

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from voicewire.auth.file_keys import read_client_key
 from voicewire.auth.keys import well_formed
-from voicewire.client import LOOPBACK, ServerError, Unreachable, server_error, stream_url
 from voicewire.commands.problems import Exit, Problem
 from voicewire.config import Config
+from voicewire.dial import LOOPBACK, ServerError, Unreachable, server_error, stream_url
 
 URL_VARIABLE = "VOICEWIRE_URL"
 KEY_VARIABLE = "VOICEWIRE_API_KEY"

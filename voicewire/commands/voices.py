@@ -6,9 +6,9 @@ from typing import TextIO
 
 import msgspec
 
-from voicewire.client import ServerError
 from voicewire.commands.table import write_table
 from voicewire.commands.target import Target, get
+from voicewire.dial import ServerError
 
 HEADS = ("voice", "model", "language", "gender", "id", "description")
 
