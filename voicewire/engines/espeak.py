@@ -19,11 +19,22 @@ RATE_WPM = 175  # espeak's own, at speed 1
 RATES_WPM = (80, 450)
 FIRST_S, LONGEST_S = 0.12, 1.0  # a second chunk, and any later one
 
-# espeak's durations do not follow its rate exactly; the exponents make them, measured per language.
-_STRETCH = {"cmn": 0.87, "ru": 1.26}
+# espeak's durations do not follow its rate in every language; exponents below and above speed 1 bring
+# them within a tenth, but for Russian and Ukrainian below 0.55, where its lowest rate is too high.
+_STRETCH = {
+    "cmn": (0.87, 0.87),
+    "es": (1.0, 1.2),
+    "fr": (1.0, 1.15),
+    "hi": (1.0, 1.12),
+    "id": (1.0, 1.1),
+    "it": (1.0, 1.22),
+    "ko": (1.0, 1.12),
+    "ru": (1.26, 1.35),
+    "uk": (1.26, 1.05),
+}
 
-# espeak 1.52 dies of a null pointer where Vietnamese has to name these; nothing else is lost with them.
-_DEADLY = {"vi": re.compile(r"`|(?<![\w\s])-(?=\w)")}
+# espeak 1.52 crashes where these languages have to name these characters; nothing else is lost with them.
+_DEADLY = {"ar": re.compile("[\u2800-\u28ff]"), "vi": re.compile(r"`|(?<![\w\s])-(?=\w)")}
 
 _UNSPEAKABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # U+0001 starts an espeak command
 
@@ -110,7 +121,8 @@ def speakable(text: str, voice: str) -> str:
 def rate_wpm(voice: str, speed: float) -> int:
     """Return the rate at which espeak's `voice` speaks `speed` times as fast as by itself."""
     low, high = RATES_WPM
-    stretched: float = speed ** _STRETCH.get(_language(voice), 1.0)
+    exponents = _STRETCH.get(_language(voice), (1.0, 1.0))
+    stretched: float = speed ** exponents[speed > 1]
     return min(high, max(low, round(RATE_WPM * stretched)))
 
 

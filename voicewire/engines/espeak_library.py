@@ -22,7 +22,6 @@ from voicewire.engines.names import Native
 from voicewire.errors import EngineFailed
 
 BUFFER_MS = 60  # the least that espeak keeps to
-DATA_PATH_MAX = 140  # espeak cuts a longer path off, silently
 
 WORD, PHONEME = 1, 7
 _LIST_END = 0
@@ -123,12 +122,12 @@ class Lane:
         self._tune(voice, rate_wpm)
         encoded = text.encode() + b"\0"
         self._take, self._stopped, self._problem = take, False, None
-        self._inside = greenlet(self._synthesize)
+        inside = self._inside = greenlet(self._synthesize)
         try:
-            result = self._advance(encoded)
-            while not self._inside.dead:
+            result = self._advance(inside, encoded)
+            while not inside.dead:
                 yield
-                result = self._advance()
+                result = self._advance(inside)
             if self._problem is not None:
                 raise self._problem
             if result != _OK or self._stopped:
@@ -139,8 +138,8 @@ class Lane:
     def stop(self) -> None:
         """End what is being spoken, if anything is."""
         self._stopped = True
-        while self._inside:  # true while it is started and not dead
-            self._advance()
+        while self._inside:  # a greenlet is true while it has begun and not ended
+            self._advance(self._inside)
         self._inside = None
 
     def close(self) -> None:
@@ -156,10 +155,9 @@ class Lane:
             self.voice = voice
         self._library.espeak_SetParameter(_RATE, rate_wpm, 0)
 
-    def _advance(self, *arguments: bytes) -> Any:  # the result of espeak_Synth when it has returned
-        assert self._inside is not None
-        self._outside = self._inside.parent = getcurrent()
-        return self._inside.switch(*arguments)
+    def _advance(self, inside: greenlet, *arguments: bytes) -> Any:  # what espeak_Synth returned, once it has
+        self._outside = inside.parent = getcurrent()
+        return inside.switch(*arguments)
 
     def _synthesize(self, text: bytes) -> int:
         result: int = self._library.espeak_Synth(text, len(text), 0, 1, 0, _UTF8, None, None)
