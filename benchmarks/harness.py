@@ -62,7 +62,7 @@ def served(cores: Sequence[int] | None = None, **settings: object) -> Iterator[S
                     process.kill()
 
 
-class Client(picows.WSListener):  # type: ignore[misc]  # picows is compiled
+class Client(picows.WSListener):
     """A WebSocket client that costs little; subclasses say what to do with a message."""
 
     transport: picows.WSTransport
@@ -73,7 +73,7 @@ class Client(picows.WSListener):  # type: ignore[misc]  # picows is compiled
     def send(self, message: dict[str, object]) -> None:
         self.transport.send(picows.WSMsgType.TEXT, json.dumps(message).encode())
 
-    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:  # noqa: ARG002
+    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         if frame.msg_type == picows.WSMsgType.BINARY:
             self.audio(frame.get_payload_as_memoryview(), time.perf_counter())
         elif frame.msg_type == picows.WSMsgType.TEXT:

@@ -69,7 +69,7 @@ CONSTANT_MAKERS = {
     "CFUNCTYPE", "ConfigDict", "Decoder", "Encoder", "Field", "MappingProxyType", "Meta", "POINTER", "Path",
     "Struct", "TypeVar", "_samples", "_setting", "bytes", "compile", "dataclass", "escape", "field", "float",
     "fromkeys", "frozenset", "getLogger", "int", "items", "join", "lru_cache", "maketrans", "namedtuple",
-    "range", "split", "tuple", "zeros",
+    "range", "set", "sorted", "split", "tuple", "zeros",
 }  # fmt: skip
 CHANGERS = {
     "add", "append", "appendleft", "clear", "discard", "extend", "insert", "move_to_end", "pop", "popitem", "remove",
