@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import logging
 import os
 import signal
 import socket
@@ -34,9 +35,12 @@ from voicewire.engines.handoff import (
 )
 from voicewire.errors import EngineFailed, VoicewireError
 from voicewire.render import Encoders, render
-from voicewire.types import Slice
+from voicewire.types import Format, Job, Slice, Utterance
 
 READ_BYTES = 1 << 16
+WARM_TEXT = "Hello."
+
+logger = logging.getLogger(__name__)
 
 
 class PoolGone(Exception):
@@ -93,6 +97,17 @@ class Worker:
         self._running: dict[int, Running] = {}
         self._finishing = False
         self._idle = False
+
+    def warm(self) -> None:
+        """Speak a word to nobody: what libraries do at their first use took a first listener 20 ms."""
+        utterance = Utterance(WARM_TEXT, self._engine.model.default_voice)
+        try:
+            for _ in render(self._engine, Job(utterance, Format()), self._encoders):
+                pass
+        except VoicewireError as error:
+            logger.warning("the engine is open, but did not speak: %s %s", error, error.fields)
+        gc.collect()
+        gc.freeze()  # a model is many objects, and none of them will ever be garbage
 
     def run(self) -> None:
         """Work. Raises `PoolGone` at the end of the socket."""
@@ -161,10 +176,9 @@ def serve(connection: Connection) -> None:
     except Exception as error:
         connection.send(Failed(0, EngineFailed(problem=f"{type(error).__name__}: {error}")))
         raise
-    gc.collect()
-    gc.freeze()  # a model is many objects, and none of them will ever be garbage
     worker = Worker(engine, connection)
     signal.signal(signal.SIGTERM, worker.finish)
+    worker.warm()
     worker.run()
     engine.close()
 

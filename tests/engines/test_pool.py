@@ -196,6 +196,19 @@ async def test_an_idle_worker_is_not_taken_for_a_hanging_one(start: StartPool) -
     assert pool.stats().restarts == 0
 
 
+async def test_a_worker_is_not_blamed_for_our_own_deafness(start: StartPool) -> None:
+    pool = await start(stall_s=0.7, delay_s=0.2)
+    (child,) = processes(pool)
+    listener = Listener()
+    pool.submit(job(), 0.0, listener)
+    os.kill(child, signal.SIGSTOP)
+    time.sleep(1.0)  # the event loop stands still
+    os.kill(child, signal.SIGCONT)
+    await listener.ended.wait()
+    assert listener.heard == expected(job())
+    assert pool.stats().restarts == 0
+
+
 async def test_a_cancelled_block_is_silent_and_its_lane_free(start: StartPool) -> None:
     pool = await start(lanes=1, rtf=0.1, chunk_ms=100)
     cancelled, following = Listener(), Listener()

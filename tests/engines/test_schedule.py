@@ -87,6 +87,19 @@ def test_a_worker_that_has_not_put_down_a_cancelled_block_counts_as_loaded() -> 
     assert made.assign(0.0)[0][0] is made.workers[1]
 
 
+def test_a_worker_that_puts_nothing_down_is_given_no_more() -> None:
+    made = schedule(3)
+    for id in range(6):
+        dropped = ticket(id)
+        made.add(dropped)
+        made.assign(0.0)
+        assert made.cancel(dropped) is made.workers[0]
+    made.add(ticket(9))
+    assert not made.assign(0.0)
+    made.workers[0].owed.clear()
+    assert len(made.assign(0.0)) == 1
+
+
 def test_one_lane_is_kept_for_what_is_due() -> None:
     made = schedule(3)
     for id in range(5):
@@ -213,6 +226,8 @@ class Machine(RuleBasedStateMachine):
             self.made.postpone(chosen, self.now + data.draw(st.floats(0, 9)))
         elif action == "cancel":
             assert self.made.cancel(chosen) is holder
+            if holder:
+                holder.owed.discard(chosen.id)
             del self.live[chosen.id]
         elif holder:
             self.made.finish(holder, chosen, self.now)

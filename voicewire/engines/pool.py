@@ -25,6 +25,7 @@ __all__ = ["Pool", "PoolStats", "Sink", "Ticket"]
 
 DUE_S = 0.25  # a block due within this may take the lanes kept free
 TICK_S = 0.1  # between looks at the clock
+LATE_S = 0.5  # behind time, after which nobody is blamed for having been silent
 STEADY_S = 10.0  # a worker that lived so long is replaced at once
 BACKOFF_S = (0.1, 10.0)  # before the second replacement, and at most
 NO_WORKER_S = 10.0  # a block does not wait longer for any worker at all to come back
@@ -181,6 +182,7 @@ class Pool:
                 self._dispatch()
             case Cancelled(id):
                 worker.owed.discard(id)
+                self._dispatch()
 
     def _made(self, worker: Worker, ticket: Ticket, slice: Slice, now: float) -> None:
         if slice.last:
@@ -284,16 +286,23 @@ class Pool:
 
     async def _watch(self) -> None:
         """What only time brings about: stalls, blocks becoming due, and waiting in vain."""
-        self._worker_seen_s = time.monotonic()
+        then = self._worker_seen_s = time.monotonic()
         while True:
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
-            for worker in self._schedule.stalled(now, self._stall_s):
-                logger.error("a worker has been silent for %g s and is killed", self._stall_s)
-                self._children[worker].kill()
-                worker.heard_s = now
+            if now - then > LATE_S:  # held up ourselves, we could hear nobody
+                for worker in self._schedule.workers:
+                    worker.heard_s = now
+            then = now
+            self._kill_stalled(now)
             if self._schedule.workers:
                 self._worker_seen_s = now
             elif now - self._worker_seen_s > NO_WORKER_S:
                 self._fail_all(Busy(retry_after_ms=int(1000 * NO_WORKER_S)))
             self._dispatch()
+
+    def _kill_stalled(self, now: float) -> None:
+        for worker in self._schedule.stalled(now, self._stall_s):
+            logger.error("a worker has been silent for %g s and is killed", self._stall_s)
+            self._children[worker].kill()
+            worker.heard_s = now

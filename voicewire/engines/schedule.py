@@ -18,6 +18,7 @@ from voicewire.errors import Busy, VoicewireError
 from voicewire.types import Job, Slice, Word
 
 ATTEMPTS = 2  # of a block, counting those that ended with their worker
+OWED = 2  # blocks a lane that a worker has not answered to the end
 USUAL_S = 0.05  # taken for the time of a block until some are done
 MEMORY = 0.1  # weight of the latest block in the mean
 RETRY_MS = (50, 30_000)  # the shortest and longest that a refused caller is told to wait
@@ -95,6 +96,13 @@ class Worker:
         self.jobs: dict[int, Ticket] = {}
         self.owed: set[int] = set()  # jobs it has not answered to the end: open, or cancelled and not yet put down
         self.heard_s = now  # since when it has owed an answer without giving one
+
+    def has_lane(self, kept: int) -> bool:
+        """Whether a lane is free beyond `kept`, which a worker with a single lane does not keep.
+
+        Cancelled blocks hold no lane; but a worker that does not put them down is given no more.
+        """
+        return len(self.jobs) < max(1, self.lanes - kept) and len(self.owed) < OWED * self.lanes
 
     @property
     def suspect(self) -> bool:
@@ -239,11 +247,7 @@ class Schedule:
         time, so that no innocent block dies with the same culprit twice.
         """
         kept = 0 if ticket.deadline - now <= self._due_s else 1
-        fits = [
-            worker
-            for worker in self.workers
-            if len(worker.jobs) < max(1, worker.lanes - kept) and not (ticket.attempts and worker.suspect)
-        ]
+        fits = [worker for worker in self.workers if worker.has_lane(kept) and not (ticket.attempts and worker.suspect)]
         return min(fits, key=lambda worker: len(worker.owed), default=None)
 
     def _head(self) -> _Entry | None:

@@ -1,0 +1,143 @@
+"""What the way through a worker process costs: the first slice beside `render` in this process, and a slice's share.
+
+`ratio` is the reference's median by ours, for the first slice of a sentence, one at a time: 1 would be a hand-off
+for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import statistics
+import sys
+import time
+
+import uvloop
+
+from voicewire.engines.base import EngineSpec
+from voicewire.engines.espeak import open_engine
+from voicewire.engines.pool import Pool
+from voicewire.errors import VoicewireError
+from voicewire.render import Encoders, render
+from voicewire.types import Format, Job, Slice, Utterance
+
+ESPEAK = EngineSpec("voicewire.engines.espeak:open_engine")
+COMMAND = (sys.executable, "-m", "voicewire.worker")
+TIMES = 400
+PAUSE_S = 0.005  # between sentences: one listener, an idle machine
+FLOOD = 200
+SENTENCES = (
+    "The quick brown fox jumps over the lazy dog.",
+    "It was a bright cold day in April, and the clocks were striking thirteen.",
+    "All happy families are alike.",
+    "Call me Ishmael.",
+    "It is a truth universally acknowledged, that a man in possession of a fortune must be in want of a wife.",
+)
+
+
+class Listener:
+    """Notes when a block begins and ends."""
+
+    def __init__(self) -> None:
+        self.asked_s = time.perf_counter()
+        self.first_s = 0.0
+        self.slices = 0
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def slice(self, s: Slice) -> None:
+        if s.packets and not self.first_s:
+            self.first_s = time.perf_counter() - self.asked_s
+        self.slices += 1
+        if s.last:
+            self.ended.set_result(None)
+
+    def failed(self, error: VoicewireError) -> None:
+        self.ended.set_exception(error)
+
+
+def job(nth: int, voice: str) -> Job:
+    return Job(Utterance(SENTENCES[nth % len(SENTENCES)], voice), Format(), 200)
+
+
+def alone() -> list[float]:
+    """Seconds to each first slice without a pool."""
+    engine, encoders, taken = open_engine(), Encoders(), []
+    gc.collect()
+    gc.freeze()  # as the worker does
+    for nth in range(TIMES):
+        time.sleep(PAUSE_S)
+        begun = time.perf_counter()
+        slices = render(engine, job(nth, engine.model.default_voice), encoders)
+        next(slice for slice in slices if slice.packets)
+        taken.append(time.perf_counter() - begun)
+        for _ in slices:
+            pass
+    return taken
+
+
+async def through(pool: Pool) -> list[float]:
+    """Seconds to each first slice, one sentence after the other."""
+    taken = []
+    for nth in range(TIMES):
+        await asyncio.sleep(PAUSE_S)
+        listener = Listener()
+        pool.submit(job(nth, pool.model.default_voice), time.monotonic(), listener)
+        await listener.ended
+        taken.append(listener.first_s)
+    return taken
+
+
+async def flood(pool: Pool) -> tuple[float, float]:
+    """Seconds of this process's processor time per slice and per block, with many blocks at once."""
+    listeners = []
+    begun = time.process_time()
+    for nth in range(FLOOD):
+        listeners.append(Listener())
+        pool.submit(job(nth, pool.model.default_voice), time.monotonic(), listeners[-1])
+    await asyncio.gather(*(listener.ended for listener in listeners))
+    used = time.process_time() - begun
+    return used / sum(listener.slices for listener in listeners), used / FLOOD
+
+
+async def measure() -> tuple[list[float], tuple[float, float]]:
+    pool = Pool(ESPEAK, command=COMMAND, workers=1, queue_limit=FLOOD)
+    await pool.start()
+    firsts, costs = await through(pool), min([await flood(pool) for _ in range(5)])
+    await pool.close()
+    return firsts, costs
+
+
+def p50_ms(seconds: list[float]) -> float:
+    return statistics.median(seconds) * 1e3
+
+
+def p99_ms(seconds: list[float]) -> float:
+    return statistics.quantiles(seconds, n=100)[98] * 1e3
+
+
+def main() -> None:
+    reference = alone()
+    firsts, (slice_s, block_s) = uvloop.run(measure())
+    figures = {
+        "first_slice_ms_p50": p50_ms(firsts),
+        "first_slice_ms_p99": p99_ms(firsts),
+        "handoff_ms_p50": p50_ms(firsts) - p50_ms(reference),
+        "gateway_us_per_slice": slice_s * 1e6,
+        "gateway_us_per_block": block_s * 1e6,
+    }
+    compared = {"render_ms_p50": p50_ms(reference), "render_ms_p99": p99_ms(reference)}
+    print(
+        json.dumps(
+            {
+                "name": "pool",
+                "figures": {name: round(value, 3) for name, value in figures.items()},
+                "reference": {name: round(value, 3) for name, value in compared.items()},
+                "ratio": round(p50_ms(reference) / p50_ms(firsts), 2),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
