@@ -1,0 +1,141 @@
+"""A context continued elsewhere: whatever was made, sent or lost by then, the frames are those of the uncut run."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.made import slices
+from voicewire.context import Context, Plan, State, Wire
+from voicewire.errors import Gone
+from voicewire.frames import BINARY_OPCODE, Done, Parser, unpack_audio
+from voicewire.timeline import Run
+from voicewire.types import Block, Format, Offsets
+
+PIECES = ("Hello there. ", "It is $4.50, ", "👍 ", "**bold** and\n\n", "no end ", "Dr. No. ")
+
+
+def plan(lead_ms: int = 600_000) -> Plan:
+    return Plan("c", 3, "m", "v", "en", 1.0, None, Format(), True, Offsets.UTF16, lead_ms, 600_000, 400, 200, 10_000)
+
+
+class Kept:
+    """A journal in memory: what `Context.restore` is given."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.blocks: list[Block] = []
+        self.runs: list[Run] = []
+        self.state = context.state()
+
+    def write(self) -> None:
+        changes = self.context.drain_changes()
+        self.blocks += changes.blocks
+        self.runs += msgspec.msgpack.decode(msgspec.msgpack.encode(changes.runs), type=list[Run])
+        self.state = msgspec.msgpack.decode(msgspec.msgpack.encode(self.context.state()), type=State)
+
+    def restore(self, received: int) -> Context:
+        return Context.restore(self.context.plan, self.state, self.blocks, self.runs, received, 9.0)
+
+
+def make_some(context: Context, now: float, slices_max: int) -> None:
+    """Make at most so many slices of what is wanted; the rest is lost with the gateway."""
+    for making in context.wanted(now):
+        for slice in slices(making.block, context.plan.format)[:slices_max]:
+            context.rendered(making.index, slice, cached=False)
+            slices_max -= 1
+
+
+def finish(context: Context, texts: list[str], now: float) -> list[Wire]:
+    out: list[Wire] = []
+    for text in texts:
+        context.text(text, now)
+    context.end()
+    for _ in range(10_000):
+        if context.over:
+            return out
+        make_some(context, now, 10_000)
+        out += context.take(now, 50)
+        now += 0.5
+    raise AssertionError("it never ended")
+
+
+def frames_of(wires: list[Wire]) -> list[tuple[int, int, int, bytes]]:
+    parsed = [unpack_audio(payload) for opcode, payload in wires if opcode == BINARY_OPCODE]
+    return [(each.channel, each.seq, each.pts, packet) for each in parsed for packet in each.packets]
+
+
+def test_a_restored_context_says_again_what_may_be_lost() -> None:
+    context = Context(plan())
+    kept = Kept(context)
+    finish(context, ["One two three. Four five."], 0.0)
+    kept.write()
+    wires = kept.restore(received=40).take(9.0, 10_000)
+    messages = [Parser().server(payload) for opcode, payload in wires if opcode != BINARY_OPCODE]
+    assert [type(each).__name__ for each in messages] == ["BlockStart", "Words", "Done"]
+    assert frames_of(wires)[0][1] == 41
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=12),
+    st.integers(0, 12),
+    st.integers(0, 4),
+    st.integers(0, 40),
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
+def test_restored_anywhere_it_gives_the_frames_of_the_uncut_run(
+    texts: list[str], arrived: int, slices_made: int, lost: int, late: bool, chance: random.Random
+) -> None:
+    whole = frames_of(finish(Context(plan()), texts, 0.0))
+    context = Context(plan())
+    kept, got = Kept(context), []
+    for text in texts[:arrived]:
+        context.text(text, 0.0)
+        make_some(context, 0.0, chance.randint(0, slices_made))
+        got += context.take(0.0, chance.randint(1, 30))
+        kept.write()
+    if late:  # sent, and not yet in the journal when the gateway died
+        make_some(context, 0.0, slices_made)
+        got += context.take(0.0, 50)
+    received = max(-1, len(frames_of(got)) - 1 - lost)
+    restored = kept.restore(received)
+    assert restored.accepted == len("".join(texts[:arrived]).encode("utf-16-le")) // 2
+    rest = finish(restored, texts[arrived:], 9.0)
+    assert frames_of(got)[: received + 1] + frames_of(rest) == whole
+    done = Parser().server(rest[-1][1])
+    assert isinstance(done, Done)
+    assert done.audio_ms == done.billed_ms == 20 * len(whole)
+
+
+def test_what_the_journal_no_longer_has_is_gone() -> None:
+    context = Context(plan())
+    kept = Kept(context)
+    finish(context, ["One two three. Four five."], 0.0)
+    kept.write()
+    kept.runs = kept.runs[2:]
+    with pytest.raises(Gone):
+        kept.restore(received=3)
+    kept.blocks = kept.blocks[1:]
+    with pytest.raises(Gone):
+        kept.restore(received=10_000)
+
+
+def test_a_paused_context_stays_paused() -> None:
+    context = Context(plan(lead_ms=500))
+    kept = Kept(context)
+    context.text("One two three. Four five. Six seven eight.", 0.0)
+    make_some(context, 0.0, 100)
+    context.take(0.0, 100)
+    context.playhead(200, True, 1.0)
+    kept.write()
+    restored = kept.restore(received=10)
+    assert restored.parked
+    assert not restored.take(99.0, 100)
+    restored.playhead(200, False, 99.0)
+    assert frames_of(restored.take(99.0, 100))[0][1] == 11

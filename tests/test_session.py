@@ -1,0 +1,334 @@
+"""The protocol as a state machine: messages and makings in any order, and what a client then gets."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.made import FRAMES_PER_CHAR, slices
+from voicewire import frames
+from voicewire.catalogue import Catalogue
+from voicewire.context import Context
+from voicewire.errors import BadRequest, EngineFailed
+from voicewire.frames import BINARY_OPCODE, AudioFrames, Parser, ServerMessage, unpack_audio
+from voicewire.session import BAD_MESSAGES_MAX, Action, Close, Drop, Limits, Make, Send, Session
+from voicewire.types import Codec, Model, Offsets, Slice, Voice
+
+PARSER = Parser()
+CATALOGUE = Catalogue(
+    [
+        (
+            Model("m", "Model", 24_000, "v", max_chars=200),
+            [Voice("v", "Vera", "m", "en-US"), Voice("w", "Willi", "m", "de-DE")],
+        )
+    ],
+    "m",
+)
+TEXT = "It costs $4.50, doesn't it? Yes, it does. 👍 And “quotes” too.\n\nThen, at last, an end."
+
+
+def session(**limits: int) -> Session:
+    return Session(Limits(**limits), CATALOGUE)
+
+
+def sent(actions: list[Action]) -> list[ServerMessage | AudioFrames]:
+    """What a client gets of `actions`."""
+    return [parse(*action.wire) for action in actions if isinstance(action, Send)]
+
+
+def parse(opcode: int, payload: bytes) -> ServerMessage | AudioFrames:
+    return unpack_audio(payload) if opcode == BINARY_OPCODE else PARSER.server(payload)
+
+
+def run(one: Session, actions: list[Action], now: float) -> list[ServerMessage | AudioFrames]:
+    """Carry out `actions`, makings at once, and return what the client gets."""
+    got, waiting = [], list(actions)
+    while waiting:
+        action = waiting.pop(0)
+        if isinstance(action, Make):
+            for slice in slices(action.making.block, action.context.plan.format):
+                action.context.rendered(action.making.index, slice, cached=False)
+            waiting += one.pump(action.context, now)
+        else:
+            got += sent([action])
+    return got
+
+
+def play(one: Session, name: str, now: float = 0.0) -> Iterator[ServerMessage | AudioFrames]:
+    """Let time pass until the context is over."""
+    for _ in range(100_000):
+        context = one.contexts.get(name)
+        if context is None:
+            return
+        yield from run(one, one.pump(context, now), now)
+        now = max(now + 0.001, min(context.due_at(now), now + 1))
+    raise AssertionError("it never ended")
+
+
+def speak(one: Session, text: str = TEXT, **fields: object) -> list[ServerMessage | AudioFrames]:
+    message = frames.Speak("c", text=text, **fields)  # type: ignore[arg-type]
+    return [*run(one, one.receive(message, 0.0), 0.0), *play(one, "c")]
+
+
+def test_an_utterance_from_open_to_done() -> None:
+    got = speak(session())
+    assert isinstance(got[0], frames.Opened)
+    assert isinstance(got[-1], frames.Done)
+    audio = [each for each in got if isinstance(each, AudioFrames)]
+    blocks = [each for each in got if isinstance(each, frames.BlockStart)]
+    assert [each.seq for each in audio] == list(range(len(audio)))
+    assert [each.pts for each in audio] == [480 * number for number in range(len(audio))]
+    assert [b"".join(each.packets) for each in audio] == [
+        f"{block.span[0]}:{n}".encode()
+        for block in blocks
+        for n in range(FRAMES_PER_CHAR * (block.span[1] - block.span[0]))
+    ]
+    assert "".join(TEXT[a:b] for a, b in (block.span for block in blocks)) == TEXT
+    assert got[-1].audio_ms == 20 * len(audio) == got[-1].billed_ms
+    assert audio[-1].flags == frames.LAST_OF_CONTEXT
+    assert sum(each.flags & frames.FIRST_OF_BLOCK for each in audio) == len(blocks) == got[-1].blocks
+
+
+@pytest.mark.parametrize("offsets", Offsets)
+def test_words_come_before_their_audio_and_name_the_clients_own_text(offsets: Offsets) -> None:
+    got = speak(session(), offsets=offsets)
+    unit = {Offsets.CODEPOINT: "utf-32-le", Offsets.UTF16: "utf-16-le", Offsets.UTF8: "utf-8"}[offsets]
+    width = {Offsets.CODEPOINT: 4, Offsets.UTF16: 2, Offsets.UTF8: 1}[offsets]
+    raw, heard_ms, words = TEXT.encode(unit), 0, []
+    for each in got:
+        if isinstance(each, AudioFrames):
+            heard_ms = (each.pts + 480) // 24
+        elif isinstance(each, frames.Words):
+            assert all(begins >= heard_ms for _, _, begins, _ in each.words)
+            words += [raw[a * width : b * width].decode(unit) for a, b, _, _ in each.words]
+    assert words == [
+        "It",
+        "costs",
+        "$4.50",
+        "doesn't",
+        "it",
+        "Yes",
+        "it",
+        "does",
+        "👍",
+        "And",
+        "quotes",
+        "too",
+        "Then",
+        "at",
+        "last",
+        "an",
+        "end",
+    ]
+
+
+def test_no_words_for_those_who_do_not_want_them() -> None:
+    assert not [each for each in speak(session(), words=False) if isinstance(each, frames.Words)]
+
+
+@pytest.mark.parametrize("bundle", [1, 2, 5, 50])
+def test_a_bundle_holds_the_same_frames(bundle: int) -> None:
+    got = speak(session(), format=frames.FormatRequest(Codec.OPUS, bundle=bundle))
+    audio = [each for each in got if isinstance(each, AudioFrames)]
+    plain = [each for each in speak(session()) if isinstance(each, AudioFrames)]
+    assert [packet for each in audio for packet in each.packets] == [each.packets[0] for each in plain]
+    assert all(len(each.packets) <= bundle for each in audio)
+    assert any(len(each.packets) == bundle for each in audio) or bundle > 20
+    assert [each.seq for each in audio] == [sum(len(e.packets) for e in audio[:n]) for n in range(len(audio))]
+
+
+def test_audio_stays_within_the_lead() -> None:
+    one = session()
+    got = run(one, one.receive(frames.Speak("c", text=TEXT * 5, lead_ms=1_000), 0.0), 0.0)
+    assert sum(isinstance(each, AudioFrames) for each in got) == 50
+    context = one.contexts["c"]
+    assert context.due_at(0.0) == pytest.approx(0.02)
+    for now, frames_more in ((0.019, 0), (0.02, 1), (0.1, 4), (0.1, 0)):
+        assert sum(isinstance(each, AudioFrames) for each in run(one, one.pump(context, now), now)) == frames_more
+    got = run(one, one.receive(frames.Playhead("c", 500), 0.1), 0.1)
+    assert sum(isinstance(each, AudioFrames) for each in got) == (500 - 100) // 20
+
+
+def test_a_paused_context_is_parked() -> None:
+    one = session()
+    run(one, one.receive(frames.Speak("c", text=TEXT * 5, lead_ms=1_000), 0.0), 0.0)
+    context = one.contexts["c"]
+    run(one, one.receive(frames.Playhead("c", 500, paused=True), 1.0), 1.0)
+    assert not one.pump(context, 100.0)
+    assert context.due_at(100.0) == float("inf")
+    got = run(one, one.receive(frames.Playhead("c", 500), 100.0), 100.0)
+    assert sum(isinstance(each, AudioFrames) for each in got) == 25
+    assert isinstance([*play(one, "c", 100.0)][-1], frames.Done)
+
+
+def test_the_first_clause_does_not_wait_for_ever() -> None:
+    one = session(first_wait_ms=400)
+    one.receive(frames.Open("c"), 0.0)
+    run(one, one.receive(frames.Text("c", "An answer that a model writes word by word and never"), 1.0), 1.0)
+    context = one.contexts["c"]
+    assert context.due_at(1.0) == pytest.approx(1.4)
+    assert not run(one, one.pump(context, 1.3), 1.3)
+    assert any(isinstance(each, AudioFrames) for each in run(one, one.pump(context, 1.41), 1.41))
+
+
+def test_an_empty_text_is_done_at_once() -> None:
+    for text in ("", "  \n "):
+        got = speak(session(), text)
+        assert isinstance(got[-1], frames.Done)
+        assert (got[-1].audio_ms, got[-1].first_audio_ms) == (0, None)
+
+
+CANCELS = [(0, ""), (None, "It costs $4.50"), (40, "It"), (10_000, "It costs $4.50")]
+
+
+@pytest.mark.parametrize(("played_ms", "heard"), CANCELS)
+def test_cancel_says_what_was_heard(played_ms: float | None, heard: str) -> None:
+    one = session()
+    one.receive(frames.Open("c", lead_ms=840), 0.0)
+    run(one, one.receive(frames.Text("c", TEXT), 0.0), 0.0)
+    dropped, *rest = one.receive(frames.Cancel("c", played_ms), 0.0)
+    assert isinstance(dropped, Drop)
+    [cancelled] = sent(rest)
+    assert isinstance(cancelled, frames.Cancelled)
+    assert TEXT[slice(*cancelled.heard)] == heard
+    assert TEXT[slice(*cancelled.unheard)] == TEXT[len(heard) :]
+    played = min(840, 840 if played_ms is None else played_ms)
+    assert (cancelled.played_ms, cancelled.billed_ms, cancelled.refunded_ms) == (played, played, 840 - played)
+
+
+def test_what_was_heard_to_the_end_is_all_of_it() -> None:
+    one = session()
+    run(one, one.receive(frames.Open("c"), 0.0), 0.0)
+    run(one, one.receive(frames.Text("c", "One. Two."), 0.0), 0.0)
+    run(one, one.receive(frames.Flush("c"), 0.0), 0.0)
+    context = one.contexts["c"]
+    assert context.sent
+    [_, answer] = one.receive(frames.Cancel("c"), 1.0)
+    [cancelled] = sent([answer])
+    assert isinstance(cancelled, frames.Cancelled)
+    assert cancelled.heard == (0, 8)
+
+
+class Chaos:
+    """Slices, clock, messages and cancels of three contexts in any order; checks each message on its way."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.session = session()
+        self.now = 0.0
+        self.makings: list[tuple[Context, int, Slice]] = []
+        self.over: set[str] = set()
+        for name in "abc":
+            lead_ms = chance.choice([0, 500, 60_000])
+            self.carry_out(self.session.receive(frames.Speak(name, text=TEXT, lead_ms=lead_ms), self.now))
+
+    def step(self) -> None:
+        self.now += self.chance.choice([0.0, 0.001, 0.3])
+        name = self.chance.choice("abc")
+        match self.chance.randrange(4):
+            case 0 if self.makings:
+                context, index, slice = self.makings.pop(0)
+                context.rendered(index, slice, cached=False)
+                self.carry_out(self.session.pump(context, self.now))
+            case 1 if name in self.session.contexts:
+                self.carry_out(self.session.pump(self.session.contexts[name], self.now))
+            case 2:
+                played = frames.Playhead(name, self.chance.randrange(2_000), self.chance.random() < 0.3)
+                self.carry_out(self.session.receive(played, self.now))
+            case 3 if self.chance.random() < 0.3:
+                cancel = frames.Cancel(name, self.chance.choice([None, 100]))
+                self.carry_out(self.session.receive(cancel, self.now))
+
+    def carry_out(self, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Make):
+                block, format = action.making.block, action.context.plan.format
+                self.makings += [(action.context, action.making.index, each) for each in slices(block, format)]
+            for message in sent([action]):
+                self.check(message)
+
+    def check(self, message: ServerMessage | AudioFrames) -> None:
+        if isinstance(message, frames.Error):
+            return
+        owner = "abc"[message.channel] if isinstance(message, AudioFrames) else getattr(message, "context", "")
+        assert owner not in self.over
+        if isinstance(message, frames.Cancelled | frames.Done):
+            self.over.add(owner)
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_nothing_follows_cancelled(chance: random.Random) -> None:
+    chaos = Chaos(chance)
+    for _ in range(60):
+        chaos.step()
+
+
+def test_an_engine_that_fails_ends_its_context_only() -> None:
+    one = session()
+    run(one, one.receive(frames.Open("a"), 0.0), 0.0)
+    run(one, one.receive(frames.Open("b"), 0.0), 0.0)
+    [_, answer] = one.fail(one.contexts["a"], EngineFailed())
+    [error] = sent([answer])
+    assert isinstance(error, frames.Error)
+    assert (error.code, error.context, list(one.contexts)) == ("engine_failed", "a", ["b"])
+
+
+REFUSED = [
+    (frames.Open("c", model="x"), "unknown_model", "c"),
+    (frames.Open("c", voice="x"), "unknown_voice", "c"),
+    (frames.Open("c", language="xx"), "unknown_voice", "c"),
+    (frames.Open("c", format=frames.FormatRequest(Codec.OPUS, 44_100)), "unsupported_format", "c"),
+    (frames.Speak("c", text="x" * 10_001), "text_too_long", "c"),
+    (frames.Open("used"), "duplicate_context", msgspec.UNSET),
+    (frames.Text("x", "hi"), "unknown_context", msgspec.UNSET),
+    (frames.Flush("x"), "unknown_context", msgspec.UNSET),
+    (frames.End("x"), "unknown_context", msgspec.UNSET),
+    (frames.Cancel("x"), "unknown_context", msgspec.UNSET),
+    (frames.Playhead("x", 0), "unknown_context", msgspec.UNSET),
+    (frames.Hello("t"), "bad_message", msgspec.UNSET),
+]
+
+
+@pytest.mark.parametrize(("message", "code", "context"), REFUSED)
+def test_what_cannot_be_done_is_said(message: frames.ClientMessage, code: str, context: object) -> None:
+    one = session()
+    one.receive(frames.Open("used"), 0.0)
+    error = run(one, one.receive(message, 0.0), 0.0)[-1]
+    assert isinstance(error, frames.Error)
+    assert (error.code, error.context) == (code, context)
+    assert list(one.contexts) == ["used"]
+
+
+def test_contexts_are_limited() -> None:
+    one = session(contexts=2)
+    for name in "abc":
+        last = sent(one.receive(frames.Open(name), 0.0))[-1]
+    assert isinstance(last, frames.Error)
+    assert last.code == "too_many_contexts"
+
+
+def test_nonsense_is_borne_for_a_while() -> None:
+    one = session()
+    for _ in range(BAD_MESSAGES_MAX - 1):
+        assert len(one.refuse(BadRequest(problem="x"))) == 1
+    assert isinstance(one.refuse(BadRequest(problem="x"))[-1], Close)
+
+
+def test_a_late_playhead_of_a_finished_context_is_no_error() -> None:
+    one = session()
+    speak(one, "Hi.")
+    assert not one.receive(frames.Playhead("c", 10), 9.0)
+
+
+def test_voices_go_by_name_and_language_too() -> None:
+    one = session()
+    for number, fields in enumerate(({"voice": "willi"}, {"language": "de"}, {"voice": "W", "model": "m"})):
+        [opened] = sent(one.receive(frames.Open(f"c{number}", **fields), 0.0))  # type: ignore[arg-type]
+        assert isinstance(opened, frames.Opened)
+        assert (opened.model, opened.voice, opened.channel) == ("m", "w", number)
