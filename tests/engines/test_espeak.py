@@ -150,7 +150,8 @@ def test_text_cannot_command_espeak(espeak: EspeakEngine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("voice", "text"), [("vi", "“`” (-a) ,-B j!)-C"), ("vi+f2", "`xin` -chào-"), ("ar", "مرحبا \u28df\u28ff")]
+    ("voice", "text"),
+    [("vi", "“`” (-a) ,-B j!)-C _-D"), ("vi+f2", "`xin` -chào-"), ("da", "2.‘-A _-A"), ("ar", "مرحبا \u28df\u28ff")],
 )
 def test_text_that_crashes_the_library_does_not_reach_it(espeak: EspeakEngine, voice: str, text: str) -> None:
     assert speak(espeak, text, voice).words

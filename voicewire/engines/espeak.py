@@ -34,7 +34,8 @@ _STRETCH = {
 }
 
 # espeak 1.52 crashes where these languages have to name these characters; nothing else is lost with them.
-_DEADLY = {"ar": re.compile("[\u2800-\u28ff]"), "vi": re.compile(r"`|(?<![\w\s])-(?=\w)")}
+_HYPHEN = r"(?<![^\W_])(?<!\s)-(?=\w)"  # behind punctuation
+_DEADLY = {"ar": re.compile("[\u2800-\u28ff]"), "da": re.compile(_HYPHEN), "vi": re.compile(f"`|{_HYPHEN}")}
 
 _UNSPEAKABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # U+0001 starts an espeak command
 
