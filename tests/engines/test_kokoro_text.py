@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.contracts.engine_contract import check_words
 from voicewire.engines.kokoro_align import align
 from voicewire.engines.kokoro_english import tags
-from voicewire.engines.kokoro_g2p import RUN_CHARS_MAX, Clauses, compact
+from voicewire.engines.kokoro_g2p import RUN_CHARS_MAX, Clauses, Reader, compact
 from voicewire.engines.kokoro_text import (
     FRAME_SAMPLES,
     Piece,
@@ -142,6 +142,7 @@ def test_compact_text_knows_where_it_comes_from(text: str) -> None:
 
 def test_compact_text_is_composed_and_without_what_cannot_be_seen() -> None:
     assert compact(" cafe\u0301\n\t so\u00adft ") == ("café soft", [1, 2, 3, 4, 6, 9, 10, 12, 13])
+    assert compact("１２ ٣ ﬁ ％").text == "12 3 fi %"
     assert compact("\0\ud800\u200b").text == ""
 
 
@@ -152,6 +153,25 @@ def test_endless_runs_are_broken_and_long_numbers_spelt() -> None:
     assert compact("漢" * 500).text == "漢" * 500
 
 
+def no_other() -> Reader:
+    raise AssertionError("not needed here")
+
+
+def test_what_a_language_cannot_read_is_read_by_another() -> None:
+    class Other:
+        def read(self, text: str) -> list[Sound]:
+            return [Sound(0, len(text), text.lower())]
+
+    native = Clauses(lambda text: text * 2, lambda text: [(0, len(text))], Other, "漢字")
+    assert [(*sound,) for sound in native.read("漢ABC字") if sound.phonemes] == [
+        (0, 1, "漢漢", False),
+        (1, 4, "abc", False),
+        (4, 5, "字字", False),
+    ]
+    mute = Clauses(lambda _: "", lambda text: [(0, len(text))], Other)
+    assert [sound.phonemes for sound in mute.read("Ab")] == ["", "ab", ""]
+
+
 def test_clauses_are_read_whole_and_their_words_found() -> None:
     read: list[str] = []
 
@@ -159,7 +179,7 @@ def test_clauses_are_read_whole_and_their_words_found() -> None:
         read.append(text)
         return text.lower().replace("de la", "dela")
 
-    clauses = Clauses(phonemes, lambda text: [(span.start, span.stop) for span in word_spans(text)])
+    clauses = Clauses(phonemes, lambda text: [(span.start, span.stop) for span in word_spans(text)], no_other)
     text = "El de la 4,50 — Sí."
     made = pieces(clauses.read(text), word_spans(text), SYMBOLS + "í450")
     assert [(each.phonemes, [text[word.start : word.stop] for word in each.words]) for each in made] == [

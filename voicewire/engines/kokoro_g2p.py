@@ -75,10 +75,13 @@ class Readers:
         if letter in "ab":
             return English(british=letter == "b")
         if letter == "j":
-            return Clauses(*_japanese(), foreign=lambda: self._reader("a"))
+            return Clauses(*_japanese(), self._english, _HAN + _KANA)
         if letter == "z":
-            return Clauses(*_mandarin(), foreign=lambda: self._reader("a"))
-        return Clauses(_espeak(_ESPEAK[letter]), _words)
+            return Clauses(*_mandarin(), self._english, _HAN)
+        return Clauses(_espeak(_ESPEAK[letter]), _words, self._english)
+
+    def _english(self) -> Reader:
+        return self._reader("a")
 
 
 class Compact(NamedTuple):
@@ -88,6 +91,9 @@ class Compact(NamedTuple):
     origin: list[int]
 
 
+_HAN = "\u2e80-\u2fff\u3005\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_KANA = "\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9f"
+_VARIANTS = re.compile("[\u2460-\u24ff\ufb00-\ufb06\uff00-\uffef]")  # enclosed, ligatures, full and half width
 _CLUSTER = re.compile(r"\s+|\S[\u0300-\u036f]*", re.DOTALL)
 
 
@@ -113,8 +119,12 @@ def compact(text: str) -> Compact:
 def _shown(cluster: str) -> str:
     if cluster.isspace():
         return " "
-    invisible = cluster[0] not in "\u200c\u200d" and unicodedata.category(cluster[0]) in {"Cc", "Cf", "Cs", "Co"}
-    return "" if invisible else unicodedata.normalize("NFC", cluster)
+    category = unicodedata.category(cluster[0])
+    if category in {"Cc", "Cf", "Cs", "Co"} and cluster[0] not in "\u200c\u200d":
+        return ""
+    if category == "Nd":
+        return str(unicodedata.digit(cluster[0]))
+    return unicodedata.normalize("NFKC" if _VARIANTS.match(cluster) else "NFC", cluster)
 
 
 Segment = tuple[int, int]
@@ -123,18 +133,21 @@ Segment = tuple[int, int]
 class Clauses:
     """Reads clause by clause with `phonemes`, and finds the parts that `segments` names in the outcome.
 
-    `foreign` opens the reader of words in Latin script, where the language has another.
+    `other` opens the reader of what cannot be read here: words in another script than that of the
+    characters in `native`, where these are given, and clauses of which nothing is heard.
     """
 
     def __init__(
         self,
         phonemes: Callable[[str], str],
         segments: Callable[[str], list[Segment]],
-        foreign: Callable[[], Reader] | None = None,
+        other: Callable[[], Reader],
+        native: str = "",
     ) -> None:
         self._phonemes = phonemes
         self._segments = segments
-        self._foreign = foreign
+        self._other = other
+        self._native = re.compile(f"[{native}]" if native else "")
 
     def read(self, text: str) -> list[Sound]:
         sounds, at = list[Sound](), 0
@@ -155,13 +168,16 @@ class Clauses:
     def _parts(self, text: str, before: Span, word: Span) -> bool:
         if _pause(text[before.stop : word.start]).strip():
             return True
-        return self._foreign is not None and _latin(text[before.start]) != _latin(text[word.start])
+        return self._foreign(text[before.start : before.stop]) != self._foreign(text[word.start : word.stop])
+
+    def _foreign(self, text: str) -> bool:
+        first = next(filter(str.isalnum, text), "")
+        return first.isalpha() and self._native.match(first) is None
 
     def _clause(self, text: str, offset: int) -> Iterator[Sound]:
-        if self._foreign is not None and _latin(text[0]):
-            sounds: Sequence[Sound] = self._foreign().read(text)
-        else:
-            sounds = self._aligned(text)
+        sounds = [] if self._foreign(text) else self._aligned(text)
+        if not sounds:
+            sounds = self._other().read(text)
         for start, stop, phonemes, space in sounds:
             yield Sound(start + offset, stop + offset, phonemes, space)
 
@@ -211,10 +227,6 @@ def _pause(gap: str) -> str:
     """Return what the model reads for the text between two words: marks that it knows, and spaces."""
     marks = re.sub(r"(?<= )-(?= )", "—", gap).replace("...", "…").translate(_MARKS)
     return "".join(mark for mark in marks if mark in ' ;:,.!?—…"()“”')
-
-
-def _latin(character: str) -> bool:
-    return character.isalpha() and character < "\u0250"
 
 
 def _words(text: str) -> list[Segment]:
