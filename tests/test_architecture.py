@@ -28,7 +28,7 @@ PACKAGE = ROOT / "voicewire"
 LAYERS = (
     {"errors", "types"},
     {
-        "blocks", "catalogue", "context", "cuts", "edges", "frames", "fullstop", "playhead", "punctuation",
+        "blocks", "catalogue", "context", "cuts", "edges", "frames", "fullstop", "heard", "plan", "playhead", "punctuation",
         "script", "session", "spans", "speakable", "timeline", "timing",
     },
     {"engines", "codecs", "auth"},

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.made import slices
-from voicewire.context import Context, Plan, State, Wire
+from voicewire.context import Context, Wire
 from voicewire.errors import Gone
 from voicewire.frames import BINARY_OPCODE, Done, Parser, unpack_audio
+from voicewire.plan import Plan, State
 from voicewire.timeline import Run
 from voicewire.types import Block, Format, Offsets
 

@@ -59,6 +59,13 @@ def run(one: Session, actions: list[Action], now: float) -> list[ServerMessage |
     return got
 
 
+def tell(one: Session, message: frames.ClientMessage, now: float) -> list[ServerMessage | AudioFrames]:
+    """Say something, as a connection does: what the message is answered with, then what its context has to say."""
+    got = run(one, one.receive(message, now), now)
+    context = one.contexts.get(getattr(message, "context", ""))
+    return got + (run(one, one.pump(context, now), now) if context else [])
+
+
 def play(one: Session, name: str, now: float = 0.0) -> Iterator[ServerMessage | AudioFrames]:
     """Let time pass until the context is over."""
     for _ in range(100_000):
@@ -72,7 +79,7 @@ def play(one: Session, name: str, now: float = 0.0) -> Iterator[ServerMessage | 
 
 def speak(one: Session, text: str = TEXT, **fields: object) -> list[ServerMessage | AudioFrames]:
     message = frames.Speak("c", text=text, **fields)  # type: ignore[arg-type]
-    return [*run(one, one.receive(message, 0.0), 0.0), *play(one, "c")]
+    return [*tell(one, message, 0.0), *play(one, "c")]
 
 
 def test_an_utterance_from_open_to_done() -> None:
@@ -144,24 +151,24 @@ def test_a_bundle_holds_the_same_frames(bundle: int) -> None:
 
 def test_audio_stays_within_the_lead() -> None:
     one = session()
-    got = run(one, one.receive(frames.Speak("c", text=TEXT * 5, lead_ms=1_000), 0.0), 0.0)
+    got = tell(one, frames.Speak("c", text=TEXT * 5, lead_ms=1_000), 0.0)
     assert sum(isinstance(each, AudioFrames) for each in got) == 50
     context = one.contexts["c"]
     assert context.due_at(0.0) == pytest.approx(0.02)
     for now, frames_more in ((0.019, 0), (0.02, 1), (0.1, 4), (0.1, 0)):
         assert sum(isinstance(each, AudioFrames) for each in run(one, one.pump(context, now), now)) == frames_more
-    got = run(one, one.receive(frames.Playhead("c", 500), 0.1), 0.1)
+    got = tell(one, frames.Playhead("c", 500), 0.1)
     assert sum(isinstance(each, AudioFrames) for each in got) == (500 - 100) // 20
 
 
 def test_a_paused_context_is_parked() -> None:
     one = session()
-    run(one, one.receive(frames.Speak("c", text=TEXT * 5, lead_ms=1_000), 0.0), 0.0)
+    tell(one, frames.Speak("c", text=TEXT * 5, lead_ms=1_000), 0.0)
     context = one.contexts["c"]
-    run(one, one.receive(frames.Playhead("c", 500, paused=True), 1.0), 1.0)
+    tell(one, frames.Playhead("c", 500, paused=True), 1.0)
     assert not one.pump(context, 100.0)
     assert context.due_at(100.0) == float("inf")
-    got = run(one, one.receive(frames.Playhead("c", 500), 100.0), 100.0)
+    got = tell(one, frames.Playhead("c", 500), 100.0)
     assert sum(isinstance(each, AudioFrames) for each in got) == 25
     assert isinstance([*play(one, "c", 100.0)][-1], frames.Done)
 
@@ -169,7 +176,7 @@ def test_a_paused_context_is_parked() -> None:
 def test_the_first_clause_does_not_wait_for_ever() -> None:
     one = session(first_wait_ms=400)
     one.receive(frames.Open("c"), 0.0)
-    run(one, one.receive(frames.Text("c", "An answer that a model writes word by word and never"), 1.0), 1.0)
+    tell(one, frames.Text("c", "An answer that a model writes word by word and never"), 1.0)
     context = one.contexts["c"]
     assert context.due_at(1.0) == pytest.approx(1.4)
     assert not run(one, one.pump(context, 1.3), 1.3)
@@ -190,7 +197,7 @@ CANCELS = [(0, ""), (None, "It costs $4.50"), (40, "It"), (10_000, "It costs $4.
 def test_cancel_says_what_was_heard(played_ms: float | None, heard: str) -> None:
     one = session()
     one.receive(frames.Open("c", lead_ms=840), 0.0)
-    run(one, one.receive(frames.Text("c", TEXT), 0.0), 0.0)
+    tell(one, frames.Text("c", TEXT), 0.0)
     dropped, *rest = one.receive(frames.Cancel("c", played_ms), 0.0)
     assert isinstance(dropped, Drop)
     [cancelled] = sent(rest)
@@ -203,9 +210,9 @@ def test_cancel_says_what_was_heard(played_ms: float | None, heard: str) -> None
 
 def test_what_was_heard_to_the_end_is_all_of_it() -> None:
     one = session()
-    run(one, one.receive(frames.Open("c"), 0.0), 0.0)
-    run(one, one.receive(frames.Text("c", "One. Two."), 0.0), 0.0)
-    run(one, one.receive(frames.Flush("c"), 0.0), 0.0)
+    tell(one, frames.Open("c"), 0.0)
+    tell(one, frames.Text("c", "One. Two."), 0.0)
+    tell(one, frames.Flush("c"), 0.0)
     context = one.contexts["c"]
     assert context.sent
     [_, answer] = one.receive(frames.Cancel("c"), 1.0)
@@ -271,8 +278,8 @@ def test_nothing_follows_cancelled(chance: random.Random) -> None:
 
 def test_an_engine_that_fails_ends_its_context_only() -> None:
     one = session()
-    run(one, one.receive(frames.Open("a"), 0.0), 0.0)
-    run(one, one.receive(frames.Open("b"), 0.0), 0.0)
+    tell(one, frames.Open("a"), 0.0)
+    tell(one, frames.Open("b"), 0.0)
     [_, answer] = one.fail(one.contexts["a"], EngineFailed())
     [error] = sent([answer])
     assert isinstance(error, frames.Error)
@@ -299,7 +306,7 @@ REFUSED = [
 def test_what_cannot_be_done_is_said(message: frames.ClientMessage, code: str, context: object) -> None:
     one = session()
     one.receive(frames.Open("used"), 0.0)
-    error = run(one, one.receive(message, 0.0), 0.0)[-1]
+    error = tell(one, message, 0.0)[-1]
     assert isinstance(error, frames.Error)
     assert (error.code, error.context) == (code, context)
     assert list(one.contexts) == ["used"]

@@ -5,63 +5,22 @@ A pure state machine: time is an argument, and what must be done outside is retu
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_right
 from dataclasses import dataclass
-
-from msgspec import Struct
 
 from voicewire import frames
 from voicewire.blocks import Splitter
 from voicewire.errors import BadRequest, Gone
+from voicewire.heard import Heard
+from voicewire.plan import Plan, State
 from voicewire.playhead import Playhead
 from voicewire.timeline import Making, Run, Timeline
 from voicewire.timing import Positions
-from voicewire.types import Block, Format, Offsets, Slice
+from voicewire.types import Block, Slice
 
 Wire = tuple[int, bytes]
 """A WebSocket message: its opcode and its payload."""
 
 UNBUNDLED_FRAMES = 10  # the first frames of a context are not held back to fill a bundle
-
-
-class Plan(Struct, frozen=True, array_like=True):
-    """What a context was granted when it was opened."""
-
-    name: str
-    channel: int
-    model: str
-    voice: str
-    language: str
-    speed: float
-    seed: int | None
-    format: Format
-    words: bool
-    offsets: Offsets
-    lead_ms: int
-    prefetch_ms: int
-    first_wait_ms: int
-    block_chars: int
-    text_chars: int  # at most, in all
-
-
-class State(Struct, array_like=True):
-    """What it takes, beside the plan, the blocks and the runs, to continue a context elsewhere."""
-
-    pending: str  # text that is in no block yet …
-    place: str  # … what it begins inside of, and whether it is the first that can be heard: `Splitter.resume`
-    first: bool
-    ended: bool
-    seq: int  # frames laid
-    made: int  # samples laid
-    settled: int  # blocks laid whole
-    begins: int  # first sample of the block being laid, -1 when none is
-    skip: int  # frames of it that were laid
-    cached: int  # samples that came from clips
-    billed: int  # samples ever handed over
-    paused: bool
-    first_audio_ms: int | None
-    final: bytes
 
 
 @dataclass(slots=True)
@@ -76,9 +35,9 @@ class Context:
     """See the module. `now` is the monotonic time in seconds."""
 
     __slots__ = (
-        "_announced", "_asked_at", "_begins", "_billed", "_cached", "_ended", "_first_audio_ms", "_first_cut", "_frame",
-        "_lead", "_playhead", "_positions", "_prefetch", "_sent", "_sent_frames", "_splitter", "_stops", "_taken",
-        "_text_chars", "changes", "final", "over", "plan", "timeline",
+        "_announced", "_asked_at", "_billed", "_cached", "_ended", "_first_audio_ms", "_first_cut", "_frame", "_heard",
+        "_lead", "_playhead", "_positions", "_prefetch", "_sent", "_sent_frames", "_splitter", "_taken", "_text_chars",
+        "changes", "final", "over", "plan", "timeline",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, splitter: Splitter | None = None) -> None:
@@ -104,8 +63,7 @@ class Context:
         self._first_audio_ms: int | None = None
         self._taken = 0  # frames taken of the first run in `timeline.ready` …
         self._announced = False  # … and whether its words were
-        self._begins = array("Q")  # of every word and block laid: its first sample …
-        self._stops = array("Q")  # … and the position in the text that is heard with it
+        self._heard = Heard()
 
     # text in
 
@@ -170,17 +128,9 @@ class Context:
     def _lay(self, runs: list[Run]) -> None:
         for run in runs:
             self.changes.runs.append(run)
-            self._remember(run)
+            self._heard.add(run)
             if run.cached:
                 self._cached += len(run.packets) * self._frame
-
-    def _remember(self, run: Run) -> None:
-        if run.first:
-            self._begins.append(run.begins)
-            self._stops.append(run.start)
-        for word in run.words:
-            self._begins.append(word.begins)
-            self._stops.append(word.stop)
 
     # sending
 
@@ -325,18 +275,13 @@ class Context:
         played = self._sent if played_ms is None else self._samples(played_ms)
         self.over = True
         at, ms = self._positions.convert, self.plan.format.ms
-        heard, everything = at(self._heard(played)), at(self._text_chars)
+        to_the_end = self._complete and played >= self.timeline.made
+        heard = at(self._text_chars if to_the_end else self._heard.until(played))
+        everything = at(self._text_chars)
         billed = ms(played)
         return frames.Cancelled(
             self.plan.name, billed, (0, heard), (heard, everything), billed, ms(self._billed) - billed, None
         )
-
-    def _heard(self, played: int) -> int:
-        """The position behind the last word begun before sample `played`."""
-        if self._complete and played >= self.timeline.made:
-            return self._text_chars
-        index = bisect_right(self._begins, played - 1) if played else 0
-        return self._stops[index - 1] if index else 0
 
     def making(self) -> list[int]:
         """The blocks that were asked for and are not laid whole."""
@@ -387,7 +332,7 @@ class Context:
             if head.begins < 0 and lost:
                 head.begins = state.made
         for run in runs:
-            self._remember(run)
+            self._heard.add(run)
             if run.seq + len(run.packets) > frames_received or (not run.packets and run.seq == frames_received):
                 timeline.ready.append(run)
         first = timeline.ready[0].seq if timeline.ready else timeline.seq

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from voicewire import frames
 from voicewire.catalogue import Catalogue
-from voicewire.context import Context, Plan, Wire
+from voicewire.context import Context, Wire
 from voicewire.errors import BadRequest, OverQuota, VoicewireError
+from voicewire.plan import Plan
 from voicewire.timeline import Making
 from voicewire.types import Format
 
@@ -101,7 +102,7 @@ class Session:
     # messages in
 
     def receive(self, message: frames.ClientMessage, now: float) -> list[Action]:
-        """Take one message of the client's."""
+        """Take one message of the client's; the context it names is to be pumped next."""
         receiver = self._receivers.get(type(message))
         if receiver is None:
             return self.refuse(BadRequest(problem="hello and resume are only first messages"))
@@ -115,7 +116,7 @@ class Session:
             actions.append(Close(BadRequest(problem="too many messages were not valid")))
         return actions
 
-    def _open(self, message: frames.Open, now: float) -> list[Action]:  # noqa: ARG002 (every receiver takes the time)
+    def _open(self, message: frames.Open, now: float) -> list[Action]:
         return self._admit(message)[1]
 
     def _speak(self, message: frames.Speak, now: float) -> list[Action]:
@@ -184,23 +185,23 @@ class Session:
             return self.fail(context, error)
         if end:
             context.end()
-        return self.pump(context, now)
+        return []
 
     def _flush(self, message: frames.Flush, now: float) -> list[Action]:
         context = self.contexts.get(message.context)
         if context is None:
             return self._unknown(message.context)
         context.flush()
-        return self.pump(context, now)
+        return []
 
     def _end(self, message: frames.End, now: float) -> list[Action]:
         context = self.contexts.get(message.context)
         if context is None:
             return self._unknown(message.context)
         context.end()
-        return self.pump(context, now)
+        return []
 
-    def _cancel(self, message: frames.Cancel, now: float) -> list[Action]:  # noqa: ARG002 - every receiver takes the time
+    def _cancel(self, message: frames.Cancel, now: float) -> list[Action]:
         context = self.contexts.get(message.context)
         if context is None:
             return self._unknown(message.context)
@@ -213,9 +214,9 @@ class Session:
         if context is None:
             return [] if message.context in self._recent else self._unknown(message.context)
         context.playhead(message.played_ms, message.paused, now)
-        return self.pump(context, now)
+        return []
 
-    def _ping(self, message: frames.Ping, now: float) -> list[Action]:  # noqa: ARG002 - every receiver takes the time
+    def _ping(self, message: frames.Ping, now: float) -> list[Action]:
         return [Send(text_wire(frames.Pong()))]
 
     def _unknown(self, name: str) -> list[Action]:

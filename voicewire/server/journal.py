@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from voicewire.auth.principal import Principal
-from voicewire.context import Plan, State
+from voicewire.plan import Plan, State
 from voicewire.timeline import Run
 from voicewire.types import Block
 

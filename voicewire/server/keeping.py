@@ -17,7 +17,7 @@ ENCODE = msgspec.msgpack.Encoder().encode
 class Keeper:
     """Follows one context. `window` is how many samples behind the last one sent are kept, at most `bytes_max`."""
 
-    __slots__ = ("_bytes_max", "_context", "_held", "_held_bytes", "_planned", "_sending", "_state", "_window")
+    __slots__ = ("_bytes_max", "_context", "_held", "_planned", "_sending", "_state", "_window")
 
     def __init__(self, context: Context, window: int, bytes_max: int, kept: Iterable[Run] | None = None) -> None:
         self._context = context
@@ -27,7 +27,6 @@ class Keeper:
         self._state = b""  # as confirmed
         self._sending: Entry | None = None
         self._held: deque[tuple[int, int]] = deque()  # of each run in the journal: its end in samples, its bytes
-        self._held_bytes = 0
         for run in kept or ():
             self._hold(run, sum(map(len, run.packets)))
 
@@ -62,16 +61,16 @@ class Keeper:
     def _hold(self, run: Run, size: int) -> None:
         end = run.pts + len(run.packets) * self._context.plan.format.frame_samples
         self._held.append((end, size))
-        self._held_bytes += size
 
     def _release(self) -> int:
         """Forget the oldest runs that nobody can ask for again; return how many."""
         sent, gone = self._context.sent, 0
+        behind = sum(size for end, size in self._held if end <= sent)
         while self._held:
             end, size = self._held[0]
-            if end > sent or (end > sent - self._window and self._held_bytes <= self._bytes_max):
+            if end > sent or (end > sent - self._window and behind <= self._bytes_max):
                 break
             self._held.popleft()
-            self._held_bytes -= size
+            behind -= size
             gone += 1
         return gone

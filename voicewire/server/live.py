@@ -168,7 +168,7 @@ class Live:
             self._run(self.session.receive(message, now), now)
             context = self.session.contexts.get(getattr(message, "context", ""))
             if context is not None:
-                self._schedule(self._register(context), now)
+                self.pump(self._register(context), now)
         self._outbox.flush()
         self._machinery.journal.touch(self)
 

@@ -126,8 +126,8 @@ class StreamEndpoint:
             code = await self._messages(websocket, wire, live, event)
         finally:
             self.metrics.streams.dec()
-            self.sessions.remove(live)
             await live.leave(resumable=code != GOODBYE)
+            self.sessions.remove(live)  # only now: who resumes in between finds it here or in the journal
 
     async def _exchange(self, wire: WireProtocol, fresh: Live, data: str) -> Live:
         """The first message after a header's credential may be a resume: it takes the place of the fresh session."""

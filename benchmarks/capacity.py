@@ -1,0 +1,270 @@
+"""Capacity: live Opus streams in real time, words on, at a p99 lateness of at most 30 ms.
+
+Three cases: `cached`, one core, every block a clip; `bundle`, the same with five frames to a message; `made`, two
+cores, nothing cached, synthesis and encoding on. The reference beside each, in the same run: a bare `websockets` server that sends
+the same frames with the same ticker. A frame is due when its end is within the lead of the listener's clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import multiprocessing
+import os
+import random
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+import uvloop
+from websockets.asyncio.server import ServerConnection, serve
+
+from benchmarks.harness import KEY, SENTENCES, Client, Served, connect, percentile, report, served
+from voicewire.frames import HEADER, pack_audio
+from voicewire.server.ticker import Ticker
+
+RATE_HZ = 24_000
+FRAME = 480
+LEAD_MS = 200
+LEAD = LEAD_MS * RATE_HZ // 1000
+SETTLE_S = 4.0
+LATE_MS = 30.0
+
+
+class Streamer(Client):
+    """Listens without a pause, and notes how late each message was."""
+
+    text = ""
+    bundle = 1
+    late: list[float] = []  # noqa: RUF012 - one list of the whole client process
+    frames = 0
+    noting = False
+    errors = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = 0
+        self.started = 0.0
+
+    def audio(self, payload: memoryview, now: float) -> None:
+        _, flags, seq, pts = HEADER.unpack_from(payload)
+        if seq == 0:
+            self.started = now
+        if Streamer.noting:
+            count = self.bundle if flags & 4 else 1
+            Streamer.frames += count
+            ahead = pts + count * FRAME - LEAD
+            if ahead > 0:
+                Streamer.late.append(now - self.started - ahead / RATE_HZ)
+
+    def message(self, message: dict[str, object]) -> None:
+        if message["type"] == "done":
+            self.speak()
+        elif message["type"] == "error":
+            Streamer.errors += 1
+
+    def speak(self) -> None:
+        self.number += 1
+        self.send(
+            {
+                "type": "speak",
+                "context": f"c{self.number}",
+                "text": self.text or fresh_text(),
+                "lead_ms": LEAD_MS,
+                "format": {"codec": "opus", "bundle": self.bundle},
+            }
+        )
+
+
+def fresh_text() -> str:
+    """A text that was not made before."""
+    return f"Number {random.randrange(10**9)}. " + " ".join(random.choices(SENTENCES, k=4))
+
+
+async def listen(server: Served, streams: int, seconds: float) -> dict[str, float]:
+    """Listen with so many streams; return what was late, in milliseconds."""
+    loop = asyncio.get_running_loop()
+    clients: list[Streamer] = []
+    for number in range(streams):
+        client = await connect(Streamer, server)
+        assert isinstance(client, Streamer)
+        clients.append(client)
+        loop.call_later(random.random() * SETTLE_S / 2, client.speak)
+        if number % 50 == 49:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(SETTLE_S)
+    gc.freeze()
+    Streamer.noting = True
+    before, started = cpu_s(server.pid), time.perf_counter()
+    await asyncio.sleep(seconds)
+    lasted = time.perf_counter() - started
+    used = cpu_s(server.pid) - before
+    for client in clients:
+        client.transport.disconnect()
+    late = Streamer.late or [float("inf")]
+    return {
+        "streams": streams,
+        "p50_ms": percentile(late, 0.5) * 1e3,
+        "p99_ms": percentile(late, 0.99) * 1e3,
+        "delivered": Streamer.frames / (lasted * streams * 50),
+        "errors": Streamer.errors,
+        "us_per_frame": used / max(1, Streamer.frames) * 1e6,
+        "core": used / lasted,
+    }
+
+
+def cpu_s(pid: int) -> float:
+    """The processor time of one process so far."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def listen_in_child(
+    pipe: Connection, server: Served, core: int | None, text: str, bundle: int, run: tuple[int, float]
+) -> None:
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    Streamer.text, Streamer.bundle = text, bundle
+    pipe.send(uvloop.run(listen(server, *run)))
+
+
+def measure(server: Served, streams: int, seconds: float, core: int | None, text: str, bundle: int) -> dict[str, float]:
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    child = multiprocessing.get_context("spawn").Process(
+        target=listen_in_child, args=(theirs, server, core, text, bundle, (streams, seconds))
+    )
+    child.start()
+    figures: dict[str, float] = ours.recv()
+    child.join()
+    return figures
+
+
+# the reference
+
+
+class BareStream:
+    """One connection of the bare sender."""
+
+    due = 0.0
+
+    def __init__(self, socket: ServerConnection, ticker: Ticker, frames: list[bytes], bundle: int) -> None:
+        self.socket, self.ticker, self.frames, self.bundle = socket, ticker, frames, bundle
+        self.start()
+
+    def start(self) -> None:
+        self.started, self.at = time.monotonic(), 0
+        self.tick(self.started)
+
+    def tick(self, now: float) -> None:
+        while True:
+            end = min(len(self.frames), self.at + (self.bundle if self.at >= 10 else 1))
+            at = self.started + (end * FRAME - LEAD) / RATE_HZ
+            if at > now:
+                self.ticker.schedule(self, at)
+                return
+            packed = pack_audio(0, 0, self.at, self.at * FRAME, self.frames[self.at : end])
+            self.socket.protocol.send_binary(packed)
+            self.socket.transport.write(b"".join(self.socket.protocol.data_to_send()))
+            self.at = end
+            if end == len(self.frames):
+                self.socket.protocol.send_text(b'{"type":"done"}')
+                self.socket.transport.write(b"".join(self.socket.protocol.data_to_send()))
+                self.due = float("inf")
+                return
+
+    def broken(self, error: Exception) -> None:
+        """A peer went away."""
+
+
+def bare(pipe: Connection, core: int, bundle: int) -> None:
+    os.sched_setaffinity(0, {core})
+    rng = random.Random(1)
+    frames = [rng.randbytes(rng.randrange(70, 90)) for _ in range(1_400)]
+
+    async def run() -> None:
+        ticker = Ticker(0.005)
+
+        async def handle(socket: ServerConnection) -> None:
+            stream: BareStream | None = None
+            async for _ in socket:
+                if stream is None:
+                    stream = BareStream(socket, ticker, frames, bundle)
+                else:
+                    stream.start()
+
+        async with serve(handle, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
+            pipe.send((server.sockets[0].getsockname()[1], os.getpid()))
+            gc.freeze()
+            await server.serve_forever()
+
+    uvloop.run(run())
+
+
+def measure_bare(streams: int, seconds: float, bundle: int) -> dict[str, float]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    child = context.Process(target=bare, args=(theirs, 0, bundle))
+    child.start()
+    port, pid = ours.recv()
+    try:
+        return measure(Served(port, pid), streams, seconds, 1, "x", bundle)
+    finally:
+        child.terminate()
+        child.join()
+
+
+def warm(server: Served, text: str, bundle: int) -> None:
+    """Have the clips made."""
+    measure(server, 1, 3.0, None, text, bundle)
+
+
+def search(run: Callable[[int], dict[str, float]], first: int, step: float) -> tuple[int, list[dict[str, float]]]:
+    """Return the most streams, in steps of a factor, that are in time; and what was measured."""
+    best, streams, tried = 0, first, []
+    while True:
+        figures = run(streams)
+        tried.append(figures)
+        print({key: round(value, 2) for key, value in figures.items()}, flush=True)
+        if figures["p99_ms"] > LATE_MS or figures["errors"] or figures["delivered"] < 0.98:
+            return best, tried
+        best, streams = streams, int(streams * step)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("case", choices=["cached", "bundle", "made"])
+    parser.add_argument("--first", type=int, default=0, help="streams to begin with")
+    parser.add_argument("--step", type=float, default=1.2)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    options = parser.parse_args()
+    bundle = 5 if options.case == "bundle" else 1
+    text = "" if options.case == "made" else " ".join(SENTENCES * 2)
+    target = {"cached": 1_000, "bundle": 2_500, "made": 400}[options.case]
+    first = options.first or target
+    settings: dict[str, object] = {"streams_max": 20_000, "log_level": "error"}
+    cores = None if options.case == "made" else [0]
+    core = None if options.case == "made" else 1
+    with served(cores, **settings) as server:
+        assert server.key == KEY
+        if text:
+            warm(server, text, bundle)
+        ours, tried = search(lambda n: measure(server, n, options.seconds, core, text, bundle), first, options.step)
+    theirs, tried_bare = search(lambda n: measure_bare(n, options.seconds, bundle), first, options.step)
+    report(
+        name=f"capacity_{options.case}",
+        streams=ours,
+        reference="a bare websockets server, same frames, same ticker, one core",
+        reference_streams=theirs,
+        ratio=ours / theirs if theirs else None,
+        target=target,
+        us_per_frame=tried[0]["us_per_frame"],
+        reference_us_per_frame=tried_bare[0]["us_per_frame"],
+        tried=[{key: round(value, 2) for key, value in each.items()} for each in tried],
+        reference_tried=[{key: round(value, 2) for key, value in each.items()} for each in tried_bare],
+    )
+
+
+if __name__ == "__main__":
+    main()

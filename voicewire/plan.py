@@ -1,0 +1,46 @@
+"""What a context was granted, and what it takes to continue it elsewhere: values that go through a journal."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from voicewire.types import Format, Offsets
+
+
+class Plan(Struct, frozen=True, array_like=True):
+    """What a context was granted when it was opened."""
+
+    name: str
+    channel: int
+    model: str
+    voice: str
+    language: str
+    speed: float
+    seed: int | None
+    format: Format
+    words: bool
+    offsets: Offsets
+    lead_ms: int
+    prefetch_ms: int
+    first_wait_ms: int
+    block_chars: int
+    text_chars: int  # at most, in all
+
+
+class State(Struct, array_like=True):
+    """What it takes, beside the plan, the blocks and the runs, to continue a context elsewhere."""
+
+    pending: str  # text that is in no block yet …
+    place: str  # … what it begins inside of, and whether it is the first that can be heard: `Splitter.resume`
+    first: bool
+    ended: bool
+    seq: int  # frames laid
+    made: int  # samples laid
+    settled: int  # blocks laid whole
+    begins: int  # first sample of the block being laid, -1 when none is
+    skip: int  # frames of it that were laid
+    cached: int  # samples that came from clips
+    billed: int  # samples ever handed over
+    paused: bool
+    first_audio_ms: int | None
+    final: bytes
