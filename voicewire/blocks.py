@@ -122,7 +122,7 @@ class Splitter:
         assert not self._ended, "the text has ended"
         blocks: list[Block] = []
         pending, begin = self._pending, 0
-        while begin < len(pending) and (final or self._may_hold_edge(pending, begin)):
+        while begin < len(pending):
             seen = pending[begin : begin + self._limit + LOOKAHEAD]
             last = final and begin + len(seen) == len(pending)
             edge = self._edges.find(seen, self._limit, final=last)
@@ -130,6 +130,8 @@ class Splitter:
                 break
             blocks.append(self._block(seen[:edge] if edge else seen))
             begin += len(blocks[-1].text)
+            if not (final or self._may_hold_edge(pending, begin)):
+                break
         self._pending = pending[begin:]
         self._wake_chars = 0 if self._edges.waiting else self._limit + LOOKAHEAD
         self._find_mark = self._edges.find_mark

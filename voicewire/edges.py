@@ -57,16 +57,21 @@ class Edges:
     def __init__(self, language: str) -> None:
         self._full_stop = FullStop(language)
         self.judged = 0  # joints looked at so far: the work done
+        self._take(first=True)
         self.begin(Place.LINE, first=True)
 
     def begin(self, place: Place, *, first: bool) -> None:
         """Turn to another text, which begins at `place`; `first` also finds the edges of clauses."""
         self._place = place
-        self._first = first
         self._looked = 0
+        self.waiting = False  # whether any further text may decide, even one without a mark
+        if first is not self._first:
+            self._take(first=first)
+
+    def _take(self, *, first: bool) -> None:
+        self._first = first
         self.find_mark = (_MARK_OR_CLAUSE if first else _MARK).search
         self._joint_at = (_JOINT_OR_CLAUSE if first else _JOINT).match
-        self.waiting = False  # whether any further text may decide, even one without a mark
 
     def find(self, text: str, limit: int, *, final: bool) -> int:
         """Return the first edge of `text`, 1 to `limit`, or 0 where there is none yet.
@@ -91,15 +96,18 @@ class Edges:
                 self.waiting = True
                 break
             self._looked = -edge or joint.end()
+        else:
+            self._looked = len(text)
         overlong = len(text) >= limit + LOOKAHEAD or (final and len(text) > limit)
         return forced_edge(text, limit) if overlong else 0
 
     def _judge(self, joint: re.Match[str]) -> int:
         """The edge at a joint, `NO`, `WAIT`, or how far there can be none, negated."""
         text = self._text
-        construct = construct_at(text, joint.start()) if "<" in text or "](" in text else None
-        if construct and (construct.stop or not self._final):
-            return -construct.stop or WAIT
+        if "<" in text or "](" in text:
+            construct = construct_at(text, joint.start())
+            if construct is not None and (construct.stop or not self._final):
+                return -construct.stop or WAIT
         if "\n" in joint[3] and (edge := self._line_edge(joint)):
             return edge
         if not joint[1]:

@@ -77,9 +77,10 @@ _INLINE_MARKS: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _NEVER_SPOKEN: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-# Anything that the two above or a line's beginning could match; the narrow class is twice as fast to search.
-_MAYBE_MARKS_ASCII: Final = re.compile(r"[*_`~\[\]<|\\/@#\x00-\x08\n\x0e-\x1f\x7f]")
-_MAYBE_MARKS: Final = re.compile(r"[*_`~\[\]<|\\/@#\x00-\x08\n\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# Without one of these there is nothing to blank. The narrower class is twice as fast to search.
+_MAYBE_ON_LINE: Final = re.compile(r"[-*_=|>#•+`~]")
+_MAYBE_INLINE_ASCII: Final = re.compile(r"[*_`~\[\]<\\/@\x00-\x08\x0e-\x1f\x7f]")
+_MAYBE_INLINE: Final = re.compile(r"[*_`~\[\]<\\/@\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Construct(NamedTuple):
@@ -91,7 +92,7 @@ class Construct(NamedTuple):
 
 def read(text: str, place: Place) -> tuple[str, Place]:
     """Return what is spoken of `text`, which begins at `place`, and the place behind it."""
-    if place is Place.TEXT and not _may_have_marks(text):
+    if place is Place.TEXT and "\n" not in text and not _may_have_inline_marks(text):
         return text, place
     return speakable(text, place), place_after(text, place)
 
@@ -104,7 +105,7 @@ def speakable(text: str, place: Place) -> str:
     if done:
         return _blank(text[:done]) + speakable(text[done:], Place.TEXT)
     text = _line_marks(text, place)
-    if not _may_have_marks(text):
+    if not _may_have_inline_marks(text):
         return text
     return _NEVER_SPOKEN.sub(" ", _INLINE_MARKS.sub(_blank_mark, text))
 
@@ -181,8 +182,8 @@ def _length_if(match: re.Match[str] | None) -> int:
     return match.end() if match else 0
 
 
-def _may_have_marks(text: str) -> bool:
-    return (_MAYBE_MARKS_ASCII if text.isascii() else _MAYBE_MARKS).search(text) is not None
+def _may_have_inline_marks(text: str) -> bool:
+    return (_MAYBE_INLINE_ASCII if text.isascii() else _MAYBE_INLINE).search(text) is not None
 
 
 def _line_marks(text: str, place: Place) -> str:
@@ -190,7 +191,7 @@ def _line_marks(text: str, place: Place) -> str:
     if place is Place.TABLE:
         stop = begin or len(text)
         return _unpiped(text[:stop]) + _line_marks(text[stop:], Place.LINE)
-    if begin == 0 and place is not Place.LINE:
+    if (begin == 0 and place is not Place.LINE) or _MAYBE_ON_LINE.search(text, begin) is None:
         return text
     lines = _LINE_MARKS.sub(_blank_mark_of_line, text[begin:])
     if "|" in lines:
