@@ -35,9 +35,9 @@ class Context:
     """See the module. `now` is the monotonic time in seconds."""
 
     __slots__ = (
-        "_announced", "_asked_at", "_billed", "_cached", "_ended", "_first_audio_ms", "_first_cut", "_frame", "_heard",
-        "_lead", "_playhead", "_positions", "_prefetch", "_sent", "_sent_frames", "_splitter", "_taken", "_text_chars",
-        "changes", "final", "over", "plan", "timeline",
+        "_announced", "_asked_at", "_behind", "_billed", "_cached", "_ended", "_first_audio_ms", "_first_cut", "_frame",
+        "_heard", "_lead", "_playhead", "_positions", "_prefetch", "_sent", "_sent_frames", "_splitter", "_taken",
+        "_text_chars", "changes", "final", "over", "plan", "timeline",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, splitter: Splitter | None = None) -> None:
@@ -63,6 +63,7 @@ class Context:
         self._first_audio_ms: int | None = None
         self._taken = 0  # frames taken of the first run in `timeline.ready` …
         self._announced = False  # … and whether its words were
+        self._behind = False  # the listener has frames that were lost here and are made again
         self._heard = Heard()
 
     # text in
@@ -131,6 +132,8 @@ class Context:
             self._heard.add(run)
             if run.cached:
                 self._cached += len(run.packets) * self._frame
+        if self._behind:
+            self._catch_up()
 
     # sending
 
@@ -309,6 +312,9 @@ class Context:
             context._text_chars += len(text)
         context._ended, context.final, context.over = state.ended, state.final, bool(state.final)
         context._first_cut = bool(blocks)
+        context._heard = Heard(_unheard(runs, blocks, state.settled))
+        if context._text_chars and not all(map(str.isspace, (*(block.text for block in blocks), state.pending))):
+            context._asked_at = now
         context._cached, context._first_audio_ms = state.cached, state.first_audio_ms
         if not context.over:
             context._restore_audio(state, blocks, runs, received + 1)
@@ -316,31 +322,33 @@ class Context:
         return context
 
     def _restore_audio(self, state: State, blocks: list[Block], runs: list[Run], frames_received: int) -> None:
-        timeline, frame = self.timeline, self._frame
-        if state.settled > len(blocks):
+        timeline = self.timeline
+        if len(blocks) != state.blocks or not _joined(runs, state.seq):
             raise Gone
         for block in blocks:
             timeline.add(block)
         for _ in range(state.settled):
             timeline.pieces.popleft()
-        lost = max(0, frames_received - state.seq)  # the listener has frames that no journal saw
-        timeline.seq, timeline.made = state.seq + lost, state.made + lost * frame
+        timeline.seq, timeline.made = state.seq, state.made
         if timeline.pieces:
             head = timeline.pieces[0]
-            head.begins, head.skip = state.begins, state.skip + lost
-            head.frames = head.skip
-            if head.begins < 0 and lost:
-                head.begins = state.made
+            head.begins, head.skip, head.frames = state.begins, state.skip, state.skip
+        if (runs[0].seq if runs else state.seq) > frames_received:
+            raise Gone
+        self._sent_frames, self._sent = frames_received, frames_received * self._frame
+        self._billed = max(state.billed, self._sent)
         for run in runs:
             self._heard.add(run)
-            if run.seq + len(run.packets) > frames_received or (not run.packets and run.seq == frames_received):
-                timeline.ready.append(run)
-        first = timeline.ready[0].seq if timeline.ready else timeline.seq
-        if first > frames_received:
-            raise Gone
-        self._taken = frames_received - first if timeline.ready else 0
-        self._sent_frames, self._sent = frames_received, frames_received * frame
-        self._billed = max(state.billed, self._sent)
+        timeline.ready.extend(runs)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Drop what the listener has, of what was kept and of what no journal saw and is made again."""
+        ready, received = self.timeline.ready, self._sent_frames
+        while ready and ready[0].seq < received and ready[0].seq + len(ready[0].packets) <= received:
+            ready.popleft()
+        self._taken = max(0, received - ready[0].seq) if ready else 0
+        self._behind = self.timeline.seq < received
 
     def drain_changes(self) -> Changes:
         """What a journal has to write beside `state`."""
@@ -357,6 +365,7 @@ class Context:
             self._ended,
             timeline.seq,
             timeline.made,
+            timeline.blocks,
             timeline.blocks - len(timeline.pieces),
             head.begins if head else -1,
             head.frames if head else 0,
@@ -366,3 +375,16 @@ class Context:
             self._first_audio_ms,
             self.final,
         )
+
+
+def _joined(runs: list[Run], seq: int) -> bool:
+    """Whether no run is missing between the first and frame `seq`: a Redis may lose its last second."""
+    ends = [run.seq + len(run.packets) for run in runs]
+    return not runs or [run.seq for run in runs[1:]] + [seq] == ends
+
+
+def _unheard(runs: list[Run], blocks: list[Block], settled: int) -> int:
+    """The position in the text before which everything was said before the first run that was kept."""
+    if runs:
+        return runs[0].start
+    return blocks[settled].start if settled < len(blocks) else blocks[-1].stop if blocks else 0

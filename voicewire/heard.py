@@ -11,9 +11,10 @@ from voicewire.timeline import Run
 class Heard:
     """16 bytes for a word or block. Samples are of the context's audio, positions code points of its text."""
 
-    __slots__ = ("_begins", "_stops")
+    __slots__ = ("_before", "_begins", "_stops")
 
-    def __init__(self) -> None:
+    def __init__(self, before: int = 0) -> None:
+        self._before = before  # what was heard before anything in here
         self._begins = array("Q")  # the first sample of each word or block …
         self._stops = array("Q")  # … and the position in the text that is heard with it
 
@@ -23,10 +24,11 @@ class Heard:
             self._begins.append(run.begins)
             self._stops.append(run.start)
         for word in run.words:
-            self._begins.append(word.begins)
-            self._stops.append(word.stop)
+            if not self._begins or word.begins >= self._begins[-1]:  # else it was made again, for a resume
+                self._begins.append(word.begins)
+                self._stops.append(word.stop)
 
     def until(self, played: int) -> int:
         """The position behind the last word begun before sample `played`."""
         index = bisect_right(self._begins, played - 1) if played else 0
-        return self._stops[index - 1] if index else 0
+        return self._stops[index - 1] if index else self._before if played else 0

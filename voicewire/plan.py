@@ -36,7 +36,8 @@ class State(Struct, array_like=True):
     ended: bool
     seq: int  # frames laid
     made: int  # samples laid
-    settled: int  # blocks laid whole
+    blocks: int  # cut from the text …
+    settled: int  # … and laid whole
     begins: int  # first sample of the block being laid, -1 when none is
     skip: int  # frames of it that were laid
     cached: int  # samples that came from clips

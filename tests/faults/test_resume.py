@@ -23,7 +23,7 @@ FORMATS: dict[str, dict[str, Any]] = {
     "pcm": {"codec": "pcm_s16le", "rate": 16_000},
     "mulaw": {"codec": "mulaw", "bundle": 3},
 }
-FAST = {"lead_ms_max": 600_000, "prefetch_ms": 60_000, "resume_bytes_max": 16 << 20}
+FAST: dict[str, Any] = {"lead_ms_max": 600_000, "prefetch_ms": 60_000, "resume_bytes_max": 16 << 20}
 
 
 def speak(context: str = "c1", text: str = TEXT, **options: Any) -> dict[str, Any]:
