@@ -16,7 +16,7 @@ from voicewire.catalogue import Catalogue
 from voicewire.context import Context
 from voicewire.errors import BadRequest, EngineFailed
 from voicewire.frames import BINARY_OPCODE, AudioFrames, Parser, ServerMessage, unpack_audio
-from voicewire.session import BAD_MESSAGES_MAX, Action, Close, Drop, Limits, Make, Send, Session
+from voicewire.session import BAD_MESSAGES_MAX, Action, Close, Drop, Limits, Send, Session
 from voicewire.types import Codec, Model, Offsets, Slice, Voice
 
 PARSER = Parser()
@@ -45,25 +45,20 @@ def parse(opcode: int, payload: bytes) -> ServerMessage | AudioFrames:
     return unpack_audio(payload) if opcode == BINARY_OPCODE else PARSER.server(payload)
 
 
-def run(one: Session, actions: list[Action], now: float) -> list[ServerMessage | AudioFrames]:
-    """Carry out `actions`, makings at once, and return what the client gets."""
-    got, waiting = [], list(actions)
-    while waiting:
-        action = waiting.pop(0)
-        if isinstance(action, Make):
-            for slice in slices(action.making.block, action.context.plan.format):
-                action.context.rendered(action.making.index, slice, cached=False)
-            waiting += one.pump(action.context, now)
-        else:
-            got += sent([action])
-    return got
+def pump(one: Session, context: Context, now: float) -> list[ServerMessage | AudioFrames]:
+    """Make what the context wants by now, at once, and return what the client gets."""
+    while wanted := one.want(context, now):
+        for make in wanted:
+            for slice in slices(make.making.block, context.plan.format):
+                context.rendered(make.making.index, slice, cached=False)
+    return [parse(*wire) for wire in one.take(context, now)]
 
 
 def tell(one: Session, message: frames.ClientMessage, now: float) -> list[ServerMessage | AudioFrames]:
     """Say something, as a connection does: what the message is answered with, then what its context has to say."""
-    got = run(one, one.receive(message, now), now)
+    got = sent(one.receive(message, now))
     context = one.contexts.get(getattr(message, "context", ""))
-    return got + (run(one, one.pump(context, now), now) if context else [])
+    return got + (pump(one, context, now) if context else [])
 
 
 def play(one: Session, name: str, now: float = 0.0) -> Iterator[ServerMessage | AudioFrames]:
@@ -72,7 +67,7 @@ def play(one: Session, name: str, now: float = 0.0) -> Iterator[ServerMessage | 
         context = one.contexts.get(name)
         if context is None:
             return
-        yield from run(one, one.pump(context, now), now)
+        yield from pump(one, context, now)
         now = max(now + 0.001, min(context.due_at(now), now + 1))
     raise AssertionError("it never ended")
 
@@ -156,7 +151,7 @@ def test_audio_stays_within_the_lead() -> None:
     context = one.contexts["c"]
     assert context.due_at(0.0) == pytest.approx(0.02)
     for now, frames_more in ((0.019, 0), (0.02, 1), (0.1, 4), (0.1, 0)):
-        assert sum(isinstance(each, AudioFrames) for each in run(one, one.pump(context, now), now)) == frames_more
+        assert sum(isinstance(each, AudioFrames) for each in pump(one, context, now)) == frames_more
     got = tell(one, frames.Playhead("c", 500), 0.1)
     assert sum(isinstance(each, AudioFrames) for each in got) == (500 - 100) // 20
 
@@ -166,7 +161,7 @@ def test_a_paused_context_is_parked() -> None:
     tell(one, frames.Speak("c", text=TEXT * 5, lead_ms=1_000), 0.0)
     context = one.contexts["c"]
     tell(one, frames.Playhead("c", 500, paused=True), 1.0)
-    assert not one.pump(context, 100.0)
+    assert not pump(one, context, 100.0)
     assert context.due_at(100.0) == float("inf")
     got = tell(one, frames.Playhead("c", 500), 100.0)
     assert sum(isinstance(each, AudioFrames) for each in got) == 25
@@ -179,8 +174,8 @@ def test_the_first_clause_does_not_wait_for_ever() -> None:
     tell(one, frames.Text("c", "An answer that a model writes word by word and never"), 1.0)
     context = one.contexts["c"]
     assert context.due_at(1.0) == pytest.approx(1.4)
-    assert not run(one, one.pump(context, 1.3), 1.3)
-    assert any(isinstance(each, AudioFrames) for each in run(one, one.pump(context, 1.41), 1.41))
+    assert not pump(one, context, 1.3)
+    assert any(isinstance(each, AudioFrames) for each in pump(one, context, 1.41))
 
 
 def test_an_empty_text_is_done_at_once() -> None:
@@ -241,9 +236,9 @@ class Chaos:
             case 0 if self.makings:
                 context, index, slice = self.makings.pop(0)
                 context.rendered(index, slice, cached=False)
-                self.carry_out(self.session.pump(context, self.now))
+                self.pump(context)
             case 1 if name in self.session.contexts:
-                self.carry_out(self.session.pump(self.session.contexts[name], self.now))
+                self.pump(self.session.contexts[name])
             case 2:
                 played = frames.Playhead(name, self.chance.randrange(2_000), self.chance.random() < 0.3)
                 self.carry_out(self.session.receive(played, self.now))
@@ -251,13 +246,18 @@ class Chaos:
                 cancel = frames.Cancel(name, self.chance.choice([None, 100]))
                 self.carry_out(self.session.receive(cancel, self.now))
 
+    def pump(self, context: Context) -> None:
+        if context.over:
+            return
+        for make in self.session.want(context, self.now):
+            made = slices(make.making.block, context.plan.format)
+            self.makings += [(context, make.making.index, each) for each in made]
+        for wire in self.session.take(context, self.now):
+            self.check(parse(*wire))
+
     def carry_out(self, actions: list[Action]) -> None:
-        for action in actions:
-            if isinstance(action, Make):
-                block, format = action.making.block, action.context.plan.format
-                self.makings += [(action.context, action.making.index, each) for each in slices(block, format)]
-            for message in sent([action]):
-                self.check(message)
+        for message in sent(actions):
+            self.check(message)
 
     def check(self, message: ServerMessage | AudioFrames) -> None:
         if isinstance(message, frames.Error):

@@ -70,7 +70,7 @@ class Close:
     error: VoicewireError
 
 
-Action = Send | Make | Drop | Close
+Action = Send | Drop | Close
 
 
 def text_wire(message: frames.ServerMessage) -> Wire:
@@ -102,7 +102,7 @@ class Session:
     # messages in
 
     def receive(self, message: frames.ClientMessage, now: float) -> list[Action]:
-        """Take one message of the client's; the context it names is to be pumped next."""
+        """Take one message of the client's; then `want` and `take` of the context that it names."""
         receiver = self._receivers.get(type(message))
         if receiver is None:
             return self.refuse(BadRequest(problem="hello and resume are only first messages"))
@@ -224,13 +224,16 @@ class Session:
 
     # what happens elsewhere
 
-    def pump(self, context: Context, now: float) -> list[Action]:
-        """Ask for the blocks that are wanted by now and send what is due."""
-        actions: list[Action] = [Make(context, making) for making in context.wanted(now)]
-        actions.extend(Send(wire) for wire in context.take(now, FRAMES_AT_ONCE))
+    def want(self, context: Context, now: float) -> list[Make]:
+        """The blocks of a context that must be made now; each is named once."""
+        return [Make(context, making) for making in context.wanted(now)]
+
+    def take(self, context: Context, now: float) -> list[Wire]:
+        """The messages of a context that are due now."""
+        wires = context.take(now, FRAMES_AT_ONCE)
         if context.over:
             self._forget(context)
-        return actions
+        return wires
 
     def fail(self, context: Context, error: VoicewireError) -> list[Action]:
         """End a context with an error; truncated audio never ends in `done`."""

@@ -14,13 +14,14 @@ from voicewire.auth.principal import Principal
 from voicewire.context import Context
 from voicewire.errors import TABLE, BadRequest, Gone, OverQuota, VoicewireError
 from voicewire.pipeline import BlockInMaking, Order, Pipeline
+from voicewire.plan import Plan
 from voicewire.server.journal import Entry, Journal, Kept, Record, token_hash
 from voicewire.server.keeping import Keeper
 from voicewire.server.outbox import Outbox
 from voicewire.server.ticker import Ticker
-from voicewire.session import Action, Close, Drop, Limits, Make, Send, Session, text_wire
+from voicewire.session import Action, Close, Drop, Limits, Send, Session, text_wire
 from voicewire.timeline import Making
-from voicewire.types import Slice
+from voicewire.types import Block, Slice
 
 FINISHED_KEPT = 8  # contexts that ended, kept in case that their end did not arrive
 BLOCKED_S = 0.02  # how soon a peer that does not read is looked at again
@@ -163,9 +164,9 @@ class Live:
         try:
             message = self._machinery.parser.client(data)
         except BadRequest as error:
-            self._run(self.session.refuse(error), now)
+            self._run(self.session.refuse(error))
         else:
-            self._run(self.session.receive(message, now), now)
+            self._run(self.session.receive(message, now))
             context = self.session.contexts.get(getattr(message, "context", ""))
             if context is not None:
                 self.pump(self._register(context), now)
@@ -174,7 +175,7 @@ class Live:
 
     def receive_binary(self) -> None:
         """Refuse a binary message: only the server sends those."""
-        self._run(self.session.refuse(BadRequest(problem="clients send text messages only")), time.monotonic())
+        self._run(self.session.refuse(BadRequest(problem="clients send text messages only")))
         self._outbox.flush()
 
     def send(self, message: frames.ServerMessage) -> None:
@@ -186,7 +187,8 @@ class Live:
 
     def pump(self, live: LiveContext, now: float) -> None:
         """Send what is due of one context, and say when to come back."""
-        if not self.attached or live.context.over:
+        context = live.context
+        if not self.attached or context.over:
             return
         if self._outbox.blocked(now):
             if self._outbox.hopeless(now, self._machinery.settings.stall_s):
@@ -194,9 +196,16 @@ class Live:
             else:
                 self._machinery.ticker.schedule(live, now + BLOCKED_S)
             return
-        self._run(self.session.pump(live.context, now), now)
+        while wanted := self.session.want(context, now):  # clips are there at once, and more may be wanted then
+            for make in wanted:
+                self._make(live, make.making)
+        for wire in self.session.take(context, now):
+            self._outbox.put(wire)
         self._outbox.flush()
-        self._schedule(live, now)
+        if context.over:
+            self._sweep()
+        else:
+            self._schedule(live, now)
 
     def rendered(self, live: LiveContext, index: int, slice: Slice) -> None:
         """An engine made a slice of block `index`."""
@@ -209,51 +218,45 @@ class Live:
     def fail(self, live: LiveContext, index: int, error: VoicewireError) -> None:
         """An engine gave up on block `index`, and with it the context ends."""
         live.makings.pop(index, None)
-        self._run(self.session.fail(live.context, error), time.monotonic())
+        self._run(self.session.fail(live.context, error))
         self._outbox.flush()
         self._machinery.journal.touch(self)
 
     # the actions of the state machine
 
-    def _run(self, actions: list[Action], now: float) -> None:
-        waiting = deque(actions)
-        while waiting:
-            match waiting.popleft():
+    def _run(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
                 case Send(wire):
                     self._outbox.put(wire)
-                case Make(context, making):
-                    waiting.extend(self._make(self._register(context), making, now))
                 case Drop(context, blocks):
                     self._drop(self._register(context), blocks)
                 case Close(error):
                     self.close(error)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Put contexts that ended aside."""
         if len(self._contexts) != len(self.session.contexts):
             for live in [live for live in self._contexts.values() if live.context.over]:
                 self._finish(live)
 
-    def _make(self, live: LiveContext, making: Making, now: float) -> list[Action]:
-        plan = live.context.plan
-        order = Order(
-            self.principal.tenant,
-            plan.model,
-            plan.voice,
-            plan.language,
-            plan.speed,
-            plan.seed,
-            plan.format,
-            making.block,
-        )
+    def _make(self, live: LiveContext, making: Making) -> None:
+        order = self._order(live.context.plan, making.block)
         clip = self._machinery.pipeline.clip(order)
         if clip is not None:
             for slice in clip:
                 live.context.rendered(making.index, slice, cached=True)
-            return self.session.pump(live.context, now)
+            return
         try:
             arrival = Arrival(self, live, making.index)
             live.makings[making.index] = self._machinery.pipeline.make(order, making.due, arrival)
         except VoicewireError as error:
-            return self.session.fail(live.context, error)
-        return []
+            self._run(self.session.fail(live.context, error))
+
+    def _order(self, plan: Plan, block: Block) -> Order:
+        voice = (plan.model, plan.voice, plan.language, plan.speed, plan.seed)
+        return Order(self.principal.tenant, *voice, plan.format, block)
 
     @staticmethod
     def _drop(live: LiveContext, blocks: Sequence[int]) -> None:

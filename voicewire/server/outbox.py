@@ -44,7 +44,7 @@ class Outbox:
         """Write what was put."""
         if self._parts:
             self._peer.write(b"".join(self._parts))
-            self._parts.clear()
+            self._parts = []
             self._size = 0
 
     def blocked(self, now: float) -> bool:

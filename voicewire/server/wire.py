@@ -7,6 +7,7 @@ waits for a buffer which never drains.
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -19,13 +20,14 @@ CLOSE_S = 2.0  # how long a peer may take to answer a close
 _FINAL = 0x80  # RFC 6455, section 5.2
 _LENGTH_16 = 126
 _LENGTH_64 = 127
+_SHORT = struct.Struct("BB")
 
 
 def frame_header(opcode: int, size: int) -> bytes:
     """Return the header of one unmasked, final WebSocket frame of `size` payload bytes."""
     first = _FINAL | opcode
     if size < _LENGTH_16:
-        return bytes((first, size))
+        return _SHORT.pack(first, size)
     if size < 1 << 16:
         return bytes((first, _LENGTH_16)) + size.to_bytes(2, "big")
     return bytes((first, _LENGTH_64)) + size.to_bytes(8, "big")
