@@ -1,8 +1,8 @@
 """What a resume needs, kept in Redis: every session's contexts, their blocks and the frames made for them.
 
 Each gateway writes what changed, in one script per session and interval, and only while it owns the
-session: a `claim` by another connection, on any gateway, takes the ownership away (fencing). Writes may be
-applied twice after a lost reply; whoever reads drops what it has already seen.
+session: a `claim` by another connection, on any gateway, takes the ownership away (fencing). A write may be
+applied twice after a lost reply: runs are counted from the context's first, and blocks know their place.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from voicewire.auth.principal import Principal
+from voicewire.errors import Busy
 from voicewire.plan import Plan, State
 from voicewire.timeline import Run
 from voicewire.types import Block
@@ -27,13 +28,15 @@ from voicewire.types import Block
 LOGGER = logging.getLogger(__name__)
 
 SESSION_KEY = "s:{{{session}}}"
-"""Redis, hash: `owner`, `token` (hashed), `record`, and for each context `p<channel>`, `c<channel>`.
+"""Redis, hash: `owner`, `token` (hashed), `record`, and for each context `p<channel>` (its plan), `c<channel>` (its
+state), `n<channel>` (runs ever pushed) and `g<channel>` (of those, runs dropped since).
 
 Beside it the lists `…:b:<channel>` (blocks) and `…:r:<channel>` (runs). The braces keep a session in one slot.
 """
 
 WRITES_AT_ONCE = 256  # sessions in one pipeline
 KEEP_S = 15.0  # how often the expiry of sessions without changes is put off
+RETRY_MS = 1_000
 
 WRITE = """
 local base = KEYS[1]
@@ -47,17 +50,20 @@ redis.call('PEXPIRE', base, ARGV[2])
 local at = 6
 for _ = 1, tonumber(ARGV[5]) do
   local channel, plan, state, gone = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
-  local blocks, runs = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
-  at = at + 6
+  local pushed, blocks, runs = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])
+  at = at + 7
   if state == '' then
-    redis.call('HDEL', base, 'p' .. channel, 'c' .. channel)
+    redis.call('HDEL', base, 'p' .. channel, 'c' .. channel, 'n' .. channel, 'g' .. channel)
     redis.call('DEL', base .. ':b:' .. channel, base .. ':r:' .. channel)
   else
     if plan ~= '' then redis.call('HSET', base, 'p' .. channel, plan) end
-    redis.call('HSET', base, 'c' .. channel, state)
+    local counts = redis.call('HMGET', base, 'n' .. channel, 'g' .. channel)
+    local known, dropped = tonumber(counts[1]) or pushed, tonumber(counts[2]) or 0
+    redis.call('HSET', base, 'c' .. channel, state, 'n' .. channel, pushed + runs, 'g' .. channel, gone)
     for i = at, at + blocks - 1 do redis.call('RPUSH', base .. ':b:' .. channel, ARGV[i]) end
-    for i = at + blocks, at + blocks + runs - 1 do redis.call('RPUSH', base .. ':r:' .. channel, ARGV[i]) end
-    if gone > 0 then redis.call('LTRIM', base .. ':r:' .. channel, gone, -1) end
+    local from = at + blocks + math.max(0, known - pushed)
+    for i = from, at + blocks + runs - 1 do redis.call('RPUSH', base .. ':r:' .. channel, ARGV[i]) end
+    if gone > dropped then redis.call('LTRIM', base .. ':r:' .. channel, gone - dropped, -1) end
     redis.call('PEXPIRE', base .. ':b:' .. channel, ARGV[2])
     redis.call('PEXPIRE', base .. ':r:' .. channel, ARGV[2])
   end
@@ -98,7 +104,8 @@ class Entry:
     state: bytes = b""
     blocks: list[bytes] = field(default_factory=list)
     runs: list[bytes] = field(default_factory=list)
-    gone: int = 0  # of the oldest runs, no longer needed
+    pushed: int = 0  # runs of the context ever written before these
+    gone: int = 0  # of all its runs, no longer needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +116,16 @@ class Kept:
     state: State
     blocks: list[Block]
     runs: list[Run]
+    gone: int = 0  # runs that were written once and are not in `runs`
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A session taken over: its record, its contexts by name, and the number of its new owner."""
+    """A session taken over: its record, its contexts by channel, and the number of its new owner."""
 
     record: Record
     owner: int
-    contexts: dict[str, Kept]
+    contexts: dict[int, Kept]
 
 
 class Journaled(Protocol):
@@ -155,6 +163,7 @@ class Journal:
         self._resume_ms = max(1, int(resume_s * 1000))
         self._dirty: dict[str, Journaled] = {}
         self._sessions: dict[str, Journaled] = {}
+        self._writing: dict[str, asyncio.Future[None]] = {}  # by session: done when its write is
         self._wake = asyncio.Event()
         self._scripts: dict[str, str] = {}
         self._encode = msgspec.msgpack.Encoder().encode
@@ -168,8 +177,9 @@ class Journal:
 
     def touch(self, session: Journaled) -> None:
         """Something of the session changed."""
-        self._dirty[session.id] = session
-        self._wake.set()
+        if self._sessions.get(session.id) is session:
+            self._dirty[session.id] = session
+            self._wake.set()
 
     async def run(self) -> None:
         """Write for ever; cancel to stop. A Redis that is down costs resumes, nothing else."""
@@ -182,21 +192,22 @@ class Journal:
             except TimeoutError:
                 keep_at = loop.time() + KEEP_S
                 await self._write(list(self._sessions.values()), everything=True)
+                continue
             await asyncio.sleep(self._interval_s)
             self._wake.clear()
             dirty, self._dirty = self._dirty, {}
-            await self._write(list(dirty.values()), everything=False)
+            await self._write(list(dirty.values()))
 
     async def leave(self, session: Journaled) -> None:
         """Write all of a session for the last time; it can be resumed for `resume_s`."""
-        self._sessions.pop(session.id, None)
-        self._dirty.pop(session.id, None)
+        self._unwatch(session)
+        await self._quiet(session.id)
         await self._write([session], everything=True, expiry_ms=self._resume_ms)
 
     async def forget(self, session: Journaled, channels: Iterable[int]) -> None:
         """Drop a session that ended as it should: nobody will resume it."""
-        self._sessions.pop(session.id, None)
-        self._dirty.pop(session.id, None)
+        self._unwatch(session)
+        await self._quiet(session.id)
         base = self._base(session.id)
         lists = [f"{base}:{kind}:{channel}" for channel in channels for kind in "br"]
         try:
@@ -205,43 +216,70 @@ class Journal:
             self.failures += 1
 
     async def claim(self, session_id: str, token: str) -> Claimed | None:
-        """Take a session over, from whatever connection had it; None when it is gone or the token is wrong."""
+        """Take a session over, from whatever connection had it; None when it is gone or the token is wrong.
+
+        Raises `Busy` when Redis does not say.
+        """
+        await self._quiet(session_id)
         base = self._base(session_id)
         try:
             found = await self._evaluate(CLAIM, [base], [token_hash(token), self._resume_ms])
             return await self._load(base, found) if found else None
-        except (RedisError, OSError):
+        except (RedisError, OSError) as error:
             self.failures += 1
-            LOGGER.warning("a session could not be claimed", exc_info=True)
+            LOGGER.warning("a session could not be claimed: %s", error)
+            raise Busy(retry_after_ms=RETRY_MS) from error
+        except msgspec.MsgspecError:  # another version wrote it
+            LOGGER.warning("a session could not be read", exc_info=True)
             return None
+
+    def _unwatch(self, session: Journaled) -> None:
+        for sessions in (self._sessions, self._dirty):
+            if sessions.get(session.id) is session:
+                del sessions[session.id]
+
+    async def _quiet(self, session_id: str) -> None:
+        """Wait until no write of the session is under way: on another connection, one could overtake it."""
+        while (writing := self._writing.get(session_id)) is not None:
+            await asyncio.wait({writing})
 
     async def _load(self, base: str, found: list[bytes]) -> Claimed:
         fields = dict(zip(found[::2], found[1::2], strict=True))
-        channels = [name[1:].decode() for name in fields if name.startswith(b"c") and name[1:].isdigit()]
+        channels = sorted(int(name[1:]) for name in fields if name.startswith(b"c") and name[1:].isdigit())
         contexts = {}
         for channel in channels:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 pipeline.lrange(f"{base}:b:{channel}", 0, -1)
                 pipeline.lrange(f"{base}:r:{channel}", 0, -1)
                 blocks, runs = await pipeline.execute()
-            plan = fields.get(b"p" + channel.encode())
-            if plan is not None:  # else Redis lost it
-                kept = _decode(plan, fields[b"c" + channel.encode()], blocks, runs)
-                contexts[kept.plan.name] = kept
+            if b"p%d" % channel in fields:  # else Redis lost it
+                contexts[channel] = _decode(fields, channel, blocks, runs)
         record = msgspec.msgpack.decode(fields[b"record"], type=Record)
         return Claimed(record, int(fields[b"owner"]), contexts)
 
-    async def _write(self, sessions: list[Journaled], *, everything: bool, expiry_ms: int | None = None) -> None:
+    async def _write(
+        self, sessions: list[Journaled], *, everything: bool = False, expiry_ms: int | None = None
+    ) -> None:
+        expiry_ms = expiry_ms or self._resume_ms + int(2_000 * KEEP_S)  # never before it is put off again
         for at in range(0, len(sessions), WRITES_AT_ONCE):
-            batch = sessions[at : at + WRITES_AT_ONCE]
+            batch = [each for each in sessions[at : at + WRITES_AT_ONCE] if each.id not in self._writing]
+            written = asyncio.get_running_loop().create_future()
+            self._writing |= dict.fromkeys((session.id for session in batch), written)
             try:
-                await self._write_batch(batch, everything=everything, expiry_ms=expiry_ms or 2 * self._resume_ms)
+                await self._write_batch(batch, everything=everything, expiry_ms=expiry_ms)
             except (RedisError, OSError) as error:
                 self.failures += 1
                 LOGGER.warning("the journal could not be written: %s", error)
-                self._dirty |= {session.id: session for session in batch if session.id in self._sessions}
+                for session in batch:
+                    self.touch(session)
+            finally:
+                for session in batch:
+                    del self._writing[session.id]
+                written.set_result(None)
 
-    async def _write_batch(self, batch: list[Journaled], *, everything: bool, expiry_ms: int) -> None:
+    async def _write_batch(
+        self, batch: list[Journaled], *, everything: bool, expiry_ms: int, again: bool = True
+    ) -> None:
         sha = await self._sha(WRITE)
         async with self._redis.pipeline(transaction=False) as pipeline:
             for session in batch:
@@ -249,23 +287,24 @@ class Journal:
                 pipeline.evalsha(sha, 1, self._base(session.id), *arguments)
             results = await pipeline.execute(raise_on_error=False)
         for session, result in zip(batch, results, strict=True):
-            if isinstance(result, NoScriptError):
+            if isinstance(result, NoScriptError) and again:
                 self._scripts.clear()
-                self.touch(session)
-            elif isinstance(result, Exception):
+                return await self._write_batch(batch, everything=everything, expiry_ms=expiry_ms, again=False)
+            if isinstance(result, Exception):
                 raise result
-            elif result == 1:
+            if result == 1:
                 self.written_sessions += 1
                 session.written()
             else:
-                self._sessions.pop(session.id, None)
+                self._unwatch(session)
                 session.fenced()
+        return None
 
     def _arguments(self, session: Journaled, entries: list[Entry], expiry_ms: int) -> list[Any]:
         record = self._encode(session.record())
         arguments: list[Any] = [session.owner, expiry_ms, record, session.token_hash, len(entries)]
         for entry in entries:
-            sizes = (entry.gone, len(entry.blocks), len(entry.runs))
+            sizes = (entry.gone, entry.pushed, len(entry.blocks), len(entry.runs))
             arguments += (entry.channel, entry.plan, entry.state, *sizes, *entry.blocks, *entry.runs)
         return arguments
 
@@ -285,24 +324,13 @@ class Journal:
         return self._prefix + SESSION_KEY.format(session=session_id)
 
 
-def _decode(plan: bytes, state: bytes, blocks: list[bytes], runs: list[bytes]) -> Kept:
-    """Return a context, without what was written twice."""
+def _decode(fields: dict[bytes, bytes], channel: int, blocks: list[bytes], runs: list[bytes]) -> Kept:
+    """Return a context, without blocks that were written twice."""
     decode = msgspec.msgpack.decode
-    kept = Kept(decode(plan, type=Plan), decode(state, type=State), [], [])
+    plan, state = decode(fields[b"p%d" % channel], type=Plan), decode(fields[b"c%d" % channel], type=State)
+    kept = Kept(plan, state, [], [decode(data, type=Run) for data in runs], int(fields.get(b"g%d" % channel, 0)))
     for data in blocks:
         block = decode(data, type=Block)
         if block.start == (kept.blocks[-1].stop if kept.blocks else 0):
             kept.blocks.append(block)
-    for data in runs:
-        run = decode(data, type=Run)
-        if (
-            not kept.runs
-            or (run.seq, run.block) > (kept.runs[-1].seq, kept.runs[-1].block)
-            or _follows(kept.runs[-1], run)
-        ):
-            kept.runs.append(run)
     return kept
-
-
-def _follows(last: Run, run: Run) -> bool:
-    return run.seq == last.seq + len(last.packets) and not last.last

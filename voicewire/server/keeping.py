@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 
 import msgspec
 
 from voicewire.context import Context
-from voicewire.server.journal import Entry
+from voicewire.server.journal import Entry, Kept
 from voicewire.timeline import Run
 
 ENCODE = msgspec.msgpack.Encoder().encode
@@ -17,9 +16,9 @@ ENCODE = msgspec.msgpack.Encoder().encode
 class Keeper:
     """Follows one context. `window` is how many samples behind the last one sent are kept, at most `bytes_max`."""
 
-    __slots__ = ("_bytes_max", "_context", "_held", "_planned", "_sending", "_state", "_window")
+    __slots__ = ("_bytes_max", "_context", "_gone", "_held", "_planned", "_pushed", "_sending", "_state", "_window")
 
-    def __init__(self, context: Context, window: int, bytes_max: int, kept: Iterable[Run] | None = None) -> None:
+    def __init__(self, context: Context, window: int, bytes_max: int, kept: Kept | None = None) -> None:
         self._context = context
         self._window = window
         self._bytes_max = bytes_max
@@ -27,7 +26,9 @@ class Keeper:
         self._state = b""  # as confirmed
         self._sending: Entry | None = None
         self._held: deque[tuple[int, int]] = deque()  # of each run in the journal: its end in samples, its bytes
-        for run in kept or ():
+        self._gone = kept.gone if kept else 0  # runs that were let go
+        self._pushed = self._gone + len(kept.runs if kept else ())  # runs that are in the journal, or were
+        for run in kept.runs if kept else ():
             self._hold(run, sum(map(len, run.packets)))
 
     def entry(self, *, everything: bool) -> Entry | None:
@@ -39,7 +40,7 @@ class Keeper:
         if not (everything or sending or changes.blocks or changes.runs or state != self._state):
             return None
         if sending is None:
-            sending = self._sending = Entry(context.plan.channel)
+            sending = self._sending = Entry(context.plan.channel, pushed=self._pushed)
         if not self._planned:
             sending.plan = ENCODE(context.plan)
         sending.state = state
@@ -48,7 +49,8 @@ class Keeper:
             data = ENCODE(run)
             sending.runs.append(data)
             self._hold(run, len(data))
-        sending.gone += self._release()
+        self._release()
+        sending.gone = self._gone
         return sending
 
     def written(self) -> None:
@@ -56,15 +58,16 @@ class Keeper:
         if self._sending is not None:
             self._planned = True
             self._state = self._sending.state
+            self._pushed += len(self._sending.runs)
             self._sending = None
 
     def _hold(self, run: Run, size: int) -> None:
         end = run.pts + len(run.packets) * self._context.plan.format.frame_samples
         self._held.append((end, size))
 
-    def _release(self) -> int:
-        """Forget the oldest runs that nobody can ask for again; return how many."""
-        sent, gone = self._context.sent, 0
+    def _release(self) -> None:
+        """Let go the oldest runs that nobody can ask for again."""
+        sent = self._context.sent
         behind = sum(size for end, size in self._held if end <= sent)
         while self._held:
             end, size = self._held[0]
@@ -72,5 +75,4 @@ class Keeper:
                 break
             self._held.popleft()
             behind -= size
-            gone += 1
-        return gone
+            self._gone += 1

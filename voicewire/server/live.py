@@ -127,17 +127,23 @@ class Live:
         self._outbox.flush()
         self._machinery.journal.watch(self)
 
-    def restore(self, ready: frames.Ready, kept: dict[str, Kept], received: dict[str, int], now: float) -> None:
-        """Go on with a session's contexts behind the frames `received`; what cannot go on exactly is said."""
+    def restore(self, ready: frames.Ready, kept: dict[int, Kept], received: dict[str, int], now: float) -> None:
+        """Go on with a session's contexts behind the frames `received`; what cannot go on exactly is said.
+
+        Of two contexts with one name the later counts: the listener has heard of the end of the other.
+        """
         messages: list[frames.ServerMessage] = []
         contexts = []
-        for name, each in kept.items():
+        latest = {each.plan.name: channel for channel, each in kept.items() if each.plan.name in received}
+        for name, channel in latest.items():
+            each = kept[channel]
             try:
                 context = Context.restore(each.plan, each.state, each.blocks, each.runs, received[name], now)
             except Gone as error:
                 messages.append(frames.Error.of(error, name))
             else:
                 contexts.append((context, each))
+        self._forgotten += kept.keys() - {context.plan.channel for context, _ in contexts}
         ready.contexts = {context.plan.name: frames.Accepted(context.accepted) for context, _ in contexts}
         self.begin(ready)
         for message in messages:
@@ -269,7 +275,7 @@ class Live:
         if live is None or live.context is not context:
             settings, rate_hz = self._machinery.settings, context.plan.format.rate_hz
             window = int(settings.resume_s * rate_hz)
-            keeper = Keeper(context, window, settings.resume_bytes_max, kept.runs if kept else None)
+            keeper = Keeper(context, window, settings.resume_bytes_max, kept)
             live = self._contexts[context.plan.channel] = LiveContext(self, context, keeper)
             self._forget(lambda finished: finished.plan.name == context.plan.name)
         return live
@@ -306,6 +312,8 @@ class Live:
 
     def stop(self) -> None:
         """Nothing is sent any more. Blocks in the making are finished for the clips, without a listener."""
+        if not self.attached:
+            return
         self.attached = False
         for live in self._contexts.values():
             live.due = math.inf

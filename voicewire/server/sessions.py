@@ -79,8 +79,7 @@ class Sessions:
         """Go on with a claimed session behind the frames that were `received`, by context."""
         live = self._enter(wire, identity)
         live.session.channels = claimed.record.channels
-        kept = {name: claimed.contexts[name] for name in received if name in claimed.contexts}
-        live.restore(self._ready(identity, resumed=True), kept, received, time.monotonic())
+        live.restore(self._ready(identity, resumed=True), claimed.contexts, received, time.monotonic())
         return live
 
     def remove(self, live: Live) -> None:
