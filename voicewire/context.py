@@ -5,6 +5,7 @@ A pure state machine: time is an argument, and what must be done outside is retu
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from voicewire import frames
@@ -35,9 +36,9 @@ class Context:
     """See the module. `now` is the monotonic time in seconds."""
 
     __slots__ = (
-        "_announced", "_asked_at", "_behind", "_billed", "_cached", "_ended", "_first_audio_ms", "_first_cut", "_frame",
-        "_heard", "_lead", "_playhead", "_positions", "_prefetch", "_sent", "_sent_frames", "_splitter", "_taken",
-        "_text_chars", "changes", "final", "over", "plan", "timeline",
+        "_announced", "_asked_at", "_behind", "_billed", "_bundle", "_cached", "_ended", "_first_audio_ms",
+        "_first_cut", "_frame", "_heard", "_lead", "_playhead", "_positions", "_prefetch", "_sent", "_sent_frames",
+        "_splitter", "_stirred", "_taken", "_text_chars", "changes", "final", "over", "plan", "timeline",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, splitter: Splitter | None = None) -> None:
@@ -46,6 +47,8 @@ class Context:
         self.timeline = Timeline(self._frame, rate_hz, plan.speed)
         self.changes = Changes([], [])
         self.over = False  # done, cancelled or failed: nothing of it may be sent any more
+        self._bundle = plan.format.bundle
+        self._stirred = True  # something happened after which blocks may be wanted
         self.final = b""  # the message that ended it early, for a listener who lost it
         self._splitter = splitter or Splitter(language=plan.language or "en", max_chars=plan.block_chars)
         self._positions = Positions(plan.offsets)
@@ -92,6 +95,7 @@ class Context:
             self._add(self._splitter.end())
 
     def _add(self, blocks: list[Block]) -> None:
+        self._stirred = True
         for block in blocks:
             self._first_cut = True
             self.timeline.add(block)
@@ -103,11 +107,12 @@ class Context:
         """The blocks to make now. A parked context wants none."""
         if self.over or self._playhead.paused:
             return []
-        if self._overdue(now):
+        if now >= self._hurry_at():
             self._add(self._splitter.hurry())
             self._first_cut = True
-        if not self.timeline.pieces:
+        if not self.timeline.pieces or (self.timeline.ready and not self._stirred):
             return []
+        self._stirred = False
         heard = self._playhead.heard(now, self._sent)
         wanted: list[Making] = []
         while asked := self.timeline.wanted(now, heard, self._lead + self._prefetch):
@@ -118,15 +123,13 @@ class Context:
                     wanted.append(making)
         return wanted
 
-    def _overdue(self, now: float) -> bool:
-        return not self._first_cut and 0 <= self._asked_at <= now - self.plan.first_wait_ms / 1000
-
     def rendered(self, index: int, slice: Slice, *, cached: bool) -> None:
         """A slice of block `index` was made."""
         if not self.over:
             self._lay(self.timeline.lay(index, slice, cached=cached))
 
     def _lay(self, runs: list[Run]) -> None:
+        self._stirred = True
         for run in runs:
             self.changes.runs.append(run)
             self._heard.add(run)
@@ -140,39 +143,48 @@ class Context:
     def take(self, now: float, frames_max: int) -> list[Wire]:
         """The messages that are due, at most `frames_max` frames of audio in them."""
         out: list[Wire] = []
+        ready = self.timeline.ready
         if self.over:
             return out
-        ready = self.timeline.ready
-        room = self._room(now)
-        while ready and not self._playhead.paused:
+        if ready and not self._playhead.paused:
+            self._take_audio(out, now, frames_max)
+        if not ready and self._complete:
+            out.append((frames.TEXT_OPCODE, frames.serialize(self._finish())))
+        return out
+
+    def _take_audio(self, out: list[Wire], now: float, frames_max: int) -> None:
+        ready, room = self.timeline.ready, self._room(now)
+        while ready:
             run = ready[0]
-            left = len(run.packets) - self._taken
-            if left and not (count := self._count(min(left, frames_max), room, left)):
-                break
-            if not self._announced:
-                self._announce(run, out)
-            if left:
+            size = len(run.packets)
+            if left := size - self._taken:
+                count = self._count(left, room, frames_max)
+                if not count:
+                    return
+                if not self._announced:
+                    self._announce(run, out)
                 out.append((frames.BINARY_OPCODE, self._audio(run, count, now)))
                 room -= count
                 frames_max -= count
-            if self._taken == len(run.packets):
+            elif not self._announced:
+                self._announce(run, out)
+            if self._taken == size:
                 ready.popleft()
-                self._taken, self._announced = 0, False
-        if self.done:
-            out.append((frames.TEXT_OPCODE, frames.serialize(self._finish())))
-        return out
+                self._taken, self._announced, self._stirred = 0, False, True
 
     def _room(self, now: float) -> int:
         """Frames that may be sent now, being within the lead."""
         room = (self._playhead.heard(now, self._sent) + self._lead - self._sent) // self._frame
         return room if self._sent_frames else max(room, 1)
 
-    def _count(self, most: int, room: int, left: int) -> int:
-        bundle = self.plan.format.bundle
-        count = min(most, room, bundle)
-        if 0 < count < min(bundle, left) and self._sent_frames >= UNBUNDLED_FRAMES and count == room:
+    def _count(self, left: int, room: int, frames_max: int) -> int:
+        """Frames in the next message; none while a bundle could still be filled."""
+        full = min(left, self._bundle)
+        if full <= room and full <= frames_max:
+            return full
+        if room < full and room <= frames_max and self._sent_frames >= UNBUNDLED_FRAMES:
             return 0
-        return max(count, 0)
+        return max(0, min(room, frames_max))
 
     def _announce(self, run: Run, out: list[Wire]) -> None:
         plan, at, ms = self.plan, self._positions.convert, self.plan.format.ms
@@ -193,7 +205,8 @@ class Context:
             flags |= frames.LAST_OF_CONTEXT
         if self._first_audio_ms is None:
             self._first_audio_ms = max(0, int((now - self._asked_at) * 1000))
-        self._playhead.start(now)
+        if not self._sent_frames:
+            self._playhead.start(now)
         self._sent_frames += count
         self._sent = run.pts + end * self._frame
         if self._sent > self._billed:
@@ -206,11 +219,6 @@ class Context:
     def _complete(self) -> bool:
         """Whether all text came and all of it was made."""
         return self._ended and not self.timeline.pieces
-
-    @property
-    def done(self) -> bool:
-        """Whether the last audio was handed over."""
-        return self._complete and not self.timeline.ready and not self.over
 
     def _finish(self) -> frames.Done:
         self.over = True
@@ -227,28 +235,31 @@ class Context:
         )
 
     def due_at(self, now: float) -> float:
-        """When to call `take` or `wanted` again if nothing else happens; infinity: only an event can help."""
+        """When to call `wanted` and `take` again if nothing else happens; infinity: only an event can help."""
         if self.over or self._playhead.paused:
-            return float("inf")
-        due = float("inf")
-        if not self._first_cut and self._asked_at >= 0:
-            due = self._asked_at + self.plan.first_wait_ms / 1000
+            return math.inf
         ready = self.timeline.ready
         if not ready:
-            return min(due, self._wanted_at(now))
-        left = len(ready[0].packets) - self._taken
-        count = min(left, self.plan.format.bundle if self._sent_frames >= UNBUNDLED_FRAMES else 1)
-        return min(due, self._playhead.reach(self._sent + count * self._frame - self._lead, now))
+            return min(self._hurry_at(), self._wanted_at(now))
+        count = min(self._bundle, len(ready[0].packets) - self._taken) if self._sent_frames >= UNBUNDLED_FRAMES else 1
+        return self._playhead.reach(self._sent + count * self._frame - self._lead, now)
+
+    def _hurry_at(self) -> float:
+        """When the first clause has waited long enough for its end."""
+        if self._first_cut or self._asked_at < 0:
+            return math.inf
+        return self._asked_at + self.plan.first_wait_ms / 1000
 
     def _wanted_at(self, now: float) -> float:
         if not self.timeline.pieces or self.timeline.pieces[0].asked:
-            return float("inf")
+            return math.inf
         return self._playhead.reach(self.timeline.made - self._lead - self._prefetch, now)
 
     # the listener
 
     def playhead(self, played_ms: float, paused: bool, now: float) -> None:
         """The listener says where they are."""
+        self._stirred = True
         self._playhead.report(self._samples(played_ms), paused, now)
 
     @property
