@@ -16,11 +16,13 @@ from voicewire.plan import Plan, State
 from voicewire.playhead import Playhead
 from voicewire.timeline import Making, Run, Timeline
 from voicewire.timing import Positions
-from voicewire.types import Block, Slice
+from voicewire.types import Block, Codec, Format, Slice
 
 Wire = tuple[int, bytes]
 """A WebSocket message: its opcode and its payload."""
 
+FRAMES_AT_ONCE = 50  # so that no listener holds the loop …
+BYTES_AT_ONCE = 32 * 1024  # … nor is given more than its connection may have waiting
 UNBUNDLED_FRAMES = 10  # the first frames of a context are not held back to fill a bundle
 
 
@@ -38,7 +40,8 @@ class Context:
     __slots__ = (
         "_announced", "_asked_at", "_behind", "_billed", "_bundle", "_cached", "_ended", "_first_audio_ms",
         "_first_cut", "_frame", "_heard", "_lead", "_playhead", "_positions", "_prefetch", "_sent", "_sent_frames",
-        "_splitter", "_stirred", "_taken", "_text_chars", "changes", "final", "over", "plan", "timeline",
+        "_splitter", "_stirred", "_taken", "_text_chars", "changes", "final", "frames_at_once", "over", "plan",
+        "timeline",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, splitter: Splitter | None = None) -> None:
@@ -46,6 +49,7 @@ class Context:
         rate_hz, self._frame = plan.format.rate_hz, plan.format.frame_samples
         self.timeline = Timeline(self._frame, rate_hz, plan.speed)
         self.changes = Changes([], [])
+        self.frames_at_once = max(1, min(FRAMES_AT_ONCE, BYTES_AT_ONCE // _frame_bytes(plan.format)))
         self.over = False  # done, cancelled or failed: nothing of it may be sent any more
         self._bundle = plan.format.bundle
         self._stirred = True  # something happened after which blocks may be wanted
@@ -386,6 +390,14 @@ class Context:
             self._first_audio_ms,
             self.final,
         )
+
+
+def _frame_bytes(format: Format) -> int:
+    """About how large a frame is."""
+    sample_bytes = {Codec.PCM_S16LE: 2, Codec.PCM_F32LE: 4}
+    if format.codec is Codec.OPUS:
+        return format.bitrate * format.frame_ms // 8_000 + 1
+    return format.frame_samples * sample_bytes.get(format.codec, 1)
 
 
 def _joined(runs: list[Run], seq: int) -> bool:

@@ -16,7 +16,6 @@ from voicewire.types import Format
 
 BAD_MESSAGES_MAX = 16  # a client that keeps sending nonsense is closed with 4500
 RECENT_CONTEXTS = 64  # names for which a late `playhead` is no error
-FRAMES_AT_ONCE = 50  # of one context in one go, so that no listener holds the loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +229,7 @@ class Session:
 
     def take(self, context: Context, now: float) -> list[Wire]:
         """The messages of a context that are due now."""
-        wires = context.take(now, FRAMES_AT_ONCE)
+        wires = context.take(now, context.frames_at_once)
         if context.over:
             self._forget(context)
         return wires

@@ -120,7 +120,13 @@ class Listener:
         if before is not None and self._proxy is not None and before.close_code is None:
             before.transport.abort()  # it hangs in the proxy; the server must find out by itself
         self.socket = await dial(
-            self._url, additional_headers=headers, compression=None, proxy=None, max_size=None, close_timeout=1
+            self._url,
+            additional_headers=headers,
+            compression=None,
+            proxy=None,
+            max_size=None,
+            open_timeout=1.0 if self._proxy else WAIT_S,  # the handshake may be stalled
+            close_timeout=1,
         )
         if self.ready:
             await self._resume()

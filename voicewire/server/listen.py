@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import sys
@@ -53,22 +54,28 @@ class DrainingServer(uvicorn.Server):
         self._sessions = sessions
         self._drain_s = drain_s
         self._drain_from: float | None = None
+        self._loop = asyncio.get_running_loop()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         sys.stdout.write(self._greeting)
         sys.stdout.flush()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._drain_from is not None:
-            super().handle_exit(sig, frame)
-            return
-        self._drain_from = time.monotonic()
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as uvicorn has it
+        """Take a signal, which may come between any two instructions: what it brings about is left to the loop."""
+        if self._drain_from is None:
+            self._drain_from = time.monotonic()
+            self._loop.call_soon_threadsafe(self._drain)
+        else:
+            # uvicorn would raise the signal anew behind us, before what is kept in Redis is written
+            self.should_exit = self.force_exit = True
+
+    def _drain(self) -> None:
         LOGGER.info("draining: %d streams", len(self._sessions))
         self._sessions.drain(RECONNECT_MS)
 
     async def on_tick(self, counter: int) -> bool:
-        if self._drain_from is not None:
+        if self._drain_from is not None and self._sessions.draining:
             over = time.monotonic() - self._drain_from >= self._drain_s
             if over or not self._sessions.speaking:
                 self.should_exit = True

@@ -177,6 +177,8 @@ class Live:
             if context is not None:
                 self.pump(self._register(context), now)
         self._outbox.flush()
+        if self._outbox.hopeless(now, self._machinery.settings.stall_s):  # it sends, and does not read the answers
+            self.close(OverQuota("slow_consumer"))
         self._machinery.journal.touch(self)
 
     def receive_binary(self) -> None:
@@ -204,7 +206,8 @@ class Live:
             return
         while wanted := self.session.want(context, now):  # clips are there at once, and more may be wanted then
             for make in wanted:
-                self._make(live, make.making)
+                if not context.over:  # an engine may have refused the block before
+                    self._make(live, make.making)
         for wire in self.session.take(context, now):
             self._outbox.put(wire)
         self._outbox.flush()

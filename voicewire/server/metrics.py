@@ -20,6 +20,7 @@ LAG_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 OWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "voicewire_streams": ("connections that stream now", ()),
     "voicewire_streams_refused_total": ("connections refused, by the error's code", ("code",)),
+    "voicewire_streams_closed_total": ("connections ended: goodbye, lost, or the code of the server's error", ("why",)),
     "voicewire_streams_resumed_total": ("sessions that went on over a new connection", ("result",)),
     "voicewire_contexts_total": ("utterances ended", ("result",)),
     "voicewire_audio_seconds_total": ("audio handed over", ("transport",)),
@@ -92,6 +93,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self.streams = self._gauge("voicewire_streams")
         self.refused = self._counter("voicewire_streams_refused_total")
+        self.closed = self._counter("voicewire_streams_closed_total")
         self.resumed = self._counter("voicewire_streams_resumed_total")
         self.contexts = self._counter("voicewire_contexts_total")
         self.audio_s = self._counter("voicewire_audio_seconds_total")

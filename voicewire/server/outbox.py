@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Protocol
 
 from voicewire.context import Wire
-from voicewire.server.wire import frame_header
+from voicewire.server.wire import PAUSE_BYTES, frame_header
 
-PAUSE_BYTES = 64 * 1024  # unread by the kernel: no more audio is taken until it falls below
+GO_ON_BYTES = PAUSE_BYTES // 2  # unread, before audio is taken again: a peer too slow for its audio takes long for that
 
 
 class Peer(Protocol):
     """The connection as the outbox sees it; `server.wire.WireProtocol` is the real one."""
 
     @property
-    def open(self) -> bool: ...
+    def stuck(self) -> bool: ...
 
     @property
     def buffered_bytes(self) -> int: ...
@@ -49,7 +49,10 @@ class Outbox:
 
     def blocked(self, now: float) -> bool:
         """Whether the peer has so much unread that no audio should be taken; remembers since when."""
-        if self._peer.buffered_bytes + self._size <= PAUSE_BYTES:
+        if self.stalled_since is None and not self._peer.stuck:
+            return False
+        enough = PAUSE_BYTES if self.stalled_since is None else GO_ON_BYTES
+        if self._peer.buffered_bytes + self._size <= enough:
             self.stalled_since = None
             return False
         if self.stalled_since is None:

@@ -111,6 +111,9 @@ class Sessions:
         session = Session(self._machinery.settings.limits, self._machinery.pipeline.catalogue)
         outbox = Outbox(wire, self._admission.outbox_bytes_max)
         live = Live(self._machinery, identity, session, outbox, wire)
+        if (before := self._live.get(live.id)) is not None:  # resumed twice at once: the later claim owns it
+            before.fenced()
+            self.remove(before)
         self._live[live.id] = live
         self._by_principal[principal.id] += 1
         return live

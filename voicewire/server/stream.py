@@ -17,7 +17,7 @@ from voicewire.auth.authenticate import (
 )
 from voicewire.auth.principal import Principal
 from voicewire.context import Wire
-from voicewire.errors import BadRequest, Gone, Unauthorized, VoicewireError
+from voicewire.errors import TABLE, BadRequest, Gone, Unauthorized, VoicewireError
 from voicewire.frames import SUBPROTOCOL
 from voicewire.server.answers import error_response
 from voicewire.server.live import Live
@@ -56,12 +56,15 @@ class StreamEndpoint:
         try:
             live = await self._enter(websocket, wire, principal)
         except VoicewireError as error:
-            self.metrics.refused.labels(error.row_code).inc()
-            _put(wire, text_wire(frames.Error.of(error)))
-            wire.finish(error.row.close, error.row_code)
+            self._refuse(wire, error)
             return
         if live is not None:
             await self._converse(websocket, wire, live)
+
+    def _refuse(self, wire: WireProtocol, error: VoicewireError) -> None:
+        self.metrics.refused.labels(error.row_code).inc()
+        _put(wire, text_wire(frames.Error.of(error)))
+        wire.finish(error.row.close, error.row_code)
 
     async def _greet(self, websocket: WebSocket) -> Principal | None:
         """Refuse what can be refused before the handshake is; return who it is, if that was shown."""
@@ -121,11 +124,15 @@ class StreamEndpoint:
         try:
             event = await self._next(websocket, wire, live)
             if RESUME_HINT in (event.get("text") or ""):
-                live = await self._exchange(wire, live, event["text"])
+                try:
+                    live = await self._exchange(wire, live, event["text"])
+                except VoicewireError as error:
+                    self._refuse(wire, error)
                 event = await self._next(websocket, wire, live)
             code = await self._messages(websocket, wire, live, event)
         finally:
             self.metrics.streams.dec()
+            self.metrics.closed.labels(_why(code)).inc()
             await live.leave(resumable=code != GOODBYE)
             self.sessions.remove(live)  # only now: who resumes in between finds it here or in the journal
 
@@ -165,6 +172,13 @@ class StreamEndpoint:
             except TimeoutError:
                 if not live.session.contexts:
                     wire.finish(GOODBYE, IDLE)
+
+
+def _why(code: int) -> str:
+    """What a close code says, in a word of a bounded vocabulary."""
+    if code == GOODBYE:
+        return "goodbye"
+    return next((name for name, row in TABLE.items() if row.close == code), "lost")
 
 
 def _put(wire: WireProtocol, message: Wire) -> None:

@@ -8,14 +8,20 @@ waits for a buffer which never drains.
 from __future__ import annotations
 
 import struct
+from asyncio.transports import BaseTransport
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
 
+from voicewire.errors import TABLE
+
 SCOPE_KEY = "voicewire.wire"
-CLOSE_S = 2.0  # how long a peer may take to answer a close
+PAUSE_BYTES = 64 * 1024  # unread by the kernel: no more audio is taken until it falls
+CLOSE_S = 2.0  # how long a peer may take to answer a close, or to read on towards it …
+CLOSE_S_MAX = 10.0  # … and how long in all
+PONGS_BYTES_MAX = 64 * 1024  # unread: a peer that goes on sending pings does not read the answers
 
 _FINAL = 0x80  # RFC 6455, section 5.2
 _LENGTH_16 = 126
@@ -34,18 +40,36 @@ def frame_header(opcode: int, size: int) -> bytes:
 
 
 class WireProtocol(WebSocketsSansIOProtocol):
-    """Puts itself in the scope under `extensions`, so that an endpoint can take its `Outbox` from it."""
+    """Puts itself in the scope under `extensions`, so that an endpoint can take its `Outbox` from it.
+
+    `writing` is false once the connection is closing, `stuck` while more than `PAUSE_BYTES` wait for the peer.
+    """
+
+    writing = False
+    stuck = False
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
+        self.writing = True
         if hasattr(self, "scope"):
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[SCOPE_KEY] = self
 
-    @property
-    def open(self) -> bool:
-        """Whether messages may be written."""
-        return not (self.close_sent or self.disconnected or self.transport.is_closing())
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(high=PAUSE_BYTES)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.writing = False
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.stuck = True
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.stuck = False
 
     @property
     def buffered_bytes(self) -> int:
@@ -54,13 +78,14 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def write(self, data: bytes) -> None:
         """Write whole WebSocket frames; nothing happens once the connection is closing."""
-        if self.open:
+        if self.writing and not self.transport.is_closing():  # a reset closes it before `connection_lost`
             self.transport.write(data)
 
     def finish(self, code: int, reason: str) -> None:
         """Send a close frame, and end the connection when the peer does not answer it in time."""
-        if not self.open:
+        if not self.writing or self.close_sent or self.transport.is_closing():
             return
+        self.writing = False
         self.stop_keepalive()
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.conn.send_close(code, reason)
@@ -69,15 +94,42 @@ class WireProtocol(WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(CLOSE_S, self.transport.abort)
+        self._await_close(self.buffered_bytes, self.loop.time() + CLOSE_S_MAX)
+
+    def _await_close(self, buffered_bytes: int, until: float) -> None:
+        self.close_timer = self.loop.call_later(CLOSE_S, self._abort_unless_reading, buffered_bytes, until)
+
+    def _abort_unless_reading(self, buffered_bytes: int, until: float) -> None:
+        """A slow peer has what it needs to hear of the close; one that does not read has had its time."""
+        if 0 < self.buffered_bytes < buffered_bytes and self.loop.time() < until:
+            self._await_close(self.buffered_bytes, until)
+        else:
+            self.transport.abort()
+
+    def shutdown(self) -> None:
+        """The server stops. uvicorn would not wait for the peer's close, and what is on its way could be lost."""
+        if self.handshake_complete:
+            self.finish(TABLE["draining"].close, "draining")
+        else:
+            super().shutdown()
+
+    def handle_ping(self) -> None:
+        """Answer a ping, unless the peer sends them without reading the answers."""
+        if self.buffered_bytes > PONGS_BYTES_MAX:
+            self.transport.abort()
+        else:
+            super().handle_ping()
 
     def keepalive_timeout(self) -> None:
         """The peer did not answer a ping: it does not read, so a close frame would wait for ever."""
         self.pong_timer = None
         self.pending_ping_payload = None
+        if self.buffered_bytes:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": TABLE["slow_consumer"].close})
         self.transport.abort()
 
     def handle_close(self, event: Frame) -> None:
+        self.writing = False
         super().handle_close(event)
         if self.transport.is_closing():
             self.loop.call_later(CLOSE_S, self.transport.abort)
