@@ -1,7 +1,11 @@
 // Keeps the word being heard in view, unless the reader is looking elsewhere.
 
 const COOLDOWN_MS = 5_000;
+const FAR = 3; // panes: from here on it jumps instead of gliding
+const LEAPS = 5;
 const BAND = { top: 0.12, bottom: 0.68, rest: 0.3 }; // of the pane's height
+
+const SCROLL_KEYS = new Set(["PageUp", "PageDown", "Home", "End", "ArrowUp", "ArrowDown"]);
 
 /** Scrolls `pane`; `onAway(bool)` says whether the word is out of sight because the reader scrolled. */
 export class Follow {
@@ -21,16 +25,15 @@ export class Follow {
   /** Bring `range` into view if the reader lets us. */
   to(range) {
     const place = this.#placeOf(range);
-    const visible = place >= BAND.top && place <= BAND.bottom;
     const free = performance.now() < this.#freeUntil;
     this.#setAway(free && (place < 0 || place > 1));
-    if (!visible && !free) this.#scroll(place);
+    if (!free) this.#bring(range, place);
   }
 
   /** Look at the word again at once. */
   back(range) {
     this.#freeUntil = 0;
-    if (range) this.#scroll(this.#placeOf(range));
+    if (range) this.#bring(range, this.#placeOf(range));
     this.#setAway(false);
   }
 
@@ -44,10 +47,22 @@ export class Follow {
     return (word.top - pane.top) / pane.height;
   }
 
-  #scroll(place) {
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches || Math.abs(place) > 3;
-    const top = (place - BAND.rest) * this.#pane.clientHeight;
-    this.#pane.scrollBy({ top, behavior: calm ? "instant" : "smooth" });
+  #bring(range, place) {
+    if (isIn(BAND, place)) return;
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    if (Math.abs(place) > FAR) this.#leap(range, place, LEAPS);
+    else this.#scroll(place, still ? "instant" : "smooth");
+  }
+
+  /** What is out of sight has an estimated height: once it is laid out, the word may stand elsewhere. */
+  #leap(range, place, leaps) {
+    if (isIn(BAND, place) || leaps === 0) return;
+    this.#scroll(place, "instant");
+    requestAnimationFrame(() => this.#leap(range, this.#placeOf(range), leaps - 1));
+  }
+
+  #scroll(place, behavior) {
+    this.#pane.scrollBy({ top: (place - BAND.rest) * this.#pane.clientHeight, behavior });
   }
 
   #setAway(away) {
@@ -55,4 +70,6 @@ export class Follow {
   }
 }
 
-const SCROLL_KEYS = new Set(["PageUp", "PageDown", "Home", "End", "ArrowUp", "ArrowDown"]);
+function isIn({ top, bottom }, place) {
+  return place >= top && place <= bottom;
+}

@@ -2,17 +2,33 @@
 
 const GENDERS = { female: "Female", male: "Male" };
 
-/** The name of a BCP 47 tag in the reader's own language. */
+/** The name of a BCP 47 tag in the reader's own language, as exactly as the browser knows it. */
 export function languageName(tag, locale = undefined) {
+  const names = new Intl.DisplayNames(locale, { type: "language", languageDisplay: "standard", fallback: "none" });
+  const parts = tag.split("-");
+  for (let count = parts.length; count > 0; count--) {
+    const name = nameOf(names, parts.slice(0, count).join("-"));
+    if (name && !/-x-/.test(name)) return name;
+  }
+  return tag;
+}
+
+function nameOf(names, tag) {
   try {
-    return new Intl.DisplayNames(locale, { type: "language", languageDisplay: "standard" }).of(tag) ?? tag;
+    return names.of(tag);
   } catch {
-    return tag; // not a tag that the browser knows, such as "en-gb-x-rp"
+    return ""; // not a whole tag
   }
 }
 
+/** The language of a tag, by its usual code: Mandarin is "zh", whichever way it is written. */
 function base(tag) {
-  return tag.split("-")[0].toLowerCase();
+  const [language] = tag.split("-");
+  try {
+    return Intl.getCanonicalLocales(language)[0];
+  } catch {
+    return language.toLowerCase();
+  }
 }
 
 /** Voices grouped by language, the `preferred` languages first: `[{language, name, voices}]`. */
@@ -51,7 +67,8 @@ export function firstVoice(voices, kept, preferred) {
   return same ?? exact.find(Boolean) ?? near.find(Boolean) ?? voices[0] ?? null;
 }
 
-/** What tells a voice from the others of its language. */
-export function voiceDetail({ language, gender, model }) {
-  return [languageName(language), GENDERS[gender], model].filter(Boolean).join(" · ");
+/** What tells a voice from the others of its language, beside its name. */
+export function voiceDetail({ name, language, gender, model }) {
+  const region = name.startsWith(languageName(base(language), "en")) ? "" : languageName(language);
+  return [region, GENDERS[gender], model].filter(Boolean).join(" · ");
 }

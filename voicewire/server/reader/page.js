@@ -3,10 +3,13 @@
 import { lastAtMost, linesOf } from "./text.js";
 
 const SLACK_PX = 12; // a finger need not hit a word exactly
+const PART_LINES = 64; // what is laid out at once of a long text
+const PART_CHARS = 16_000;
 
 export class Page {
   #element;
-  #lines = [];
+  #lines = []; // [{a, b, element}]
+  #byElement = new Map();
   text = null;
 
   constructor(element) {
@@ -17,10 +20,11 @@ export class Page {
   show(text) {
     if (text === this.text) return;
     this.text = text;
-    this.#lines = linesOf(text);
-    const fragment = document.createDocumentFragment();
-    for (const [a, b] of this.#lines) fragment.append(line(text.slice(a, b)));
-    this.#element.replaceChildren(fragment);
+    this.#lines = linesOf(text).map(([a, b]) => ({ a, b, element: line(text.slice(a, b)) }));
+    this.#byElement = new Map(this.#lines.map((each) => [each.element, each]));
+    const parts = inParts(this.#lines);
+    this.#element.replaceChildren(...parts);
+    this.#element.classList.toggle("long", parts.length > 1);
   }
 
   /** The DOM range of [a, b). */
@@ -34,10 +38,9 @@ export class Page {
   /** The offset of the character at a point of the screen, or -1 where there is no text. */
   offsetAt(x, y) {
     const [node, at] = caretAt(x, y);
-    const element = (node?.nodeType === Node.TEXT_NODE ? node.parentNode : node)?.closest?.(".line");
-    if (!element || element.parentNode !== this.#element) return -1;
-    const index = [].indexOf.call(this.#element.children, element);
-    const offset = this.#lines[index][0] + lengthBefore(element, node, at);
+    const found = this.#byElement.get((node?.nodeType === Node.TEXT_NODE ? node.parentNode : node)?.closest?.(".line"));
+    if (!found) return -1;
+    const offset = found.a + lengthBefore(found.element, node, at);
     return this.#isNear(offset, x, y) ? offset : -1;
   }
 
@@ -51,8 +54,8 @@ export class Page {
   }
 
   #point(offset, after) {
-    const index = lastAtMost(this.#lines, offset, ([a]) => a);
-    return textPoint(this.#element.children[index], offset - this.#lines[index][0], after);
+    const { a, element } = this.#lines[lastAtMost(this.#lines, offset, (each) => each.a)];
+    return textPoint(element, offset - a, after);
   }
 }
 
@@ -62,6 +65,22 @@ function line(text) {
   element.dir = "auto";
   element.append(text);
   return element;
+}
+
+/** Group lines, so that the browser has few parts to watch: one for each line would cost it 0.3 s a frame at a megabyte. */
+function inParts(lines) {
+  const parts = [];
+  let from = 0;
+  for (let to = 1; to <= lines.length; to++) {
+    const full = to - from === PART_LINES || lines[to - 1].b - lines[from].a > PART_CHARS;
+    if (!full && to < lines.length) continue;
+    const part = document.createElement("div");
+    part.className = "part";
+    part.append(...lines.slice(from, to).map(({ element }) => element));
+    parts.push(part);
+    from = to;
+  }
+  return parts;
 }
 
 /** The text node and the place in it, `offset` characters into `element`: of two that touch, the one `after`, or before. */

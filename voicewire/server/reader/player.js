@@ -29,6 +29,7 @@ export class Player {
   #suspending = 0;
   report = { buffered: 0, dry: false, played: 0 };
   gaps = 0; // times it ran dry after it had begun
+  #playedBefore = 0; // samples given away before this epoch
 
   /** `codec` is what `bestCodec` found. */
   constructor(codec, events) {
@@ -81,6 +82,8 @@ export class Player {
   /** Drop what was not heard and begin anew. */
   flush() {
     this.#epoch += 1;
+    this.#playedBefore += this.report.played;
+    this.report = { buffered: 0, dry: false, played: 0 };
     this.#clock.clear();
     this.#starts = [];
     this.#timestampUs = 0;
@@ -108,6 +111,11 @@ export class Player {
     const heard = this.#heard();
     const start = this.#starts.findLast(({ sample }) => sample <= heard);
     return start ? { context: start.context, ms: (1000 * (heard - start.sample)) / this.#audio.sampleRate } : null;
+  }
+
+  /** Milliseconds of audio given to the loudspeaker since the page was opened. */
+  get playedMs() {
+    return this.#audio ? (1000 * (this.#playedBefore + this.report.played)) / this.#audio.sampleRate : 0;
   }
 
   #heard() {

@@ -159,7 +159,7 @@ export class Reading {
   #speak(from) {
     const base = skipSpace(this.#text, from);
     if (base >= this.#text.length) return void this.#player.finish();
-    const limit = this.#wire.limits?.text_chars ?? Infinity;
+    const limit = this.#wire.limits?.text_chars ?? Infinity; // unknown before the first connection
     const end = utteranceEnd(this.#text, base, limit, this.#options.language);
     const utterance = { id: `u${++this.#names}`, base, end, words: [], began: false, atMs: this.#endMs(base) };
     this.#chain.push(utterance);
@@ -203,7 +203,8 @@ export class Reading {
   }
 
   #onError(utterance, { code, message, retryable, retry_after_ms }) {
-    if (code === "unknown_context") return; // a playhead crossed the end of its utterance
+    const { base, end } = utterance;
+    if (code === "text_too_long" && end - base > this.#wire.limits.text_chars) return void this.#again(utterance);
     if (!retryable || ++this.#tries > TRIES) return void this.fail(code, message);
     const wait = retry_after_ms ?? TRY_AGAIN_MS * this.#tries;
     this.#retry = setTimeout(() => this.#again(utterance), wait);

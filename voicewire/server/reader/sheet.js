@@ -5,8 +5,6 @@ import { openMark } from "./highlight.js";
 import { Page } from "./page.js";
 import { normalize, sentencesAround, wordAt } from "./text.js";
 
-const LONG_LINES = 300; // from here on, lines out of sight are not laid out
-
 /** `on`: typed(), chosen(offset) when a word was clicked, away(bool). */
 export class Sheet {
   #editor = document.getElementById("editor");
@@ -61,7 +59,6 @@ export class Sheet {
     const { text } = this;
     this.unmark();
     this.#page.show(text);
-    this.#article.classList.toggle("long", this.#article.childElementCount > LONG_LINES);
     this.#turn(this.#editor, this.#article, "read");
   }
 

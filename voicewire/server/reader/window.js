@@ -20,6 +20,10 @@ export function windowOnto({ reading, sheet, wire, player }) {
     get gaps() {
       return player.gaps;
     },
+    /** Milliseconds of audio given to the loudspeaker so far. */
+    get playedMs() {
+      return player.playedMs;
+    },
     /** `{a, b, text}` of the marked word, or null. */
     get highlight() {
       return sheet.word && { a: sheet.word[0], b: sheet.word[1], text: sheet.markedText };

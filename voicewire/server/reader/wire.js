@@ -34,7 +34,7 @@ export class Wire {
   #attempt = 0;
   #retry = 0;
   #refusal = null; // the last error without a context: why a close follows
-  reconnects = 0;
+  reconnects = 0; // connections that went on where another broke off
   limits = null;
 
   constructor(url, ticket, events) {
@@ -102,12 +102,13 @@ export class Wire {
   }
 
   #onReady({ session, resume_token, resumed, limits, contexts = {} }) {
+    if (resumed) this.reconnects += 1;
     this.#ready = true;
     this.#session = { session, resume_token };
     this.#attempt = 0;
     this.limits = limits;
-    this.#events.status("open");
     this.#sayAgain(resumed ? contexts : {});
+    this.#events.status("open");
   }
 
   /** After a break: say what did not arrive. What had begun and the server no longer knows is lost. */
@@ -191,7 +192,6 @@ export class Wire {
   }
 
   #tryAgain() {
-    if (this.#session && this.#attempt === 0) this.reconnects += 1;
     const backoff = BACKOFF_MS[Math.min(this.#attempt, BACKOFF_MS.length - 1)];
     this.#attempt += 1;
     this.#events.status("connecting");
