@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_right
 
 from voicewire.timeline import Run
+from voicewire.types import Block
 
 
 class Heard:
@@ -32,3 +33,10 @@ class Heard:
         """The position behind the last word begun before sample `played`."""
         index = bisect_right(self._begins, played - 1) if played else 0
         return self._stops[index - 1] if index else self._before if played else 0
+
+
+def unheard(runs: list[Run], blocks: list[Block], settled: int) -> int:
+    """The position in the text before which all was said before the first of `runs`; `settled` blocks were laid."""
+    if runs:
+        return runs[0].start
+    return blocks[settled].start if settled < len(blocks) else blocks[-1].stop if blocks else 0

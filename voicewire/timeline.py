@@ -151,3 +151,9 @@ class Timeline:
     def _word(piece: Piece, word: Word) -> Word:
         start, begins = piece.block.start, piece.begins
         return Word(word.start + start, word.stop + start, word.begins + begins, word.ends + begins)
+
+
+def joined(runs: list[Run], seq: int) -> bool:
+    """Whether no run is missing between the first and frame `seq`: a Redis may lose its last second."""
+    ends = [run.seq + len(run.packets) for run in runs]
+    return not runs or [run.seq for run in runs[1:]] + [seq] == ends

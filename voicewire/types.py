@@ -64,6 +64,13 @@ class Format:
         """Samples in one frame, at `rate_hz`."""
         return self.rate_hz * self.frame_ms // 1000
 
+    @property
+    def frame_bytes(self) -> int:
+        """About how large one frame is."""
+        if self.codec is Codec.OPUS:
+            return self.bitrate * self.frame_ms // 8_000 + 1
+        return self.frame_samples * {Codec.PCM_S16LE: 2, Codec.PCM_F32LE: 4}.get(self.codec, 1)
+
     def ms(self, samples: int) -> int:
         """Milliseconds that `samples` of this format last, rounded down."""
         return samples * 1000 // self.rate_hz
