@@ -76,7 +76,9 @@ class Told:
 class Listener:
     """One session, over as many connections as it takes. `told` is by context."""
 
-    def __init__(self, url: str, speaks: Sequence[dict[str, Any]], proxy: FaultProxy | None = None) -> None:
+    def __init__(
+        self, url: str, speaks: Sequence[dict[str, Any]], key: str = KEY, *, proxy: FaultProxy | None = None
+    ) -> None:
         self.told = {speak["context"]: Told(speak) for speak in speaks}
         self.ready: dict[str, Any] = {}
         self.errors: list[dict[str, Any]] = []
@@ -84,7 +86,9 @@ class Listener:
         self.pings = 0
         self.draining = 0
         self.socket: ClientConnection | None = None
-        self._url = url.replace("http", "ws", 1) + "/v1/stream"
+        self.url = url
+        self.with_key = False  # whether a resume shows the key, too
+        self._key = key
         self._proxy = proxy
 
     async def __aenter__(self) -> Listener:
@@ -115,19 +119,10 @@ class Listener:
 
     async def connect(self) -> None:
         """Open the session, or go on with it over a new connection; say what the server has not heard."""
-        headers = {} if self.ready else {"Authorization": f"Bearer {KEY}"}
         before, self.socket = self.socket, None
         if before is not None and self._proxy is not None and before.close_code is None:
             before.transport.abort()  # it hangs in the proxy; the server must find out by itself
-        self.socket = await dial(
-            self._url,
-            additional_headers=headers,
-            compression=None,
-            proxy=None,
-            max_size=None,
-            open_timeout=1.0 if self._proxy else WAIT_S,  # the handshake may be stalled
-            close_timeout=1,
-        )
+        await self.dial({} if self.ready and not self.with_key else {"Authorization": f"Bearer {self._key}"})
         if self.ready:
             await self._resume()
             return
@@ -135,11 +130,29 @@ class Listener:
         for told in self.told.values():
             await self.say(told.speak)
 
+    async def dial(self, headers: dict[str, str]) -> None:
+        """Connect, and say nothing yet."""
+        self.socket = await dial(
+            self.url.replace("http", "ws", 1) + "/v1/stream",
+            additional_headers=headers,
+            compression=None,
+            proxy=None,
+            max_size=None,
+            open_timeout=1.0 if self._proxy else WAIT_S,  # the handshake may be stalled
+            close_timeout=1,
+        )
+
+    def move(self, url: str) -> None:
+        """Connect to another address from now on."""
+        self.url = url
+
     async def _resume(self) -> None:
         living = {name: {"seq": told.seq} for name, told in self.told.items() if told.end is None}
         proof = {name: self.ready[name] for name in ("session", "resume_token")}
         await self.say({"type": "resume", **proof, "received": living})
         ready = await self.receive()
+        if self.with_key:  # it came for the key, before the resume was read
+            ready = await self.receive()
         assert ready["type"] == "ready", ready
         assert ready["resumed"] is True
         self.ready = ready
@@ -176,14 +189,27 @@ class Listener:
             if message["type"] == until:
                 return
 
+    async def hear_until_draining(self) -> None:
+        """Take what comes until the server says that it drains."""
+        while not self.draining:
+            await self._hear_one()
+
+    async def receive_all(self) -> None:
+        """Take what comes until the connection ends, which raises `ConnectionClosed`."""
+        while True:
+            await self._hear_one()
+
     async def hear_frames(self, context: str, count: int) -> None:
         """Take what comes until so many frames of a context did."""
         while len(self.told[context].frames) < count:
-            data = await self._next()
-            if isinstance(data, bytes):
-                self._take_audio(data)
-            else:
-                self._take(json.loads(data))
+            await self._hear_one()
+
+    async def _hear_one(self) -> None:
+        data = await self._next()
+        if isinstance(data, bytes):
+            self._take_audio(data)
+        else:
+            self._take(json.loads(data))
 
     async def _next(self) -> str | bytes:
         assert self.socket

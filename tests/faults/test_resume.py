@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import random
+import signal
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
-from tests.faults.listener import Listener
+from tests.faults.listener import Listener, Told
 from tests.faults.proxy import Break, Harm, fault_proxy
-from tests.faults.serving import Server, serving
+from tests.faults.serving import KEY, Server, serving
+from voicewire.auth.file_keys import FileKeys
+from voicewire.auth.keys import key_id
+from voicewire.client import connect
+from voicewire.frames import Done, FormatRequest
+from voicewire.script import Audio
+from voicewire.types import Codec
 
 TEXT = (
     "The quick brown fox jumps over the lazy dog. It costs $4.50 today, doesn't it? Well... yes! "
@@ -74,3 +84,257 @@ async def test_two_hundred_breaks_lose_and_double_nothing(tmp_path: Path) -> Non
         while breaks < 200:
             breaks += await cut_and_compare(server, formats[seed % len(formats)], 10, seed)
             seed += 1
+
+
+async def lost_end(server: Server, end: str, **cancel: Any) -> tuple[Listener, dict[str, Any]]:
+    """Hear a context to its end, forget the end and its last frame, come back, and return both ends."""
+    async with Listener(server.url, [speak()]) as listener:
+        await listener.connect()
+        if cancel:
+            await listener.hear_frames("c1", 3)
+            await listener.say({"type": "cancel", "context": "c1"} | cancel)
+        await listener.hear()
+        told = listener.told["c1"]
+        first, told.end = told.end, None
+        assert first is not None
+        assert first["type"] == end
+        if not cancel:
+            told.frames.pop()
+        assert listener.socket
+        listener.socket.transport.abort()
+        await listener.connect()
+        await listener.hear()
+        return listener, first
+
+
+async def test_a_lost_done_comes_again(server: Server) -> None:
+    listener, first = await lost_end(server, "done")
+    assert listener.told["c1"].end == first
+
+
+@pytest.mark.parametrize("played_ms", [None, 40])
+async def test_a_lost_cancelled_comes_again(server: Server, played_ms: int | None) -> None:
+    listener, first = await lost_end(server, "cancelled", played_ms=played_ms)
+    assert listener.told["c1"].end == first
+
+
+async def test_text_that_was_lost_is_said_by_its_length(server: Server) -> None:
+    async with Listener(server.url, []) as listener:
+        await listener.connect()
+        options = {"context": "c1", "offsets": "utf16", "lead_ms": 600_000}
+        await listener.say({"type": "open"} | options)
+        await listener.say({"type": "text", "context": "c1", "text": "Hello \N{WAVING HAND SIGN} there. And"})
+        await listener.say({"type": "ping"})
+        while (await listener.receive())["type"] != "pong":
+            pass
+        listener.told["c1"] = Told(speak(text="Hello \N{WAVING HAND SIGN} there. And on."))
+        assert listener.socket
+        listener.socket.transport.abort()
+        await listener.connect()
+        assert listener.ready["contexts"] == {"c1": {"accepted": 19}}
+        await listener.hear()
+        end = listener.told["c1"].end
+    assert end is not None
+    assert end["type"] == "done"
+    assert max(listener.told["c1"].blocks) + 1 == end["blocks"]
+
+
+async def refused(listener: Listener, **resume: Any) -> dict[str, Any]:
+    """Ask for a session on a new connection; return what is said instead of it."""
+    async with Listener(listener.url, []) as other:
+        await other.dial({})
+        proof = {name: listener.ready[name] for name in ("session", "resume_token")}
+        await other.say({"type": "resume", **proof, "received": {}} | resume)
+        return await other.receive()
+
+
+async def test_who_has_no_proof_gets_nothing_and_disturbs_nobody(server: Server) -> None:
+    async with Listener(server.url, [speak()]) as listener:
+        await listener.connect()
+        token = listener.ready["resume_token"]
+        for wrong in ({"resume_token": "x" + token[1:]}, {"resume_token": ""}, {"session": "s_unknown"}):
+            message = await refused(listener, **wrong)
+            assert (message["type"], message["code"]) == ("error", "resume_gone")
+        await listener.hear()
+        assert listener.told["c1"].end
+        assert not listener.closes
+
+
+async def test_after_a_goodbye_there_is_nothing_to_resume(server: Server) -> None:
+    listener = await hear(server.url, [speak()])
+    assert (await refused(listener))["code"] == "resume_gone"
+
+
+async def test_after_resume_s_it_is_gone(tmp_path: Path) -> None:
+    async with serving(tmp_path, resume_s=1, **FAST) as server, Listener(server.url, [speak()]) as listener:
+        await listener.connect()
+        await listener.hear_frames("c1", 5)
+        assert listener.socket
+        listener.socket.transport.abort()
+        await asyncio.sleep(1.5)
+        assert (await refused(listener))["code"] == "resume_gone"
+
+
+async def test_what_lies_beyond_the_ring_is_said_to_be_gone(tmp_path: Path) -> None:
+    speaks = [speak("a"), speak("b", "Short.")]
+    async with (
+        serving(tmp_path, **FAST | {"resume_bytes_max": 4_096}) as server,
+        Listener(server.url, speaks) as listener,
+    ):
+        await listener.connect()
+        await listener.hear_frames("a", 1_000)
+        await asyncio.sleep(0.3)  # the journal is written
+        del listener.told["a"].frames[3:]
+        listener.told["b"].end = None
+        assert listener.socket
+        listener.socket.transport.abort()
+        with pytest.raises(AssertionError, match="is gone"):
+            await listener.connect()
+        await listener.hear(until="error")
+    assert listener.told["a"].end is not None
+    assert listener.told["a"].end["code"] == "resume_gone"
+
+
+async def test_resumed_twice_the_first_connection_is_closed(server: Server) -> None:
+    whole = await hear(server.url, [speak()])
+    async with Listener(server.url, [speak(lead_ms=500)]) as listener:
+        await listener.connect()
+        await listener.hear_frames("c1", 5)
+        first = listener.socket
+        assert first
+        await listener.say({"type": "playhead", "context": "c1", "played_ms": 60_000})
+        await listener.connect()
+        await listener.say({"type": "playhead", "context": "c1", "played_ms": 60_000})
+        with contextlib.suppress(ConnectionClosed):
+            async for _ in first:
+                pass
+        assert first.close_code == 4009
+        for _ in range(60):
+            await listener.say({"type": "playhead", "context": "c1", "played_ms": 60_000})
+            if listener.over:
+                break
+            await listener.hear_frames("c1", min(len(listener.told["c1"].frames) + 20, len(whole.told["c1"].frames)))
+        await listener.hear()
+    assert listener.told["c1"].outcome() == whole.told["c1"].outcome()
+
+
+async def test_two_resumes_at_once_leave_one_connection_and_no_stream_counted(server: Server) -> None:
+    async with Listener(server.url, [speak(lead_ms=100)]) as listener:
+        await listener.connect()
+        await listener.hear_frames("c1", 2)
+        twins = []
+        for _ in range(4):
+            twin = Listener(server.url, [])
+            twin.ready, twin.told = listener.ready, {"c1": Told(listener.told["c1"].speak)}
+            twins.append(twin)
+        await asyncio.gather(*(twin.connect() for twin in twins), return_exceptions=True)
+        await server.metric_becomes("voicewire_streams", 1)
+        for twin in twins:
+            assert twin.socket
+            await twin.socket.close()
+    await server.metric_becomes("voicewire_streams", 0)
+
+
+async def test_a_paused_context_stays_paused_and_goes_on(server: Server) -> None:
+    whole = await hear(server.url, [speak()])
+    async with Listener(server.url, [speak(lead_ms=300)]) as listener:
+        await listener.connect()
+        await listener.hear_frames("c1", 3)
+        await listener.say({"type": "playhead", "context": "c1", "played_ms": 20, "paused": True})
+        await listener.say({"type": "ping"})
+        await listener.hear(until="pong")
+        assert listener.socket
+        listener.socket.transport.abort()
+        await listener.connect()
+        count = len(listener.told["c1"].frames)
+        await asyncio.sleep(0.5)
+        await listener.say({"type": "ping"})
+        await listener.hear(until="pong")
+        assert len(listener.told["c1"].frames) == count
+        await listener.say({"type": "playhead", "context": "c1", "played_ms": 20, "paused": False})
+        await listener.hear_frames("c1", count + 10)
+    frames = listener.told["c1"].frames
+    assert frames == whole.told["c1"].frames[: len(frames)]
+
+
+async def test_with_a_header_too_the_first_message_may_be_a_resume(server: Server) -> None:
+    whole = await hear(server.url, [speak()])
+    async with Listener(server.url, [speak()]) as listener:
+        await listener.connect()
+        await listener.hear_frames("c1", 5)
+        assert listener.socket
+        listener.socket.transport.abort()
+        listener.with_key = True
+        await listener.connect()
+        await listener.hear()
+    assert listener.told["c1"].outcome() == whole.told["c1"].outcome()
+    await server.metric_becomes("voicewire_streams", 0)
+
+
+async def test_a_key_that_was_revoked_resumes_nothing(tmp_path: Path) -> None:
+    keys = FileKeys(tmp_path)
+    made = keys.create("lent")
+    async with serving(tmp_path, **FAST) as server, Listener(server.url, [speak()], made) as listener:
+        await listener.connect()
+        await listener.hear_frames("c1", 5)
+        assert keys.revoke(key_id(made))
+        await asyncio.sleep(1.2)  # the file is looked at once a second
+        assert (await refused(listener))["code"] == "unauthorized"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_server_started_again_on_its_folder_goes_on(tmp_path: Path, number: int) -> None:
+    text, settings = TEXT * 4, FAST | {"cache_bytes": 0, "drain_s": 0, "text_chars_max": 100_000}
+    async with serving(tmp_path / "data", tone={"rtf": 0.02}, **settings) as server:
+        whole = await hear(server.url, [speak(text=text)])
+        async with Listener(server.url, [speak(text=text)]) as listener:
+            await listener.connect()
+            await listener.hear_frames("c1", 400)
+            assert await server.end(number) == (0 if number == signal.SIGTERM else -number)
+            with contextlib.suppress(ConnectionClosed):
+                await listener.hear()
+            assert not listener.over
+            async with serving(tmp_path / "data", tone={"rtf": 0.001}, **settings) as again:
+                listener.move(again.url)
+                await listener.hear_all()
+                assert listener.told["c1"].outcome() == whole.told["c1"].outcome()
+
+
+async def test_another_gateway_takes_over_from_one_that_was_killed(tmp_path: Path, redis_url: str) -> None:
+    settings = FAST | {"cache_bytes": 0, "redis_url": redis_url, "text_chars_max": 100_000}
+    text = TEXT * 4
+    async with (
+        serving(tmp_path / "one", tone={"rtf": 0.02}, **settings) as one,
+        serving(tmp_path / "two", tone={"rtf": 0.001}, **settings) as two,
+    ):
+        whole = await hear(two.url, [speak(text=text)])
+        async with Listener(one.url, [speak(text=text)]) as listener:
+            await listener.connect()
+            await listener.hear_frames("c1", 500)
+            await one.end(signal.SIGKILL)
+            with contextlib.suppress(ConnectionClosed):
+                await listener.hear()
+            assert not listener.over
+            listener.move(two.url)
+            await listener.hear_all()
+    assert listener.told["c1"].outcome() == whole.told["c1"].outcome()
+
+
+async def test_our_own_client_mends_what_breaks(server: Server) -> None:
+    request = FormatRequest(Codec.PCM_S16LE, 16_000)
+
+    async def listen(url: str) -> tuple[list[tuple[int, int, bytes]], object]:
+        heard: list[tuple[int, int, bytes]] = []
+        async with connect(url, KEY) as client, client.speak(TEXT, format=request, lead_ms=600_000) as speech:
+            async for event in speech:
+                if isinstance(event, Audio):
+                    heard.append((event.seq, event.pts, b"".join(event.packets)))
+                elif isinstance(event, Done):
+                    end = (event.audio_ms, event.billed_ms, event.blocks)
+        return heard, end
+
+    whole = await listen(server.url)
+    plan = [Harm(at, how) for at in (700, 9_000, 40_000) for how in (Break.RESET, Break.CLOSE)]
+    async with fault_proxy(server.url, plan) as proxy:
+        assert await listen(proxy.url) == whole
+        assert proxy.breaks == len(plan)

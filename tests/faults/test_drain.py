@@ -1,0 +1,109 @@
+"""A server that is told to stop lets running streams finish, and what outlasts it can be resumed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from tests.faults.listener import Listener
+from tests.faults.serving import KEY, serving
+from tests.faults.test_resume import FAST, TEXT, hear, speak
+
+STREAMS = 20
+DRAINING = 1012
+
+
+async def start(url: str, count: int, lead_ms: int, frames: int) -> list[Listener]:
+    """Begin to listen to so many streams, each with some frames heard."""
+    listeners = [Listener(url, [speak(lead_ms=lead_ms, text=TEXT[: 60 + 4 * index])]) for index in range(count)]
+    await asyncio.gather(*(listener.connect() for listener in listeners))
+    await asyncio.gather(*(listener.hear_frames("c1", frames) for listener in listeners))
+    return listeners
+
+
+async def rest(listener: Listener) -> None:
+    """Hear the rest, the listener being fast: then the stream is not longer than it must be."""
+    while not listener.over:
+        await listener.say({"type": "playhead", "context": "c1", "played_ms": 600_000})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await listener.hear()
+
+
+async def test_running_streams_finish_and_new_ones_are_refused(tmp_path: Path) -> None:
+    async with serving(tmp_path, **FAST) as server:
+        wholes = [await hear(server.url, [speak(text=TEXT[: 60 + 4 * index])]) for index in (0, STREAMS - 1)]
+        listeners = await start(server.url, STREAMS, 200, 5)
+        server.process.send_signal(signal.SIGTERM)
+        await listeners[0].hear_until_draining()
+        with pytest.raises(InvalidStatus) as refused:
+            await Listener(server.url, [speak()]).connect()
+        assert refused.value.response.status_code == 503
+        assert refused.value.response.headers["Retry-After"] == "1"
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(f"{server.url}/ready")).status_code == 503
+        await asyncio.gather(*map(rest, listeners))
+        assert await server.ended() == 0
+    for index, whole in ((0, wholes[0]), (-1, wholes[1])):
+        assert listeners[index].told["c1"].outcome() == whole.told["c1"].outcome()
+    assert [listener.told["c1"].end["type"] for listener in listeners if listener.told["c1"].end] == ["done"] * STREAMS
+    assert [listener.draining for listener in listeners] == [1] * STREAMS
+
+
+async def test_streams_that_outlast_the_drain_go_on_on_the_next_server(tmp_path: Path) -> None:
+    async with serving(tmp_path, drain_s=1, **FAST) as server:
+        whole = await hear(server.url, [speak(text=TEXT[:64])])
+        listeners = await start(server.url, 3, 200, 5)
+        server.process.send_signal(signal.SIGTERM)
+        for listener in listeners:
+            with pytest.raises(ConnectionClosed):
+                await listener.hear()
+            assert listener.closes == [DRAINING]
+        assert await server.ended() == 0
+    async with serving(tmp_path, **FAST) as again:
+        for listener in listeners:
+            listener.move(again.url)
+            await listener.connect()
+            await rest(listener)
+    assert listeners[1].told["c1"].outcome() == whole.told["c1"].outcome()
+
+
+async def test_a_second_signal_ends_at_once_and_what_ran_can_be_resumed(tmp_path: Path) -> None:
+    async with serving(tmp_path, **FAST) as server:
+        (listener,) = await start(server.url, 1, 200, 5)
+        server.process.send_signal(signal.SIGINT)
+        await listener.hear_until_draining()
+        server.process.send_signal(signal.SIGINT)
+        with pytest.raises(ConnectionClosed):
+            await listener.hear()
+        assert await server.ended() == 0
+    async with serving(tmp_path, **FAST) as again:
+        listener.move(again.url)
+        await listener.connect()
+        await rest(listener)
+
+
+async def test_a_server_without_streams_ends_at_once(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server, Listener(server.url, []) as listener:
+        await listener.connect()
+        server.process.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionClosed):
+            await listener.receive_all()
+        assert await server.ended() == 0
+    assert listener.closes == [DRAINING]
+    assert KEY not in "".join(server.log)
+
+
+async def test_a_peer_that_does_not_read_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    async with serving(tmp_path, drain_s=1, **FAST) as server:
+        (listener,) = await start(server.url, 1, 600_000, 1)
+        assert listener.socket
+        listener.socket.transport.pause_reading()
+        assert await server.end() == 0
+        listener.socket.transport.abort()
