@@ -146,14 +146,24 @@ def test_a_bundle_holds_the_same_frames(bundle: int) -> None:
 
 def test_audio_stays_within_the_lead() -> None:
     one = session()
-    got = tell(one, frames.Speak("c", text=TEXT * 5, lead_ms=1_000), 0.0)
-    assert sum(isinstance(each, AudioFrames) for each in got) == 50
+    got = tell(one, frames.Speak("c", text=TEXT * 5, lead_ms=980), 0.0)
+    assert sum(isinstance(each, AudioFrames) for each in got) == 49
     context = one.contexts["c"]
     assert context.due_at(0.0) == pytest.approx(0.02)
     for now, frames_more in ((0.019, 0), (0.02, 1), (0.1, 4), (0.1, 0)):
         assert sum(isinstance(each, AudioFrames) for each in pump(one, context, now)) == frames_more
     got = tell(one, frames.Playhead("c", 500), 0.1)
     assert sum(isinstance(each, AudioFrames) for each in got) == (500 - 100) // 20
+
+
+def test_those_who_are_far_ahead_get_frames_by_the_group() -> None:
+    one = session()
+    got = tell(one, frames.Speak("c", text=TEXT * 5, lead_ms=1_000), 0.0)
+    assert sum(isinstance(each, AudioFrames) for each in got) == 50
+    context = one.contexts["c"]
+    assert context.due_at(0.0) == pytest.approx(0.06)
+    for now, frames_more in ((0.059, 0), (0.06, 3), (0.119, 0), (0.12, 3)):
+        assert sum(isinstance(each, AudioFrames) for each in pump(one, context, now)) == frames_more
 
 
 def test_a_paused_context_is_parked() -> None:

@@ -41,9 +41,9 @@ class Context:
 
     __slots__ = (
         "_announced", "_asked_at", "_behind", "_billed", "_bundle", "_cached", "_early", "_ended",
-        "_first_audio_ms", "_first_cut", "_frame", "_heard", "_lead", "_playhead", "_positions", "_prefetch", "_sent", "_sent_frames",
-        "_splitter", "_stirred", "_taken", "_text_chars", "changes", "final", "frames_at_once", "over", "plan",
-        "timeline",
+        "_first_audio_ms", "_first_cut", "_frame", "_heard", "_lead", "_playhead", "_positions", "_prefetch",
+        "_sent", "_sent_frames", "_splitter", "_stirred", "_taken", "_text_chars", "changes", "final",
+        "frames_at_once", "over", "plan", "timeline",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, splitter: Splitter | None = None) -> None:
