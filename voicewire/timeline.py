@@ -86,8 +86,9 @@ class Timeline:
         """The blocks to make now, so that `ahead` samples beyond `heard` are there in time; each is named once."""
         wanted: list[Making] = []
         begins = float(self.made)
+        at_once = MAKING_AT_ONCE if self.seq else 1  # nothing competes with the first sound
         for position, piece in enumerate(self.pieces):
-            if position >= MAKING_AT_ONCE or begins - heard > ahead:
+            if position >= at_once or begins - heard > ahead:
                 break
             if not piece.asked:
                 piece.asked = True
