@@ -25,6 +25,7 @@ ARGUMENTS = (
     "--disable-background-networking", "--disable-component-update", "--autoplay-policy=no-user-gesture-required",
 )  # fmt: skip
 TEXT_CHARS = 300  # a long text becomes several utterances soon
+IDLE_S = 2  # a connection is ended soon when nobody speaks
 STOPS_S = 20
 
 # Playwright's objects belong to one event loop: all tests here share that of the session.
@@ -67,6 +68,7 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
             "VOICEWIRE_ALLOWED_ORIGINS": network.origin,
             "VOICEWIRE_TEXT_CHARS_MAX": str(TEXT_CHARS),
             "VOICEWIRE_WORKERS": "1",
+            "VOICEWIRE_IDLE_S": str(IDLE_S),
         }
         process = await _serve(data, environ)
         try:

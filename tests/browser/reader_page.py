@@ -36,6 +36,7 @@ CENTRE_OF = """(wanted) => {
     const range = document.createRange();
     range.setStart(node, at);
     range.setEnd(node, at + wanted.length);
+    node.parentElement.scrollIntoView({ block: "center" });
     const { x, y, width, height } = range.getBoundingClientRect();
     return [x + width / 2, y + height / 2];
   }
@@ -51,6 +52,7 @@ class ReaderPage:
         self.said: list[dict[str, Any]] = []  # by the page, over its sockets
         self.told: list[dict[str, Any]] = []  # by the server
         self.frames: list[tuple[int, int, int]] = []  # (channel, first seq, count) of every binary message
+        self.sockets: list[WebSocket] = []
         self._harmless = harmless
         page.on("console", lambda message: self._on_console(message.type, message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -99,6 +101,7 @@ class ReaderPage:
             self.complaints.append(text)
 
     def _on_socket(self, socket: WebSocket) -> None:
+        self.sockets.append(socket)
         socket.on("framesent", lambda payload: self.said.append(json.loads(payload)))
         socket.on("framereceived", self._on_received)
 

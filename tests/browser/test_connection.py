@@ -56,6 +56,7 @@ async def test_an_outage_is_told_and_outlived(open_page: OpenPage, served: Serve
     reader = await open_page(
         LITTLE_LEAD, origin=served.network.origin, fragment=f"#key={served.key}", harmless=harmless
     )
+    await reader.page.select_option("#speed", "2")
     await reader.play(TEXT)
     await reader.until_heard("thing")
     served.network.down(True)
@@ -65,6 +66,34 @@ async def test_an_outage_is_told_and_outlived(open_page: OpenPage, served: Serve
     await reader.page.wait_for_function("() => !document.querySelector('#notice p').textContent")
     audio_ms = await play_to_the_end(reader)
     assert await reader.get("window.voicewire.playedMs") == pytest.approx(audio_ms, abs=1)
+
+
+async def test_a_break_during_a_pause_is_not_noticed(open_page: OpenPage, served: Served) -> None:
+    reader = await open_page(LITTLE_LEAD, origin=served.network.origin, fragment=f"#key={served.key}")
+    await reader.page.select_option("#speed", "2")
+    await reader.play(TEXT)
+    await reader.until_heard("other")
+    await reader.page.keyboard.press("Space")
+    await reader.until("paused")
+    served.network.cut()
+    await reader.page.wait_for_function("() => window.voicewire.reconnects === 1")
+    assert await reader.page.locator("#notice[data-kind]").count() == 0
+    await reader.page.keyboard.press("Space")
+    audio_ms = await play_to_the_end(reader)
+    assert await reader.get("window.voicewire.playedMs") == pytest.approx(audio_ms, abs=1)
+    assert len(reader.spoken()) == 1
+
+
+async def test_a_connection_that_the_server_ended_is_opened_again_when_it_is_wanted(open_page: OpenPage) -> None:
+    reader = await open_page()
+    await reader.play("Once.")
+    await reader.until("idle")
+    if not reader.sockets[0].is_closed():
+        await reader.sockets[0].wait_for_event("close")  # nothing was said for VOICEWIRE_IDLE_S
+    await reader.page.keyboard.press("Space")
+    await reader.until("playing")
+    await reader.until("idle")
+    assert [message["type"] for message in reader.said if message["type"] in {"hello", "resume"}] == ["hello", "hello"]
 
 
 async def test_a_session_that_is_gone_is_begun_again_at_the_word(open_page: OpenPage) -> None:

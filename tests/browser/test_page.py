@@ -88,6 +88,20 @@ async def test_a_megabyte_can_be_pasted_and_sought_in(open_page: OpenPage) -> No
     assert 0 < top < await reader.get("innerHeight"), "the word is not in view"
 
 
+async def test_the_page_follows_the_voice_unless_the_reader_scrolls(open_page: OpenPage) -> None:
+    reader = await open_page(viewport={"width": 800, "height": 500})
+    text = "\n\n".join(f"Paragraph {n} is short." for n in range(40))
+    await reader.play(text)
+    await reader.click_word("Paragraph 9")
+    await reader.until_heard("9")
+    await reader.page.mouse.wheel(0, 4_000)
+    await reader.page.wait_for_selector("#follow:not([hidden])")
+    away = await reader.get("document.getElementById('pane').scrollTop")
+    await reader.page.click("#follow")
+    await reader.page.wait_for_function("(away) => document.getElementById('pane').scrollTop < away / 2", arg=away)
+    assert await reader.page.locator("#follow").is_hidden()
+
+
 async def test_a_voice_is_searched_and_kept(open_page: OpenPage) -> None:
     reader = await open_page()
     await reader.page.click("#voice")
@@ -124,7 +138,10 @@ async def test_it_fits_the_screen(open_page: OpenPage, tmp_path: Path, screen: s
     folder = IMAGES if os.environ.get("SCREENSHOTS") else tmp_path
     await take(reader, folder / f"reader-{screen}-{scheme}-start.png", size)
     await reader.page.click("[data-sample=morning]")
-    await reader.until_heard("oranges")
+    await reader.until("playing")
+    await reader.page.keyboard.press("ArrowRight")
+    await reader.page.keyboard.press("ArrowRight")
+    await reader.until_heard("table")
     await take(reader, folder / f"reader-{screen}-{scheme}.png", size)
     await reader.page.click("#voice")
     await take(reader, tmp_path / "voices.png", size)

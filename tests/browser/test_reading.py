@@ -79,12 +79,14 @@ async def test_pause_stops_voice_and_mark(open_page: OpenPage) -> None:
     await reader.until("paused")
     await asyncio.sleep(0.3)  # what was on its way to the loudspeaker is heard
     before = await reader.moment()
+    assert await reader.get("navigator.mediaSession.playbackState") == "paused"
     await asyncio.sleep(0.7)
     after = await reader.moment()
     assert (after.position_ms, after.highlight) == (before.position_ms, before.highlight)
     assert [message for message in reader.said if message["type"] == "playhead"][-1]["paused"] is True
     await reader.page.keyboard.press("Space")
     await reader.until_heard("bad")
+    assert await reader.get("navigator.mediaSession.playbackState") == "playing"
     assert len(reader.spoken()) == 1, "a pause must not cost a second reading"
 
 
@@ -129,7 +131,7 @@ async def test_sentences_back_and_forward(open_page: OpenPage) -> None:
 
 async def test_a_long_text_is_read_without_a_gap(open_page: OpenPage) -> None:
     reader = await open_page()
-    text = "".join(f"Sentence {n} is not so long. " for n in range(15))
+    text = "".join(f"Sentence {n} is not so long. " for n in range(12))
     await reader.page.select_option("#speed", "2")
     await reader.play(text)
     await reader.until("idle")

@@ -11,7 +11,8 @@ const SCROLL_KEYS = new Set(["PageUp", "PageDown", "Home", "End", "ArrowUp", "Ar
 export class Follow {
   #pane;
   #onAway;
-  #freeUntil = 0;
+  #range = null; // what is followed
+  #freeUntil = 0; // until then the reader scrolls
   #away = false;
 
   constructor(pane, onAway) {
@@ -20,21 +21,36 @@ export class Follow {
     for (const type of ["wheel", "touchmove"]) pane.addEventListener(type, () => this.#leave(), { passive: true });
     pane.addEventListener("pointerdown", ({ target }) => target === pane && this.#leave()); // its scrollbar
     pane.addEventListener("keydown", ({ key }) => SCROLL_KEYS.has(key) && this.#leave());
+    pane.addEventListener("scroll", () => this.#look(), { passive: true });
   }
 
   /** Bring `range` into view if the reader lets us. */
   to(range) {
-    const place = this.#placeOf(range);
-    const free = performance.now() < this.#freeUntil;
-    this.#setAway(free && (place < 0 || place > 1));
-    if (!free) this.#bring(range, place);
+    this.#range = range;
+    this.#look();
+    if (!this.#free) this.#bring(range, this.#placeOf(range));
+  }
+
+  /** There is nothing to follow any more. */
+  rest() {
+    this.#range = null;
+    this.#setAway(false);
   }
 
   /** Look at the word again at once. */
-  back(range) {
+  back() {
     this.#freeUntil = 0;
-    if (range) this.#bring(range, this.#placeOf(range));
     this.#setAway(false);
+    if (this.#range) this.#bring(this.#range, this.#placeOf(this.#range));
+  }
+
+  get #free() {
+    return performance.now() < this.#freeUntil;
+  }
+
+  #look() {
+    const place = this.#range && this.#free ? this.#placeOf(this.#range) : 0;
+    this.#setAway(place < 0 || place > 1);
   }
 
   #leave() {

@@ -53,12 +53,9 @@ export class Reading {
     this.#speak(this.#from);
   }
 
-  /** Read on from the word being heard, with what `options` change. */
+  /** Read on from the word being heard, if `options` change anything. */
   change(options) {
-    if (this.state === "idle") return;
-    const paused = this.state === "paused";
-    this.start(this.#text, this.place(), { ...this.#options, ...options });
-    if (paused) this.pause();
+    if (Object.entries(options).some(([name, value]) => this.#options[name] !== value)) this.#restart(options);
   }
 
   pause() {
@@ -132,7 +129,7 @@ export class Reading {
 
   /** The server knows the open utterances no more: begin again at the word being heard. */
   onLost() {
-    this.change({});
+    this.#restart();
   }
 
   /** Look again at what is being heard: the player's `report`. */
@@ -154,6 +151,13 @@ export class Reading {
   fail(code, message) {
     this.stop();
     this.#events.failed(code, message);
+  }
+
+  #restart(options = {}) {
+    if (this.state === "idle") return;
+    const paused = this.state === "paused";
+    this.start(this.#text, this.place(), { ...this.#options, ...options });
+    if (paused) this.pause();
   }
 
   #speak(from) {
@@ -211,7 +215,7 @@ export class Reading {
   }
 
   #again(utterance) {
-    if (utterance.began) return this.change({});
+    if (utterance.began) return this.#restart();
     this.#chain.splice(this.#chain.indexOf(utterance), 1);
     this.#nextAt = utterance.base;
     return this.#speakNext();

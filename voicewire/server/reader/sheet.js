@@ -89,13 +89,14 @@ export class Sheet {
 
   unmark() {
     this.word = null;
+    this.#follow.rest();
     this.#marks.word.clear();
     this.#marks.sentence.clear();
   }
 
   /** Look at the marked word again, wherever the reader has scrolled to. */
   back() {
-    this.#follow.back(this.#marks.word.range);
+    this.#follow.back();
   }
 
   /** The text under the mark, as the page has it. */
