@@ -158,6 +158,19 @@ async def test_a_busy_server_is_asked_again(open_page: OpenPage) -> None:
     assert await reader.notice() == "That was the end."
 
 
+async def test_where_there_are_no_words_the_sentence_is_marked(open_page: OpenPage) -> None:
+    reader = await open_page()
+
+    async def wordless(route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+        route.on_message(lambda data: server.send(str(data).replace('"speed":1', '"speed":1,"words":false')))
+
+    await reader.page.route_web_socket(STREAM, wordless)
+    await reader.play("A sentence without words. And then another one of them.")
+    await reader.until_heard("A sentence")
+    await reader.until_heard("another one of them.")
+
+
 async def test_what_cannot_be_mended_is_said_in_a_sentence(open_page: OpenPage) -> None:
     reader = await open_page()
 

@@ -12,6 +12,11 @@ export function clockTime(ms) {
   return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${tail}`;
 }
 
+/** The speed on offer that is nearest to `speed`. */
+export function nearestSpeed(speed) {
+  return SPEEDS.reduce((best, each) => (Math.abs(each - speed) < Math.abs(best - speed) ? each : best), 1);
+}
+
 /** The speed next to `speed` in `direction`, 1 or -1. */
 export function nextSpeed(speed, direction) {
   const index = SPEEDS.findIndex((value) => value >= speed - 1e-6);
@@ -66,7 +71,8 @@ export class Bar {
   #fill(value, spoken) {
     const seek = this.#part("seek");
     if (seek.value !== String(value)) seek.value = String(value);
-    seek.style.setProperty("--fill", `${(100 * value) / SLIDER_STEPS}%`);
+    const fill = `${(100 * value) / SLIDER_STEPS}%`;
+    if (seek.style.getPropertyValue("--fill") !== fill) seek.style.setProperty("--fill", fill);
     if (seek.getAttribute("aria-valuetext") !== spoken) seek.setAttribute("aria-valuetext", spoken);
   }
 

@@ -11,6 +11,7 @@ export class Page {
   #lines = []; // [{a, b, element}]
   #byElement = new Map();
   text = null;
+  estimated = false; // whether the height of what was not seen is a guess
 
   constructor(element) {
     this.#element = element;
@@ -24,7 +25,8 @@ export class Page {
     this.#byElement = new Map(this.#lines.map((each) => [each.element, each]));
     const parts = inParts(this.#lines);
     this.#element.replaceChildren(...parts);
-    this.#element.classList.toggle("long", parts.length > 1);
+    this.estimated = parts.length > 1;
+    this.#element.classList.toggle("long", this.estimated);
   }
 
   /** The DOM range of [a, b). */

@@ -1,5 +1,6 @@
 // What the user does, and what the page does about it.
 
+import { nearestSpeed } from "./bar.js";
 import { complaint } from "./complaints.js";
 import { keep, keepText, recall } from "./memory.js";
 import { nextSentence, previousSentence, sentenceStart } from "./text.js";
@@ -15,7 +16,7 @@ const MEDIA_STATES = { idle: "none", paused: "paused", loading: "playing", playi
 /** Conducts the parts of the page, which `app.js` builds and wires. */
 export class Reader {
   place = recall("place", 0); // the offset of the word being heard, or of the next to be heard
-  speed = recall("speed", 1);
+  speed = nearestSpeed(recall("speed", 1));
   #timers = {};
   #turn = 0;
 
@@ -78,7 +79,7 @@ export class Reader {
 
   edit() {
     this.stop();
-    this.sheet.edit(this.place);
+    if (this.sheet.reading) this.sheet.edit(this.place);
     this.sheet.focus();
     this.#refresh();
   }

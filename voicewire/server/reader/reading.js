@@ -8,6 +8,7 @@ const WIRE_RATE_HZ = 24_000;
 const FRAME_MS = 20;
 const PLAYHEAD_MS = 250;
 const FIRST_PACE_MS = 65; // a character of speech at speed 1, until it is known better
+const WORDLESS_MS = 1_000; // a block that has had no word for so long has none
 const TRIES = 4; // of what the server says may be tried again
 const TRY_AGAIN_MS = 700;
 
@@ -24,7 +25,7 @@ export class Reading {
   #text = "";
   #options = { speed: 1 };
   #from = 0; // where the chain begins
-  #chain = []; // utterances in order: [{id, base, end, words, began, atMs, audioMs}]
+  #chain = []; // utterances in order: [{id, base, end, words, blocks, began, atMs, audioMs}]
   #names = 0;
   #pace = FIRST_PACE_MS;
   #word = null; // what is heard, in the whole text
@@ -110,7 +111,8 @@ export class Reading {
   onMessage(message) {
     const utterance = this.#chain.find(({ id }) => id === message.context);
     if (!utterance) return;
-    if (message.type === "words") addWords(utterance, message.words);
+    if (message.type === "words") add(utterance.words, message.words);
+    else if (message.type === "block") add(utterance.blocks, [[...message.span, message.start_ms]]);
     else if (message.type === "done") this.#onDone(utterance, message);
     else if (message.type === "error") this.#onError(utterance, message);
   }
@@ -165,7 +167,7 @@ export class Reading {
     if (base >= this.#text.length) return void this.#player.finish();
     const limit = this.#wire.limits?.text_chars ?? Infinity; // unknown before the first connection
     const end = utteranceEnd(this.#text, base, limit, this.#options.language);
-    const utterance = { id: `u${++this.#names}`, base, end, words: [], began: false, atMs: this.#endMs(base) };
+    const utterance = { id: `u${++this.#names}`, base, end, words: [], blocks: [], began: false, atMs: this.#endMs(base) };
     this.#chain.push(utterance);
     return this.#wire.speak(this.#request(utterance));
   }
@@ -228,8 +230,8 @@ export class Reading {
   }
 
   #hear({ utterance, ms }) {
-    const { base, words } = utterance;
-    const word = words[lastAtMost(words, ms, ([, , startMs]) => startMs)];
+    const { base } = utterance;
+    const word = spokenAt(utterance, ms);
     if (!word || word === this.#heard) return;
     this.#heard = word;
     this.#word = [base + word[0], base + word[1]];
@@ -264,8 +266,16 @@ export class Reading {
   }
 }
 
-/** After a resume words may come again: take each once, in the order of their times. */
-function addWords({ words }, more) {
-  const last = words.at(-1)?.[0] ?? -1;
-  for (const word of more) if (word[0] > last) words.push(word);
+/** The word [a, b, …] that is heard at `ms`, or the block, where the voice does not tell its words. */
+function spokenAt({ words, blocks }, ms) {
+  const startOf = ([, , startMs]) => startMs;
+  const word = words[lastAtMost(words, ms, startOf)];
+  const block = blocks[lastAtMost(blocks, ms - WORDLESS_MS, startOf)];
+  return block && !(word && startOf(word) >= startOf(block)) ? block : word;
+}
+
+/** After a resume words and blocks may come again: take each once, in the order of the text. */
+function add(spans, more) {
+  const last = spans.at(-1)?.[0] ?? -1;
+  spans.push(...more.filter(([a]) => a > last));
 }

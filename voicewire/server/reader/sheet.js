@@ -67,6 +67,7 @@ export class Sheet {
     this.unmark();
     this.#turn(this.#article, this.#editor, "edit");
     this.#editor.setSelectionRange(place, place);
+    if (this.#page.estimated) this.#pane.scrollTop = (this.#pane.scrollHeight * place) / this.text.length;
   }
 
   focus() {
