@@ -135,7 +135,6 @@ def _assemble(config: Config, redis: Redis, pools: Mapping[str, Pool]) -> Gatewa
     clips, metrics = Clips(config.cache_bytes), Metrics()
     pipeline = Pipeline(pools, clips, catalogue)
     journal = Journal(redis, interval_s=config.journal_ms / 1000, resume_s=config.resume_s)
-    metrics.read(Readings(pools, clips, journal))
     ticker = Ticker(config.tick_ms / 1000, metrics.tick_lag_s.observe)
     settings = Settings(_limits(config), config.stall_s, config.resume_s, config.resume_bytes_max)
     machinery = Machinery(settings, pipeline, ticker, journal, Parser(), metrics.observe_context)
@@ -146,6 +145,7 @@ def _assemble(config: Config, redis: Redis, pools: Mapping[str, Pool]) -> Gatewa
     caller_limits = CallerLimits(config.streams_max, config.contexts_max, config.text_chars_max)
     authenticator = Authenticator(keys, keys.pepper, tickets, caller_limits)
     sessions = Sessions(machinery, admission)
+    metrics.read(Readings(sessions, pools, clips, journal))
     return Gateway(config, redis, pools, pipeline, sessions, machinery, metrics, authenticator, tickets, first_key)
 
 

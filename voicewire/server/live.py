@@ -313,6 +313,11 @@ class Live:
         self._outbox.flush()
         self._socket.finish(error.row.close, error.row_code)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait for the peer to read."""
+        return self._outbox.waiting_bytes
+
     def stop(self) -> None:
         """Nothing is sent any more. Blocks in the making are finished for the clips, without a listener."""
         if not self.attached:

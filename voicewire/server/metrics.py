@@ -12,6 +12,7 @@ from voicewire.clips import Clips
 from voicewire.context import Context
 from voicewire.engines.pool import Pool
 from voicewire.server.journal import Journal
+from voicewire.server.sessions import Sessions
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FIRST_AUDIO_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -31,6 +32,7 @@ OWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """What this process counts itself: name → meaning, labels."""
 
 READ: Mapping[str, tuple[str, str]] = {
+    "voicewire_outbox_bytes": ("gauge", "bytes that wait for the peer for whom most do"),
     "voicewire_pool_queued": ("gauge", "blocks that wait for a worker"),
     "voicewire_pool_running": ("gauge", "blocks that workers are making"),
     "voicewire_pool_workers": ("gauge", "workers alive"),
@@ -50,9 +52,10 @@ READ: Mapping[str, tuple[str, str]] = {
 
 
 class Readings(Collector):
-    """Reads what pools, clips and journal count themselves."""
+    """Reads what sessions, pools, clips and journal count themselves."""
 
-    def __init__(self, pools: Mapping[str, Pool], clips: Clips, journal: Journal) -> None:
+    def __init__(self, sessions: Sessions, pools: Mapping[str, Pool], clips: Clips, journal: Journal) -> None:
+        self._sessions = sessions
         self._pools = pools
         self._clips = clips
         self._journal = journal
@@ -69,6 +72,8 @@ class Readings(Collector):
 
     def _values(self, name: str) -> Iterable[tuple[list[str], float]]:
         subject, _, what = name.removeprefix("voicewire_").removesuffix("_total").partition("_")
+        if subject == "outbox":
+            return [([], self._sessions.waiting_bytes)]
         if subject == "pool":
             return [([model], self._pool_value(pool, what)) for model, pool in self._pools.items()]
         if subject == "clips":

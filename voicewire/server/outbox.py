@@ -9,6 +9,8 @@ from voicewire.server.wire import PAUSE_BYTES, frame_header
 
 GO_ON_BYTES = PAUSE_BYTES // 2  # unread, before audio is taken again: a peer too slow for its audio takes long for that
 
+ANSWER_BYTES = 1_024  # room for the answer that is one too many, and for the close
+
 
 class Peer(Protocol):
     """The connection as the outbox sees it; `server.wire.WireProtocol` is the real one."""
@@ -29,7 +31,7 @@ class Outbox:
 
     def __init__(self, peer: Peer, size_bytes_max: int) -> None:
         self._peer = peer
-        self._size_bytes_max = size_bytes_max
+        self._size_bytes_max = size_bytes_max - ANSWER_BYTES
         self._parts: list[bytes] = []
         self._size = 0
         self.stalled_since: float | None = None
@@ -46,6 +48,11 @@ class Outbox:
             self._peer.write(b"".join(self._parts))
             self._parts = []
             self._size = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that the kernel has not taken."""
+        return self._peer.buffered_bytes + self._size
 
     def blocked(self, now: float) -> bool:
         """Whether the peer has so much unread that no audio should be taken; remembers since when."""

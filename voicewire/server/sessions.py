@@ -101,6 +101,11 @@ class Sessions:
         """Sessions with an utterance that is not done."""
         return sum(1 for live in self._live.values() if live.session.contexts)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait for the peer for whom most do."""
+        return max((live.waiting_bytes for live in self._live.values()), default=0)
+
     def all(self) -> list[Live]:
         return list(self._live.values())
 
