@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,14 +89,17 @@ class Listener:
         self.url = url
         self.with_key = False  # whether a resume shows the key, too
         self._key = key
+        self._receiving: asyncio.Future[str | bytes] | None = None
         self._proxy = proxy
 
     async def __aenter__(self) -> Listener:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self.socket:
-            await self.socket.close()
+        socket = self.socket
+        await self._drop()
+        if socket:
+            await socket.close()
 
     async def hear_all(self) -> None:
         """Listen until every context has ended, over as many connections as it takes."""
@@ -119,7 +122,8 @@ class Listener:
 
     async def connect(self) -> None:
         """Open the session, or go on with it over a new connection; say what the server has not heard."""
-        before, self.socket = self.socket, None
+        before = self.socket
+        await self._drop()
         if before is not None and self._proxy is not None and before.close_code is None:
             before.transport.abort()  # it hangs in the proxy; the server must find out by itself
         await self.dial({} if self.ready and not self.with_key else {"Authorization": f"Bearer {self._key}"})
@@ -212,25 +216,32 @@ class Listener:
             self._take(json.loads(data))
 
     async def _next(self) -> str | bytes:
+        """Return the next message. It is not lost when the wait for it is cancelled."""
         assert self.socket
-        receiving = asyncio.ensure_future(self.socket.recv())
-        waits: list[asyncio.Future[Any]] = [receiving]
-        if self._proxy and self._proxy.links:
-            waits.append(asyncio.ensure_future(self._proxy.links[-1].broken.wait()))
+        self._receiving = self._receiving or asyncio.ensure_future(self.socket.recv())
+        receiving, link = self._receiving, self._proxy.links[-1] if self._proxy and self._proxy.links else None
+        breaking: Coroutine[Any, Any, Any] = link.broken.wait() if link else asyncio.sleep(WAIT_S)
+        broken: asyncio.Future[Any] = asyncio.ensure_future(breaking)
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=WAIT_S)
-            if not receiving.done() and len(waits) > 1 and waits[1].done():
-                await asyncio.wait([receiving], timeout=0.05)  # what arrived before the break
-            if not receiving.done():
-                raise ConnectionResetError
+            await asyncio.wait([receiving, broken], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([receiving], timeout=0.05)  # what arrived before the break
+        finally:
+            broken.cancel()
+        if not receiving.done():
+            raise ConnectionResetError
+        self._receiving = None
+        try:
             return receiving.result()
         except ConnectionClosed as closed:
             self.closes.append(closed.rcvd.code if closed.rcvd else 1006)
             raise
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+
+    async def _drop(self) -> None:
+        """Forget the connection, which is left as it is."""
+        self.socket, receiving, self._receiving = None, self._receiving, None
+        if receiving:
+            receiving.cancel()
+            await asyncio.gather(receiving, return_exceptions=True)
 
     def _take_audio(self, data: bytes) -> None:
         channel = int.from_bytes(data[:2], "little")
