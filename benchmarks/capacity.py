@@ -1,8 +1,9 @@
 """Capacity: live Opus streams in real time, words on, at a p99 lateness of at most 30 ms.
 
 Three cases: `cached`, one core, every block a clip; `bundle`, the same with five frames to a message; `made`, two
-cores, nothing cached, synthesis and encoding on. The reference beside each, in the same run: a bare `websockets` server that sends
-the same frames with the same ticker. A frame is due when its end is within the lead of the listener's clock.
+cores, nothing cached, synthesis and encoding on. The reference beside each, in the same run: a bare `websockets`
+server that sends the same frames with the same ticker. A frame is due when its end, or that of its group, is within
+the lead of the listener's clock.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import random
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import uvloop
 from websockets.asyncio.server import ServerConnection, serve
@@ -122,8 +124,7 @@ async def listen(server: Served, streams: int, seconds: float) -> dict[str, floa
 
 def cpu_s(pid: int) -> float:
     """The processor time of one process so far."""
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
