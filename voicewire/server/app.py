@@ -8,13 +8,10 @@ import gc
 import logging
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import fastapi_offline
 import uvicorn
 import uvloop
 from fastapi import FastAPI, Request
@@ -25,9 +22,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.routing import WebSocketRoute
 
 from voicewire import __version__
 from voicewire.auth.authenticate import Authenticator
@@ -37,7 +33,6 @@ from voicewire.auth.tickets import TicketStore
 from voicewire.catalogue import Catalogue
 from voicewire.clips import Clips
 from voicewire.config import Config, is_loopback
-from voicewire.engines.base import EngineSpec
 from voicewire.engines.pool import Pool
 from voicewire.errors import BadRequest, VoicewireError
 from voicewire.frames import Parser
@@ -45,11 +40,14 @@ from voicewire.pipeline import Pipeline
 from voicewire.server.answers import error_response
 from voicewire.server.callers import Callers
 from voicewire.server.embedded import EmbeddedRedis
-from voicewire.server.guards import NoQueries, SecurityHeaders, TooLargeAnswer
+from voicewire.server.guards import SecurityHeaders, TooLargeAnswer
 from voicewire.server.journal import Journal
 from voicewire.server.listen import GRACE_S, DrainingServer, listen
 from voicewire.server.live import Machinery, Settings
+from voicewire.server.logs import configure
 from voicewire.server.metrics import Metrics, Readings
+from voicewire.server.pages import pages
+from voicewire.server.pools import open_pools
 from voicewire.server.redis import open_redis
 from voicewire.server.routes import Routes
 from voicewire.server.sessions import Admission, Sessions
@@ -61,8 +59,6 @@ from voicewire.session import Limits
 
 LOGGER = logging.getLogger(__name__)
 
-FOLDER = Path(__file__).parent
-WORKER = (sys.executable, "-m", "voicewire.worker")
 COLLECT = (20_000, 50, 1_000)  # objects, and collections of the younger generations, between collections
 PING_S = 8.0  # between pings, and to answer one: a peer that does not read is gone within 16 s
 NOT_FOUND = 404
@@ -89,7 +85,7 @@ class Gateway:
 async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
     """Start Redis, the engines and the clock; stop them in the opposite order."""
     async with contextlib.AsyncExitStack() as stack:
-        starting = asyncio.create_task(_open_pools(config, stack), name="engines")
+        starting = asyncio.create_task(open_pools(config, stack), name="engines")
         try:
             redis = await _open_redis(config, stack)
         finally:
@@ -111,23 +107,6 @@ async def _open_redis(config: Config, stack: contextlib.AsyncExitStack) -> Redis
     redis = open_redis(url)
     stack.push_async_callback(redis.aclose)
     return redis
-
-
-async def _open_pools(config: Config, stack: contextlib.AsyncExitStack) -> dict[str, Pool]:
-    pools: dict[str, Pool] = {}
-    for name in config.engines:
-        spec = EngineSpec(f"voicewire.engines.{name}:open_engine", _engine_options(config, name))
-        pool = Pool(spec, command=WORKER, workers=config.worker_count, queue_limit=config.queue_limit)
-        await pool.start()
-        stack.push_async_callback(pool.close)
-        pools[pool.model.id] = pool
-    return pools
-
-
-def _engine_options(config: Config, name: str) -> dict[str, str | int | float | bool]:
-    if name != "kokoro":
-        return {}
-    return {"path": config.kokoro_path, "device": config.kokoro_device or "cpu"}
 
 
 def _assemble(config: Config, redis: Redis, pools: Mapping[str, Pool]) -> Gateway:
@@ -182,7 +161,7 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
     app.add_exception_handler(HTTPException, _answer(gateway.metrics, config.body_bytes_max))
     app.include_router(Speech(gateway.pipeline, callers, gateway.redis, gateway.metrics).router())
     app.include_router(_routes(gateway, callers).router())
-    app.router.routes.extend(_pages())
+    app.router.routes.extend(pages())
     app.router.routes.append(WebSocketRoute("/v1/stream", _stream(gateway, origins).serve))
     return app
 
@@ -260,26 +239,6 @@ def _routes(gateway: Gateway, callers: Callers) -> Routes:
     )
 
 
-def _pages() -> list[Route | Mount]:
-    async def reader(request: Request) -> Response:  # noqa: ARG001 - a route takes its request
-        return FileResponse(FOLDER / "reader" / "index.html")
-
-    async def docs(request: Request) -> Response:  # noqa: ARG001 - a route takes its request
-        return FileResponse(FOLDER / "docs_page" / "index.html")
-
-    async def docs_script(request: Request) -> Response:  # noqa: ARG001 - a route takes its request
-        return FileResponse(FOLDER / "docs_page" / "page.js")
-
-    assets = Path(fastapi_offline.__file__).parent / "static"
-    return [
-        Route("/", reader),
-        Mount("/reader", StaticFiles(directory=FOLDER / "reader")),
-        Route("/docs", docs),
-        Route("/docs/page.js", docs_script),
-        Mount("/docs/assets", StaticFiles(directory=assets)),
-    ]
-
-
 def _stream(gateway: Gateway, origins: frozenset[str]) -> StreamEndpoint:
     config, machinery = gateway.config, gateway.machinery
     return StreamEndpoint(
@@ -351,10 +310,7 @@ def _collect_seldom() -> None:
 
 def serve(config: Config) -> int:
     """Run a gateway in this process; return its exit status."""
-    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("uvicorn.error", "uvicorn"):
-        logging.getLogger(name).addFilter(NoQueries())
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    configure(config.log_level, config.log_format)
     _collect_seldom()
     uvloop.run(run(config))
     return os.EX_OK

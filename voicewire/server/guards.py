@@ -1,8 +1,6 @@
-"""What every HTTP request passes: the headers of its answer, and what of it is logged."""
+"""What every HTTP answer carries: headers that guard it, and one body for all errors."""
 
 from __future__ import annotations
-
-import logging
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -66,16 +64,3 @@ class TooLargeAnswer:
                 await send(message)
 
         await self._app(scope, receive, send_translated)
-
-
-class NoQueries(logging.Filter):
-    """Keeps query strings out of uvicorn's lines, which print them even with its access log off."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(_without_query(each) for each in record.args)
-        return True
-
-
-def _without_query(value: object) -> object:
-    return value.partition("?")[0] if isinstance(value, str) and value.startswith("/") else value

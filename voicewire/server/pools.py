@@ -1,0 +1,51 @@
+"""Which engines a gateway runs, and what each of them needs."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from voicewire.config import Config
+from voicewire.engines.base import EngineSpec
+from voicewire.engines.pool import Pool
+
+WORKER = (sys.executable, "-m", "voicewire.worker")
+# large blocks of memory stay with the process: else every pass of torch faults its pages in anew
+KEEP_MEMORY = ("env", "MALLOC_MMAP_MAX_=0", f"MALLOC_TRIM_THRESHOLD_={1 << 34}")
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What an engine needs that is not every engine's. `stall_s`: without a slice for so long, a worker is hung."""
+
+    stall_s: float = 10.0
+    prefix: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)  # of the engine → the setting it comes from
+
+
+NEEDS: Mapping[str, Needs] = {
+    "espeak": Needs(),
+    "tone": Needs(),
+    "kokoro": Needs(60.0, KEEP_MEMORY, {"path": "kokoro_path", "device": "kokoro_device"}),
+}
+
+
+async def open_pools(config: Config, stack: contextlib.AsyncExitStack) -> dict[str, Pool]:
+    """Start the configured engines; return their pools by model. Raises `EngineFailed` in the engine's own words."""
+    pools: dict[str, Pool] = {}
+    for name in config.engines:
+        needs = NEEDS[name]
+        options = {option: getattr(config, setting) for option, setting in needs.options.items()}
+        pool = Pool(
+            EngineSpec(f"voicewire.engines.{name}:open_engine", options),
+            command=(*needs.prefix, *WORKER),
+            workers=config.worker_count,
+            queue_limit=config.queue_limit,
+            stall_s=needs.stall_s,
+        )
+        await pool.start()
+        stack.push_async_callback(pool.close)
+        pools[pool.model.id] = pool
+    return pools
