@@ -23,6 +23,8 @@ CLOSE_S = 2.0  # how long a peer may take to answer a close, or to read on towar
 CLOSE_S_MAX = 10.0  # … and how long in all
 PONGS_BYTES_MAX = 64 * 1024  # unread: a peer that goes on sending pings does not read the answers
 
+NOT_UTF8 = 1007  # RFC 6455, section 7.4.1
+
 _FINAL = 0x80  # RFC 6455, section 5.2
 _LENGTH_16 = 126
 _LENGTH_64 = 127
@@ -113,6 +115,15 @@ class WireProtocol(WebSocketsSansIOProtocol):
         else:
             super().shutdown()
 
+    def send_receive_event_to_app(self) -> None:
+        """Hand on a message; uvicorn would log a traceback for text that is no UTF-8, which any client can send."""
+        if self.curr_msg_data_type == "text" and not _is_utf8(b"".join(self.frames)):
+            self.frames = []
+            self.conn.send_close(NOT_UTF8)
+            self.handle_parser_exception()
+        else:
+            super().send_receive_event_to_app()
+
     def handle_ping(self) -> None:
         """Answer a ping, unless the peer sends them without reading the answers."""
         if self.buffered_bytes > PONGS_BYTES_MAX:
@@ -133,6 +144,14 @@ class WireProtocol(WebSocketsSansIOProtocol):
         super().handle_close(event)
         if self.transport.is_closing():
             self.loop.call_later(CLOSE_S, self.transport.abort)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def wire_of(scope: Any) -> WireProtocol:
