@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.responses import StreamingResponse
@@ -53,6 +53,16 @@ class SpeechRequest(BaseModel):
     rate: Annotated[int | None, Field(ge=8_000, le=48_000, description="Hz; the engine's own if left out")] = None
     bitrate: Annotated[int | None, Field(ge=6_000, le=320_000, description="bit/s, for mp3 and opus")] = None
     offsets: Annotated[Offsets, Field(description="the unit of positions in the words")] = Offsets.CODEPOINT
+
+    @field_validator("text")
+    @classmethod
+    def _is_unicode(cls, text: str) -> str:
+        """JSON may hold halves of characters, which nobody can pronounce."""
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("half of a character stands alone") from None
+        return text
 
 
 class SpokenWords(BaseModel):
