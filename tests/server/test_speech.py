@@ -30,8 +30,9 @@ def decode(data: bytes) -> tuple[NDArray[np.float64], int]:
     with av.open(io.BytesIO(data), "r") as container:
         stream = container.streams.audio[0]
         parts = [frame.to_ndarray().reshape(-1) for frame in container.decode(stream)]
-    scale = 1.0 if parts[0].dtype.kind == "f" else float(np.iinfo(parts[0].dtype).max)
-    return np.concatenate(parts) / scale, stream.rate or 0
+    samples = np.concatenate(parts)
+    scale = 1.0 if samples.dtype.kind == "f" else float(np.iinfo(samples.dtype).max)
+    return samples.astype(np.float64) / scale, stream.rate or 0
 
 
 @pytest.mark.parametrize("kind", [FileKind.WAV, FileKind.FLAC, FileKind.MP3, FileKind.OPUS])
