@@ -5,6 +5,7 @@ import { openDecoder } from "./decode.js";
 import { openOutput } from "./output.js";
 
 const SUSPEND_AFTER_MS = 1_000;
+const DECODED_MS_MAX = 20_000; // a server keeps to the lead it was asked for, but the Feed must never overflow
 
 /**
  * Plays the audio of utterances one behind the other, without a gap.
@@ -24,7 +25,9 @@ export class Player {
   #starts = []; // [{context, timestamp, sample}]: where each utterance begins in this epoch
   #timestampUs = 0; // of the next packet in this epoch
   #pushed = 0; // samples decoded in this epoch
-  #finished = false;
+  #held = []; // [{context, packet, frameMs}]: not yet decoded, which would make them a hundred times larger
+  #finishing = false; // what is held is the last of this epoch
+  #finished = false; // all of it was decoded
   #playing = false;
   #suspending = 0;
   report = { buffered: 0, dry: false, played: 0 };
@@ -62,21 +65,20 @@ export class Player {
 
   /** Take `packets`, the next frames of `context`, each `frameMs` long. */
   push(context, packets, frameMs) {
-    if (this.#starts.at(-1)?.context !== context)
-      this.#starts.push({ context, timestamp: this.#timestampUs, sample: Infinity });
-    for (const packet of packets) {
-      this.#decoder.decode(packet, this.#timestampUs);
-      this.#timestampUs += frameMs * 1000;
-    }
+    for (const packet of packets) this.#held.push({ context, packet, frameMs });
+    this.#decodeHeld();
+  }
+
+  /** Milliseconds of audio in hand that were not yet given to the loudspeaker. */
+  get aheadMs() {
+    const heldMs = this.#held.reduce((sum, { frameMs }) => sum + frameMs, 0);
+    return heldMs + this.#decodedAheadMs;
   }
 
   /** No more audio comes before the next flush. */
-  async finish() {
-    const epoch = this.#epoch;
-    await this.#decoder.drain();
-    if (epoch !== this.#epoch) return;
-    this.#finished = true;
-    this.#post({ type: "finish" });
+  finish() {
+    this.#finishing = true;
+    this.#decodeHeld();
   }
 
   /** Drop what was not heard and begin anew. */
@@ -88,6 +90,8 @@ export class Player {
     this.#starts = [];
     this.#timestampUs = 0;
     this.#pushed = 0;
+    this.#held = [];
+    this.#finishing = false;
     this.#finished = false;
     this.#decoder?.reset();
     this.#post?.({ type: "flush", epoch: this.#epoch });
@@ -118,6 +122,33 @@ export class Player {
     return this.#audio ? (1000 * (this.#playedBefore + this.report.played)) / this.#audio.sampleRate : 0;
   }
 
+  get #decodedAheadMs() {
+    return this.#audio ? this.#timestampUs / 1000 - (1000 * this.report.played) / this.#audio.sampleRate : 0;
+  }
+
+  #decodeHeld() {
+    let count = 0;
+    for (; count < this.#held.length && this.#decodedAheadMs < DECODED_MS_MAX; count++) this.#decode(this.#held[count]);
+    this.#held.splice(0, count);
+    if (this.#finishing && this.#held.length === 0) this.#finish();
+  }
+
+  #decode({ context, packet, frameMs }) {
+    if (this.#starts.at(-1)?.context !== context)
+      this.#starts.push({ context, timestamp: this.#timestampUs, sample: Infinity });
+    this.#decoder.decode(packet, this.#timestampUs);
+    this.#timestampUs += frameMs * 1000;
+  }
+
+  async #finish() {
+    this.#finishing = false;
+    const epoch = this.#epoch;
+    await this.#decoder.drain();
+    if (epoch !== this.#epoch) return;
+    this.#finished = true;
+    this.#post({ type: "finish" });
+  }
+
   #heard() {
     return this.#audio ? this.#clock.playedAt(heardFrame(this.#audio, performance.now())) : 0;
   }
@@ -146,6 +177,7 @@ export class Player {
     this.#clock.add(report);
     if (report.dry && !this.report.dry && report.played > 0) this.gaps += 1;
     this.report = report;
+    this.#decodeHeld();
     this.#events.report(report);
     if (this.#finished && this.#heard() >= this.#pushed) this.#end();
     return undefined;

@@ -127,7 +127,8 @@ export class Reader {
   replace(text) {
     const [before, place] = [this.sheet.text, this.place];
     this.#setText(text);
-    if (before) this.notice.info("The text was replaced.", { label: "Undo", run: () => this.#setText(before, place) });
+    const done = text ? "The text was replaced." : "The text was cleared.";
+    if (before) this.notice.info(done, { label: "Undo", run: () => this.#setText(before, place) });
   }
 
   clear() {

@@ -3,6 +3,7 @@
 import { lastAtMost, skipSpace, utteranceEnd } from "./text.js";
 
 const LEAD_MS = { opus: 8_000, pcm_s16le: 4_000 }; // in hand, against a network that comes and goes
+const AHEAD_MS = 10_000; // with more than that in hand, the next utterance can wait
 const BUNDLE = 5;
 const WIRE_RATE_HZ = 24_000;
 const FRAME_MS = 20;
@@ -140,6 +141,7 @@ export class Reading {
     if (now && this.state === "loading") this.#setState("playing");
     if (now && this.state === "playing") this.#hear(now);
     if (performance.now() - this.#reported >= PLAYHEAD_MS) this.#sendPlayheads();
+    this.#speakNext();
     if (this.state !== "idle") this.#events.heard();
   }
 
@@ -195,7 +197,7 @@ export class Reading {
 
   #speakNext() {
     const from = this.#nextAt;
-    if (from < 0 || this.state === "paused") return;
+    if (from < 0 || this.state === "paused" || this.#player.aheadMs > AHEAD_MS) return;
     this.#nextAt = -1;
     this.#speak(from);
   }
