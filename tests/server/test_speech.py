@@ -26,13 +26,13 @@ async def http(served: Served) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def decode(data: bytes) -> tuple[NDArray[np.float64], int]:
+def decode(data: bytes) -> tuple[NDArray[np.float32], int]:
+    """Return the samples, full scale being 1, and their rate in Hz."""
+    resampler = av.AudioResampler("flt", "mono")
     with av.open(io.BytesIO(data), "r") as container:
         stream = container.streams.audio[0]
-        parts = [frame.to_ndarray().reshape(-1) for frame in container.decode(stream)]
-    samples = np.concatenate(parts)
-    scale = 1.0 if samples.dtype.kind == "f" else float(np.iinfo(samples.dtype).max)
-    return samples.astype(np.float64) / scale, stream.rate or 0
+        frames = [frame for raw in container.decode(stream) for frame in resampler.resample(raw)]
+    return np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames]).astype(np.float32), stream.rate or 0
 
 
 @pytest.mark.parametrize("kind", [FileKind.WAV, FileKind.FLAC, FileKind.MP3, FileKind.OPUS])
