@@ -1,4 +1,4 @@
-"""The real program, with the constants that no setting reaches: `python -m tests.faults.gateway serve …`.
+"""The real program, with what no setting reaches: `python -m tests.faults.gateway serve …`.
 
 `TONE` holds the tone engine's options and `PING_S` the keepalive's seconds, both JSON.
 """
@@ -8,22 +8,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+from unittest import mock
 
 from voicewire.__main__ import main
-from voicewire.config import Config
-from voicewire.server import app
+from voicewire.engines.base import EngineSpec
+from voicewire.server import app, pools
 
 
-def _engine_options(config: Config, name: str) -> dict[str, str | int | float | bool]:  # noqa: ARG001 - as the original
-    options: dict[str, str | int | float | bool] = json.loads(os.environ.get("TONE", "{}"))
-    return options if name == "tone" else {}
-
-
-def _prepare() -> None:
-    app._engine_options = _engine_options
-    app.PING_S = json.loads(os.environ.get("PING_S", str(app.PING_S)))
+def _spec(factory: str, options: dict[str, str | int | float | bool]) -> EngineSpec:
+    tone: dict[str, str | int | float | bool] = json.loads(os.environ["TONE"])
+    return EngineSpec(factory, options | tone if ".tone:" in factory else options)
 
 
 if __name__ == "__main__":
-    _prepare()
-    sys.exit(main())
+    ping_s = json.loads(os.environ["PING_S"])
+    with mock.patch.object(pools, "EngineSpec", _spec), mock.patch.object(app, "PING_S", ping_s):
+        sys.exit(main())

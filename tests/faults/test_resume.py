@@ -80,7 +80,7 @@ async def test_broken_anywhere_the_frames_are_those_of_the_uncut_run(tmp_path: P
 @pytest.mark.slow
 async def test_two_hundred_breaks_lose_and_double_nothing(tmp_path: Path) -> None:
     breaks, seed, formats = 0, 100, list(FORMATS.values())
-    async with serving(tmp_path, cache_bytes=0, tone={"rtf": 0.01}, **FAST) as server:
+    async with serving(tmp_path, cache_bytes=0, tone={"rtf": 0.003}, **FAST) as server:
         while breaks < 200:
             breaks += await cut_and_compare(server, formats[seed % len(formats)], 10, seed)
             seed += 1
@@ -162,6 +162,7 @@ async def test_who_has_no_proof_gets_nothing_and_disturbs_nobody(server: Server)
 
 async def test_after_a_goodbye_there_is_nothing_to_resume(server: Server) -> None:
     listener = await hear(server.url, [speak()])
+    await server.metric_becomes("voicewire_streams", 0)
     assert (await refused(listener))["code"] == "resume_gone"
 
 

@@ -8,9 +8,10 @@ applied twice after a lost reply: runs are counted from the context's first, and
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -211,7 +212,8 @@ class Journal:
         base = self._base(session.id)
         lists = [f"{base}:{kind}:{channel}" for channel in channels for kind in "br"]
         try:
-            await self._evaluate(FORGET, [base, *lists], [session.owner])
+            with self._alone([session]):
+                await self._evaluate(FORGET, [base, *lists], [session.owner])
         except (RedisError, OSError):
             self.failures += 1
 
@@ -238,6 +240,18 @@ class Journal:
             if sessions.get(session.id) is session:
                 del sessions[session.id]
 
+    @contextlib.contextmanager
+    def _alone(self, sessions: list[Journaled]) -> Iterator[None]:
+        """Have others wait, in `_quiet`, until what is written of these sessions is written."""
+        written = asyncio.get_running_loop().create_future()
+        self._writing |= dict.fromkeys((session.id for session in sessions), written)
+        try:
+            yield
+        finally:
+            for session in sessions:
+                del self._writing[session.id]
+            written.set_result(None)
+
     async def _quiet(self, session_id: str) -> None:
         """Wait until no write of the session is under way: on another connection, one could overtake it."""
         while (writing := self._writing.get(session_id)) is not None:
@@ -263,19 +277,14 @@ class Journal:
         expiry_ms = expiry_ms or self._resume_ms + int(2_000 * KEEP_S)  # never before it is put off again
         for at in range(0, len(sessions), WRITES_AT_ONCE):
             batch = [each for each in sessions[at : at + WRITES_AT_ONCE] if each.id not in self._writing]
-            written = asyncio.get_running_loop().create_future()
-            self._writing |= dict.fromkeys((session.id for session in batch), written)
             try:
-                await self._write_batch(batch, everything=everything, expiry_ms=expiry_ms)
+                with self._alone(batch):
+                    await self._write_batch(batch, everything=everything, expiry_ms=expiry_ms)
             except (RedisError, OSError) as error:
                 self.failures += 1
                 LOGGER.warning("the journal could not be written: %s", error)
                 for session in batch:
                     self.touch(session)
-            finally:
-                for session in batch:
-                    del self._writing[session.id]
-                written.set_result(None)
 
     async def _write_batch(
         self, batch: list[Journaled], *, everything: bool, expiry_ms: int, again: bool = True
