@@ -31,16 +31,16 @@ class Kept:
         self.context = context
         self.blocks: list[Block] = []
         self.runs: list[Run] = []
-        self.state = context.state()
+        self.state = context.state(0.0, 0.0)
 
     def write(self) -> None:
         changes = self.context.drain_changes()
         self.blocks += changes.blocks
         self.runs += msgspec.msgpack.decode(msgspec.msgpack.encode(changes.runs), type=list[Run])
-        self.state = msgspec.msgpack.decode(msgspec.msgpack.encode(self.context.state()), type=State)
+        self.state = msgspec.msgpack.decode(msgspec.msgpack.encode(self.context.state(0.0, 1_000.0)), type=State)
 
     def restore(self, received: int) -> Context:
-        return Context.restore(self.context.plan, self.state, self.blocks, self.runs, received, 9.0)
+        return Context.restore(self.context.plan, self.state, self.blocks, self.runs, received, 9.0, 1_009.0)
 
 
 def make_some(context: Context, now: float, slices_max: int) -> None:
@@ -140,3 +140,22 @@ def test_a_paused_context_stays_paused() -> None:
     assert not restored.take(99.0, 100)
     restored.playhead(200, False, 99.0)
     assert frames_of(restored.take(99.0, 100))[0][1] == 11
+
+
+def test_what_was_sent_does_not_count_as_heard() -> None:
+    context = Context(plan(lead_ms=900))
+    kept = Kept(context)
+    context.text("One two three. Four five. Six seven eight nine ten. And more of it, on and on.", 0.0)
+    context.flush()
+    for _ in range(3):
+        make_some(context, 0.0, 100)
+    assert len(frames_of(context.take(0.0, 100))) == 45
+    context.playhead(300, False, 0.0)
+    kept.state = context.state(0.0, 1_000.0)
+    changes = context.drain_changes()
+    kept.blocks, kept.runs = changes.blocks, changes.runs
+    restored = kept.restore(received=44)  # nine seconds later: all of it was heard
+    assert len(frames_of(restored.take(9.0, 100))) == 45
+    kept.state = context.state(0.0, 1_008.8)  # 200 ms later
+    restored = kept.restore(received=44)
+    assert len(frames_of(restored.take(9.0, 100))) == (300 + 200) // 20

@@ -319,9 +319,12 @@ class Context:
 
     @classmethod
     def restore(
-        cls, plan: Plan, state: State, blocks: list[Block], runs: list[Run], received: int, now: float
+        cls, plan: Plan, state: State, blocks: list[Block], runs: list[Run], received: int, now: float, wall_s: float
     ) -> Context:
-        """Continue a context behind frame `received` (-1: none came); raises `Gone` when that would leave a hole."""
+        """Continue a context behind frame `received` (-1: none came); raises `Gone` when that would leave a hole.
+
+        `wall_s` is the time of day: meanwhile the listener went on hearing what they had.
+        """
         position = blocks[-1].stop if blocks else 0
         splitter = Splitter.resume(
             position, state.pending, state.first, plan.language or "en", plan.block_chars, place=state.place
@@ -338,7 +341,8 @@ class Context:
         context._cached, context._first_audio_ms = state.cached, state.first_audio_ms
         if not context.over:
             context._restore_audio(state, blocks, runs, received + 1)
-        context._playhead.report(context._sent, state.paused, now)
+        meanwhile = 0 if state.paused else max(0, int((wall_s - state.heard_at) * plan.format.rate_hz))
+        context._playhead.report(min(context._sent, state.heard + meanwhile), state.paused, now)
         return context
 
     def _restore_audio(self, state: State, blocks: list[Block], runs: list[Run], frames_received: int) -> None:
@@ -375,9 +379,11 @@ class Context:
         changes, self.changes = self.changes, Changes([], [])
         return changes
 
-    def state(self) -> State:
+    def state(self, now: float, wall_s: float) -> State:
+        """What a journal keeps beside plan, blocks and runs; `wall_s` is the time of day in seconds."""
         timeline = self.timeline
         head = timeline.pieces[0] if timeline.pieces else None
+        heard, heard_at = (0, 0.0) if self.over else (self._playhead.heard(now, self._sent), wall_s)
         return State(
             self._splitter.pending,
             self._splitter.place,
@@ -392,6 +398,8 @@ class Context:
             self._cached,
             self._billed,
             self._playhead.paused,
+            heard,
+            heard_at,
             self._first_audio_ms,
             self.final,
         )

@@ -43,5 +43,7 @@ class State(Struct, array_like=True):
     cached: int  # samples that came from clips
     billed: int  # samples ever handed over
     paused: bool
+    heard: int  # where the listener was …
+    heard_at: float  # … at this time of day, in seconds: gateways share no other clock
     first_audio_ms: int | None
     final: bytes

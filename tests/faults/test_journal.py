@@ -68,7 +68,7 @@ async def test_a_write_whose_reply_was_lost_is_repeated_without_a_trace(redis: R
         if turn % 2:
             written()
     restored = await kept(writer)
-    context = Context.restore(restored.plan, restored.state, restored.blocks, restored.runs, received, 9.0)
+    context = Context.restore(restored.plan, restored.state, restored.blocks, restored.runs, received, 9.0, 9.0)
     assert frames_of(finish(context, [], 9.0)) == whole[received + 1 :]
     assert len(restored.runs) < len(whole) // 20
 
@@ -79,7 +79,7 @@ async def test_who_was_replaced_writes_no_more_and_takes_nothing_from_the_other(
     writer.watch(old)
     await writer._write([old])
     first = await kept(writer)
-    context = Context.restore(first.plan, first.state, first.blocks, first.runs, -1, 9.0)
+    context = Context.restore(first.plan, first.state, first.blocks, first.runs, -1, 9.0, 9.0)
     new = Kepts(context, 2, first)
     writer.watch(new)
     old.context.end()

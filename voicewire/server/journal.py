@@ -45,8 +45,9 @@ local owner = redis.call('HGET', base, 'owner')
 if owner and owner ~= ARGV[1] then return 0 end
 if not owner then
   if ARGV[3] == '' then return 0 end
-  redis.call('HSET', base, 'owner', ARGV[1], 'token', ARGV[4], 'record', ARGV[3])
+  redis.call('HSET', base, 'owner', ARGV[1], 'token', ARGV[4])
 end
+redis.call('HSET', base, 'record', ARGV[3])
 redis.call('PEXPIRE', base, ARGV[2])
 local at = 6
 for _ = 1, tonumber(ARGV[5]) do

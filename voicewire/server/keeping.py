@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 
 import msgspec
@@ -35,7 +36,7 @@ class Keeper:
         """Return what the journal lacks, with what was not confirmed; None when it has all."""
         context = self._context
         changes = context.drain_changes()
-        state = ENCODE(context.state())
+        state = ENCODE(context.state(time.monotonic(), time.time()))
         sending = self._sending
         if not (everything or sending or changes.blocks or changes.runs or state != self._state):
             return None

@@ -138,7 +138,9 @@ class Live:
         for name, channel in latest.items():
             each = kept[channel]
             try:
-                context = Context.restore(each.plan, each.state, each.blocks, each.runs, received[name], now)
+                context = Context.restore(
+                    each.plan, each.state, each.blocks, each.runs, received[name], now, time.time()
+                )
             except Gone as error:
                 messages.append(frames.Error.of(error, name))
             else:
