@@ -24,13 +24,13 @@ class Splitter:
         self._max_chars = max_chars
         self._first_chars = min(first_chars, max_chars)
         self._position = 0
-        self._pending = ""
+        self._parts: list[str] = []  # of the text that is not yet in a block
         self._place = Place.LINE
         self._ended = False
         self._first = True
         self._edges = Edges(language)
         self._limit = self._first_chars
-        self._wake_chars = 0  # below so many pending characters, only a text with a mark can bring an edge
+        self._asleep_chars = 0  # as long as fewer come, only a text with a mark can bring an edge
         self._find_mark = self._edges.find_mark
 
     @classmethod
@@ -47,7 +47,7 @@ class Splitter:
         """Return a splitter that goes on exactly as the one these properties were read from."""
         splitter = cls(language=language, max_chars=max_chars, first_chars=first_chars)
         splitter._position = position
-        splitter._pending = pending
+        splitter._parts = [pending]
         splitter._place = Place(place)
         splitter._first = first
         splitter._limit = splitter._first_chars if first else max_chars
@@ -57,12 +57,12 @@ class Splitter:
     @property
     def pending(self) -> str:
         """The text that is not yet in a block."""
-        return self._pending
+        return "".join(self._parts)
 
     @property
     def pending_chars(self) -> int:
         """Code points that are not yet in a block."""
-        return len(self._pending)
+        return sum(map(len, self._parts))
 
     @property
     def position(self) -> int:
@@ -86,14 +86,15 @@ class Splitter:
 
     def push(self, text: str) -> list[Block]:
         """Take text of any size; return the blocks that have become certain."""
-        pending = self._pending = self._pending + text
+        self._parts.append(text)
+        self._asleep_chars -= len(text)
         # An ended splitter is always awake, so that this hot path need not ask.
-        if len(pending) < self._wake_chars:
+        if self._asleep_chars > 0:
             mark = self._find_mark(text)
             if mark is None:
                 return []
             if mark.end() == len(text) and mark[0] != "\n":
-                self._wake_chars = 0  # what follows the mark decides
+                self._asleep_chars = 0  # what follows the mark decides
                 return []
         return self._cut(final=False)
 
@@ -105,23 +106,24 @@ class Splitter:
         """Return the last blocks. Nothing may be called afterwards."""
         blocks = self._cut(final=True)
         self._ended = True
-        self._wake_chars = -1
+        self._asleep_chars = 0
         return blocks
 
     def hurry(self) -> list[Block]:
         """Return the best first clause of what is pending, cut between words; nothing where there is none."""
         assert not self._ended
-        edge = hurried_edge(self._pending, self._first_chars) if self._first else 0
+        pending = self.pending
+        edge = hurried_edge(pending, self._first_chars) if self._first else 0
         if not edge:
             return []
-        block = self._block(self._pending[:edge])
-        self._pending = self._pending[edge:]
+        block = self._block(pending[:edge])
+        self._parts = [pending[edge:]]
         return [block, *self._cut(final=False)]
 
     def _cut(self, *, final: bool) -> list[Block]:
         assert not self._ended, "the text has ended"
         blocks: list[Block] = []
-        pending, begin = self._pending, 0
+        pending, begin = self.pending, 0
         while begin < len(pending):
             seen = pending[begin : begin + self._limit + LOOKAHEAD]
             last = final and begin + len(seen) == len(pending)
@@ -132,8 +134,9 @@ class Splitter:
             begin += len(blocks[-1].text)
             if not (final or self._may_hold_edge(pending, begin)):
                 break
-        self._pending = pending[begin:]
-        self._wake_chars = 0 if self._edges.waiting else self._limit + LOOKAHEAD
+        rest = pending[begin:]
+        self._parts = [rest]
+        self._asleep_chars = 0 if self._edges.waiting else self._limit + LOOKAHEAD - len(rest)
         self._find_mark = self._edges.find_mark
         return blocks
 

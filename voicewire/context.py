@@ -84,9 +84,11 @@ class Context:
             raise BadRequest(problem=f"the context {self.plan.name!r} was ended")
         if self._text_chars + len(text) > self.plan.text_chars:
             raise BadRequest("text_too_long", limit=self.plan.text_chars)
+        if not text:
+            return
         self._text_chars += len(text)
         self._positions.push(text)
-        if self._asked_at < 0 and text and not text.isspace():
+        if self._asked_at < 0 and not text.isspace():
             self._asked_at = now
         self._add(self._splitter.push(text))
 
