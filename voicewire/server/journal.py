@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -35,7 +36,8 @@ state), `n<channel>` (runs ever pushed) and `g<channel>` (of those, runs dropped
 Beside it the lists `…:b:<channel>` (blocks) and `…:r:<channel>` (runs). The braces keep a session in one slot.
 """
 
-WRITES_AT_ONCE = 256  # sessions in one pipeline
+WRITES_AT_ONCE = 16  # sessions in one pipeline: what is due on the loop waits for it to be put together
+LOOK_S = 0.5  # between looks for sessions to keep
 KEEP_S = 15.0  # how often the expiry of sessions without changes is put off
 RETRY_MS = 1_000
 
@@ -165,6 +167,7 @@ class Journal:
         self._resume_ms = max(1, int(resume_s * 1000))
         self._dirty: dict[str, Journaled] = {}
         self._sessions: dict[str, Journaled] = {}
+        self._kept: OrderedDict[str, float] = OrderedDict()  # when each session's expiry was last put off, oldest first
         self._writing: dict[str, asyncio.Future[None]] = {}  # by session: done when its write is
         self._wake = asyncio.Event()
         self._scripts: dict[str, str] = {}
@@ -175,6 +178,8 @@ class Journal:
     def watch(self, session: Journaled) -> None:
         """Keep a session from now on."""
         self._sessions[session.id] = session
+        self._kept[session.id] = asyncio.get_running_loop().time()
+        self._kept.move_to_end(session.id)
         self.touch(session)
 
     def touch(self, session: Journaled) -> None:
@@ -185,20 +190,30 @@ class Journal:
 
     async def run(self) -> None:
         """Write for ever; cancel to stop. A Redis that is down costs resumes, nothing else."""
-        loop = asyncio.get_running_loop()
-        keep_at = loop.time() + KEEP_S
         while True:
-            timeout = max(0.0, keep_at - loop.time())
-            try:
-                await asyncio.wait_for(self._wake.wait(), timeout)
-            except TimeoutError:
-                keep_at = loop.time() + KEEP_S
-                await self._write(list(self._sessions.values()), everything=True)
-                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), LOOK_S)
             await asyncio.sleep(self._interval_s)
             self._wake.clear()
             dirty, self._dirty = self._dirty, {}
             await self._write(list(dirty.values()))
+            fading = self._fading(asyncio.get_running_loop().time())
+            await self._write(fading, everything=True)
+            if len(fading) == WRITES_AT_ONCE:
+                self._wake.set()  # there may be more
+
+    def _fading(self, now: float) -> list[Journaled]:
+        """The sessions whose expiry must be put off now: few at a time, since streams wait while they are written."""
+        fading: list[Journaled] = []
+        while self._kept and len(fading) < WRITES_AT_ONCE:
+            session_id, kept_at = next(iter(self._kept.items()))
+            if kept_at > now - KEEP_S:
+                break
+            del self._kept[session_id]
+            if session_id in self._sessions:
+                fading.append(self._sessions[session_id])
+                self._kept[session_id] = now
+        return fading
 
     async def leave(self, session: Journaled) -> None:
         """Write all of a session for the last time; it can be resumed for `resume_s`."""

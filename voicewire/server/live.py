@@ -206,17 +206,21 @@ class Live:
             else:
                 self._machinery.ticker.schedule(live, now + BLOCKED_S)
             return
-        while wanted := self.session.want(context, now):  # clips are there at once, and more may be wanted then
+        self._send_due(context, now)  # before anything is asked for: the first sound waits for it
+        while wanted := self.session.want(context, now):
             for make in wanted:
                 if not context.over:  # an engine may have refused the block before
                     self._make(live, make.making)
-        for wire in self.session.take(context, now):
-            self._outbox.put(wire)
-        self._outbox.flush()
+            self._send_due(context, now)  # what is a clip is there at once, and more may be wanted then
         if context.over:
             self._sweep()
         else:
             self._schedule(live, now)
+
+    def _send_due(self, context: Context, now: float) -> None:
+        for wire in self.session.take(context, now):
+            self._outbox.put(wire)
+        self._outbox.flush()
 
     def rendered(self, live: LiveContext, index: int, slice: Slice) -> None:
         """An engine made a slice of block `index`."""
