@@ -31,7 +31,7 @@ from voicewire.server.ticker import Ticker
 RATE_HZ = 24_000
 FRAME = 480
 LEAD_MS = 3_000  # the default
-GROUP_FRAMES = 3  # that the server sends at once to those who are so far ahead
+GROUP_FRAMES = 3  # that the server sends at once to those who are so far ahead; of bundles, two
 LEAD = LEAD_MS * RATE_HZ // 1000
 SETTLE_S = 6.0
 LATE_MS = 30.0
@@ -61,7 +61,7 @@ class Streamer(Client):
         if Streamer.noting:
             count = self.bundle if flags & 4 else 1
             Streamer.frames += count
-            due_with = count if flags & 4 else self.group
+            due_with = 2 * self.bundle if self.bundle > 1 else self.group
             ahead = pts + due_with * FRAME - LEAD
             if ahead > 0:
                 Streamer.late.append(now - self.started - ahead / RATE_HZ)

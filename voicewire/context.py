@@ -6,13 +6,12 @@ A pure state machine: time is an argument, and what must be done outside is retu
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from voicewire import frames
 from voicewire.blocks import Splitter
 from voicewire.errors import BadRequest, Gone
 from voicewire.heard import Heard, unheard
-from voicewire.plan import Plan, State
+from voicewire.plan import Changes, Plan, State
 from voicewire.playhead import Playhead
 from voicewire.timeline import Making, Run, Timeline, joined
 from voicewire.timing import Positions
@@ -23,25 +22,15 @@ Wire = tuple[int, bytes]
 
 FRAMES_AT_ONCE = 50  # so that no listener holds the loop …
 BYTES_AT_ONCE = 32 * 1024  # … nor is given more than its connection may have waiting
-AHEAD_MS = 1_000  # who is so far ahead gets frames by the group, in one write of the socket: it costs a third
-GROUP_FRAMES = 3
 UNBUNDLED_FRAMES = 10  # the first frames of a context are not held back to fill a bundle
-
-
-@dataclass(slots=True)
-class Changes:
-    """What is new since the last time a journal asked."""
-
-    blocks: list[Block]
-    runs: list[Run]
 
 
 class Context:
     """See the module. `now` is the monotonic time in seconds."""
 
     __slots__ = (
-        "_announced", "_asked_at", "_behind", "_billed", "_bundle", "_cached", "_early", "_ended",
-        "_first_audio_ms", "_first_cut", "_frame", "_heard", "_lead", "_playhead", "_positions", "_prefetch",
+        "_announced", "_asked_at", "_behind", "_billed", "_bundle", "_cached", "_ended", "_first_audio_ms",
+        "_first_cut", "_frame", "_group", "_heard", "_lead", "_playhead", "_positions", "_prefetch",
         "_sent", "_sent_frames", "_splitter", "_stirred", "_taken", "_text_chars", "changes", "final",
         "frames_at_once", "over", "plan", "timeline",
     )  # fmt: skip
@@ -59,8 +48,8 @@ class Context:
         self._splitter = splitter or Splitter(language=plan.language or "en", max_chars=plan.block_chars)
         self._positions = Positions(plan.offsets)
         self._playhead = Playhead(rate_hz)
-        self._early = GROUP_FRAMES - 1 if plan.lead_ms >= AHEAD_MS and plan.format.bundle == 1 else 0
-        self._lead = plan.lead_ms * rate_hz // 1000 - self._early * self._frame
+        self._lead = plan.lead_ms * rate_hz // 1000
+        self._group = plan.group_frames
         self._prefetch = plan.prefetch_ms * rate_hz // 1000
         self._text_chars = 0
         self._ended = False
@@ -184,9 +173,7 @@ class Context:
     def _room(self, now: float) -> int:
         """Frames that may be sent now, being within the lead."""
         room = (self._playhead.heard(now, self._sent) + self._lead - self._sent) // self._frame
-        if room > 0:
-            return room + self._early
-        return 0 if self._sent_frames else 1
+        return room if self._sent_frames else max(room, 1)
 
     def _count(self, left: int, room: int, frames_max: int) -> int:
         """Frames in the next message; none while a bundle could still be filled."""
@@ -252,7 +239,9 @@ class Context:
         ready = self.timeline.ready
         if not ready:
             return min(self._hurry_at(), self._wanted_at(now))
-        count = min(self._bundle, len(ready[0].packets) - self._taken) if self._sent_frames >= UNBUNDLED_FRAMES else 1
+        count = self._group if self._sent_frames >= UNBUNDLED_FRAMES else 1
+        if len(ready) == 1:
+            count = min(count, len(ready[0].packets) - self._taken)
         return self._playhead.reach(self._sent + count * self._frame - self._lead, now)
 
     def _hurry_at(self) -> float:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from msgspec import Struct
 
-from voicewire.types import Format, Offsets
+from voicewire.timeline import Run
+from voicewire.types import Block, Format, Offsets
+
+AHEAD_MS = 1_000  # who is so far ahead is written to seldom: writing to the socket costs most
+GROUP_FRAMES = 3
+GROUP_BUNDLES = 2
 
 
 class Plan(Struct, frozen=True, array_like=True):
@@ -25,6 +32,22 @@ class Plan(Struct, frozen=True, array_like=True):
     first_wait_ms: int
     block_chars: int
     text_chars: int  # at most, in all
+
+    @property
+    def group_frames(self) -> int:
+        """How many frames are let gather before they are sent: for who is far ahead, several messages' in one write."""
+        bundle = self.format.bundle
+        group = GROUP_FRAMES if bundle == 1 else GROUP_BUNDLES * bundle
+        far = self.lead_ms >= max(AHEAD_MS, 4 * group * self.format.frame_ms)
+        return group if far else bundle
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is new in a context since the last time a journal asked."""
+
+    blocks: list[Block]
+    runs: list[Run]
 
 
 class State(Struct, array_like=True):
