@@ -39,6 +39,7 @@ class Ticker:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._next = math.inf  # the slot that the timer waits for
+        self._planned = 0.0  # when the timer is to go off
         self._observe_lag_s = observe_lag_s
 
     def schedule(self, due: Due, at: float) -> None:
@@ -70,11 +71,14 @@ class Ticker:
         if self._timer is not None:
             self._timer.cancel()
         self._next = slot
-        self._timer = self._loop.call_at(slot * self._tick_s, self._run)
+        self._planned = max(slot * self._tick_s, time.monotonic())
+        self._timer = self._loop.call_at(self._planned, self._run)
 
     def _run(self) -> None:
         self._timer, self._next = None, math.inf
         now = time.monotonic()  # the clock of `loop.call_at`, but not rounded to milliseconds as uvloop's is
+        if self._observe_lag_s is not None:
+            self._observe_lag_s(max(0.0, now - self._planned))
         reached = math.floor(now / self._tick_s + 1e-6)
         for slot in sorted(slot for slot in self._slots if slot <= reached):
             self._run_slot(slot, now)
@@ -82,10 +86,7 @@ class Ticker:
             self._wait(min(self._slots))
 
     def _run_slot(self, slot: int, now: float) -> None:
-        entries = self._slots.pop(slot)
-        if self._observe_lag_s is not None:
-            self._observe_lag_s(max(0.0, now - slot * self._tick_s))
-        for at, due in entries:
+        for at, due in self._slots.pop(slot):
             if due.due != at:
                 continue  # it was scheduled again since
             due.due = math.inf
