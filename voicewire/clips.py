@@ -9,6 +9,7 @@ import msgspec
 
 from voicewire.types import Job, Slice
 
+CLIP_BYTES = 512  # of memory, about, beside its slices: a block without a sound is not free either
 WORD_BYTES = 96  # of memory, about, beside the packets
 PACKET_BYTES = 41  # of memory, beside a packet's own bytes
 
@@ -45,7 +46,7 @@ class Clips:
 
     def put(self, key: bytes, clip: Clip) -> None:
         """Keep a clip unless it is there or larger than the whole cache."""
-        size = sum(_size(slice) for slice in clip)
+        size = CLIP_BYTES + sum(_size(slice) for slice in clip)
         if key in self._clips or size > self._size_bytes:
             return
         self._clips[key] = clip, size

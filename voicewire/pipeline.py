@@ -12,9 +12,11 @@ from voicewire.blocks import Splitter
 from voicewire.catalogue import Catalogue, Choice
 from voicewire.clips import Clip, Clips, clip_key
 from voicewire.engines.pool import Pool, Ticket
-from voicewire.errors import VoicewireError
-from voicewire.timeline import Making, Run, Timeline
+from voicewire.errors import BadRequest, VoicewireError
+from voicewire.timeline import MAKING_AT_ONCE, Making, Run, Timeline
 from voicewire.types import Block, Format, Job, Slice, Utterance
+
+FEED_CHARS = 1_000  # of a whole text, split without a pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,13 @@ class Pipeline:
         return self.clips.get(self._key(order))
 
     def make(self, order: Order, due: float, listener: Listener) -> BlockInMaking:
-        """Have the block made by monotonic time `due`; raises `Busy` when too much is waiting."""
-        pool = self.pools[order.model]
+        """Have the block made by monotonic time `due`.
+
+        Raises `Busy` when too much is waiting, `BadRequest` for a model that only another gateway has.
+        """
+        pool = self.pools.get(order.model)
+        if pool is None:
+            raise BadRequest("unknown_model", model=order.model)
         making = BlockInMaking(pool, self.clips, self._key(order), listener)
         making.ticket = pool.submit(order.job(), due, making, tenant=order.tenant)
         return making
@@ -134,15 +141,17 @@ class Recital:
         self._arrived = asyncio.Event()
         self._error: VoicewireError | None = None
         self._makings: dict[int, BlockInMaking] = {}
-        splitter = Splitter(language=request.choice.language or "en", max_chars=request.choice.model.max_chars)
-        for block in (*splitter.push(text), *splitter.end()):
-            self._timeline.add(block)
+        self._splitter = Splitter(language=request.choice.language or "en", max_chars=request.choice.model.max_chars)
+        self._text = text
+        self._split = 0  # code points of it
+        self._ended = False
 
     async def runs(self) -> AsyncGenerator[Run, None]:
         """Yield the audio and words in order; raises what the engine raised. Closing it stops the engine."""
         taken = 0
         try:
-            while not self._timeline.idle:
+            while not self._timeline.idle or not self._ended:
+                await self._feed()
                 self._want(taken)
                 if self._error:
                     raise self._error
@@ -150,13 +159,25 @@ class Recital:
                     run = self._timeline.ready.popleft()
                     taken += len(run.packets) * self._request.format.frame_samples
                     yield run
+                    await self._feed()
                     self._want(taken)
-                if not self._timeline.idle and not self._timeline.ready:
+                if self._timeline.pieces:
                     await self._arrived.wait()
                     self._arrived.clear()
         finally:
             for making in self._makings.values():
                 making.drop()
+
+    async def _feed(self) -> None:
+        """Cut blocks for what is made next, and no more: a book at once would hold up every stream."""
+        while len(self._timeline.pieces) <= MAKING_AT_ONCE and not self._ended:
+            part = self._text[self._split : self._split + FEED_CHARS]
+            self._split += len(part)
+            self._ended = self._split == len(self._text)
+            for block in (*self._splitter.push(part), *(self._splitter.end() if self._ended else ())):
+                self._timeline.add(block)
+            if not self._ended:
+                await asyncio.sleep(0)
 
     def _want(self, taken: int) -> None:
         while asked := self._timeline.wanted(time.monotonic(), taken, self._ahead):
