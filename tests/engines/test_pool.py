@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import math
 import os
 import random
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -360,6 +362,23 @@ async def test_a_worker_that_cannot_start_says_why(spec: EngineSpec, command: tu
         await pool.start()
     assert words in str(caught.value.fields["problem"])
     assert not asyncio.all_tasks() - {asyncio.current_task()}, "no task is left behind"
+
+
+async def test_a_lack_of_sockets_does_not_end_the_pool(start: StartPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = await start()
+
+    def none_left() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "socketpair", none_left)
+        os.kill(processes(pool)[0], signal.SIGKILL)
+        await until(lambda: pool.stats().restarts > 1)
+    await until(lambda: pool.stats().workers == 1)
+    listener = Listener()
+    pool.submit(job(), 0.0, listener)
+    await listener.ended.wait()
+    assert listener.error is None
 
 
 async def test_what_workers_write_is_logged(start: StartPool, caplog: pytest.LogCaptureFixture) -> None:

@@ -49,15 +49,14 @@ class Child(asyncio.Protocol):
         self._last_line = ""
 
     async def start(self, launch: Launch) -> None:
-        """Start the process and ask for its engine. Raises `EngineFailed` when the system has no process for us."""
-        here, there = socket.socketpair()
-        with there:
-            loop = asyncio.get_running_loop()
-            await loop.create_unix_connection(lambda: self, sock=here)
-            try:
+        """Start the process and ask for its engine. Raises `EngineFailed` when the system gives us none."""
+        try:
+            here, there = socket.socketpair()
+            with there:
+                await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=here)
                 self._process = await self._spawn(launch, there.fileno())
-            except OSError as error:
-                raise EngineFailed(problem=str(error)) from error
+        except OSError as error:
+            raise EngineFailed(problem=str(error)) from error
         self._log = asyncio.create_task(self._read_log(), name=f"log of worker {self._process.pid}")
         self.send(serialize(Open(launch.spec, launch.nice)))
 
