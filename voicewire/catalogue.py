@@ -51,9 +51,8 @@ class Catalogue:
 
     def voice(self, voice_id: str) -> Voice:
         """Return a voice of any model, by id or name; raises `BadRequest("unknown_voice")`."""
-        for model in self.models():
-            if voice := self._voices[model.id].get(voice_id.casefold()):
-                return voice
+        if voice := self._find_anywhere(voice_id):
+            return voice
         raise BadRequest("unknown_voice", voice=voice_id)
 
     def resolve(self, model_id: str, voice: str, language: str) -> Choice:

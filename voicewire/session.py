@@ -20,7 +20,7 @@ RECENT_CONTEXTS = 64  # names for which a late `playhead` is no error
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one session may do, from the configuration and the principal."""
+    """What one session may do."""
 
     contexts: int = 16
     text_chars: int = 10_000
@@ -48,7 +48,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Make:
-    """Have a block made, and give its slices to `Session.rendered`."""
+    """Have a block made, and give its slices to `Context.rendered`."""
 
     context: Context
     making: Making
