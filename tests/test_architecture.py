@@ -28,8 +28,8 @@ PACKAGE = ROOT / "voicewire"
 LAYERS = (
     {"errors", "types"},
     {
-        "blocks", "catalogue", "context", "cuts", "edges", "frames", "fullstop", "heard", "plan", "playhead", "punctuation",
-        "script", "session", "spans", "speakable", "timeline", "timing",
+        "blocks", "catalogue", "context", "cuts", "edges", "frames", "fullstop", "heard", "plan", "playhead",
+        "punctuation", "script", "session", "spans", "speakable", "timeline", "timing",
     },
     {"engines", "codecs", "auth"},
     {"client", "clips", "dial", "pipeline", "render", "worker"},
@@ -66,8 +66,8 @@ HOMES = {
 
 # What may be called while a module is imported: it makes a constant or a type and does nothing else.
 CONSTANT_MAKERS = {
-    "CFUNCTYPE", "ConfigDict", "Decoder", "Encoder", "Field", "MappingProxyType", "Meta", "POINTER", "Path",
-    "Struct", "TypeVar", "_samples", "_setting", "bytes", "compile", "dataclass", "escape", "field", "float",
+    "AfterValidator", "CFUNCTYPE", "ConfigDict", "Decoder", "Encoder", "Field", "MappingProxyType", "Meta", "POINTER",
+    "Path", "Struct", "TypeVar", "_samples", "_setting", "bytes", "compile", "dataclass", "escape", "field", "float",
     "fromkeys", "frozenset", "getLogger", "int", "items", "join", "lru_cache", "maketrans", "namedtuple",
     "range", "set", "sorted", "split", "tuple", "zeros",
 }  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.responses import StreamingResponse
@@ -36,6 +36,15 @@ WORDS_HEADER = "Words-Location"
 INLINE = frozenset({FileKind.WAV, FileKind.PCM})  # so cheap that a thread would cost more
 
 
+def whole_characters(text: str) -> str:
+    """Return `text`; raises `ValueError` for halves of characters, which JSON may hold and nobody can pronounce."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a character stands alone") from None
+    return text
+
+
 class SpeechRequest(BaseModel):
     """What to say and how. Only `text` must be given."""
 
@@ -43,7 +52,7 @@ class SpeechRequest(BaseModel):
         json_schema_extra={"examples": [{"text": "It costs $4.50, doesn't it?", "format": "mp3", "speed": 1.1}]}
     )
 
-    text: Annotated[str, Field(description="of any length that the body may have")]
+    text: Annotated[str, AfterValidator(whole_characters), Field(description="of any length that the body may have")]
     model: Annotated[str, Field(max_length=200, description="empty: the server's default")] = ""
     voice: Annotated[str, Field(max_length=200, description="id or friendly name; empty: the model's default")] = ""
     language: Annotated[str, Field(max_length=200, description="BCP 47; picks a voice where none is named")] = ""
@@ -53,16 +62,6 @@ class SpeechRequest(BaseModel):
     rate: Annotated[int | None, Field(ge=8_000, le=48_000, description="Hz; the engine's own if left out")] = None
     bitrate: Annotated[int | None, Field(ge=6_000, le=320_000, description="bit/s, for mp3 and opus")] = None
     offsets: Annotated[Offsets, Field(description="the unit of positions in the words")] = Offsets.CODEPOINT
-
-    @field_validator("text")
-    @classmethod
-    def _is_unicode(cls, text: str) -> str:
-        """JSON may hold halves of characters, which nobody can pronounce."""
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise ValueError("half of a character stands alone") from None
-        return text
 
 
 class SpokenWords(BaseModel):
