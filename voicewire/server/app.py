@@ -34,7 +34,7 @@ from voicewire.catalogue import Catalogue
 from voicewire.clips import Clips
 from voicewire.config import Config, is_loopback
 from voicewire.engines.pool import Pool
-from voicewire.errors import BadRequest, VoicewireError
+from voicewire.errors import BadRequest, Busy, VoicewireError
 from voicewire.frames import Parser
 from voicewire.pipeline import Pipeline
 from voicewire.server.answers import error_response
@@ -61,6 +61,7 @@ LOGGER = logging.getLogger(__name__)
 
 COLLECT = (20_000, 50, 1_000)  # objects, and collections of the younger generations, between collections
 PING_S = 8.0  # between pings, and to answer one: a peer that does not read is gone within 16 s
+RETRY_MS = 1_000  # when Redis does not answer
 NOT_FOUND = 404
 TOO_LARGE = 413
 
@@ -156,9 +157,8 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
         redoc_url=None,
         middleware=_middleware(config),
     )
-    app.add_exception_handler(VoicewireError, _answer(gateway.metrics, config.body_bytes_max))
-    app.add_exception_handler(RequestValidationError, _answer(gateway.metrics, config.body_bytes_max))
-    app.add_exception_handler(HTTPException, _answer(gateway.metrics, config.body_bytes_max))
+    for kind in (VoicewireError, RequestValidationError, HTTPException, RedisError, Exception):
+        app.add_exception_handler(kind, _answer(gateway.metrics, config.body_bytes_max))
     app.include_router(Speech(gateway.pipeline, callers, gateway.redis, gateway.metrics).router())
     app.include_router(_routes(gateway, callers).router())
     app.router.routes.extend(pages())
@@ -215,6 +215,8 @@ def _translate(error: Exception, size_bytes_max: int) -> VoicewireError:
         return BadRequest("too_large", limit=size_bytes_max)
     if isinstance(error, HTTPException):
         return BadRequest(problem=str(error.detail))
+    if isinstance(error, RedisError):
+        return Busy(retry_after_ms=RETRY_MS)
     return VoicewireError("internal")
 
 
