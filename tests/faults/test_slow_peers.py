@@ -23,6 +23,7 @@ from tests.faults.listener import Listener
 from tests.faults.proxy import Harm, fault_proxy
 from tests.faults.serving import KEY, Server, serving
 from tests.faults.test_resume import FAST, TEXT, hear, speak
+from voicewire.server.wire import CLOSE_S
 
 GONE_S = 20
 BUFFERED_BYTES_MAX = 256 * 1024
@@ -130,6 +131,25 @@ async def test_who_asks_without_reading_the_answers_is_gone(server: Server) -> N
                 await ask_for_ever(deaf)
     await server.metric_becomes("voicewire_streams", 0, polls=400)
     assert max(peaks) <= BUFFERED_BYTES_MAX
+
+
+async def send_until_reset(deaf: socket.socket, seconds: float) -> None:
+    async with asyncio.timeout(seconds):
+        while True:
+            await asyncio.get_running_loop().sock_sendall(deaf, b"x")
+            await asyncio.sleep(0.1)
+
+
+async def test_who_breaks_the_protocol_without_reading_is_gone(server: Server) -> None:
+    with connected(server.port, 4_096) as deaf:
+        await greet(deaf, server.port)
+        deaf.sendall(masked(speak("deaf", TEXT * 20, format=PCM)))
+        while await server.metric("voicewire_outbox_bytes") < 10_000:
+            await asyncio.sleep(0.05)
+        deaf.sendall(b"\x81\x01x")  # not masked
+        deaf.setblocking(False)
+        with pytest.raises(ConnectionError):
+            await send_until_reset(deaf, CLOSE_S + 2)
 
 
 async def test_large_frames_do_not_make_a_healthy_reader_a_slow_one(server: Server) -> None:

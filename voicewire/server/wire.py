@@ -142,6 +142,15 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def handle_close(self, event: Frame) -> None:
         self.writing = False
         super().handle_close(event)
+        self._abort_if_closing()
+
+    def handle_parser_exception(self) -> None:
+        self.writing = False
+        super().handle_parser_exception()
+        self._abort_if_closing()
+
+    def _abort_if_closing(self) -> None:
+        """Have it end soon: what a peer that does not read has waiting would keep it open."""
         if self.transport.is_closing():
             self.loop.call_later(CLOSE_S, self.transport.abort)
 
