@@ -106,6 +106,19 @@ async def test_the_last_write_comes_before_a_claim_and_behind_what_is_under_way(
     await asyncio.gather(first, leaving)
 
 
+async def test_who_takes_over_amid_the_last_write_of_another_is_written_behind_it(redis: Redis) -> None:
+    old, new, writer = Kepts(Context(plan())), Kepts(Context(plan())), journal(redis)
+    running = asyncio.create_task(writer.run())
+    with writer._alone([old]):
+        writer.watch(new)
+        await asyncio.sleep(0.1)
+        assert not writer.written_sessions
+    async with asyncio.timeout(5):
+        while not writer.written_sessions:
+            await asyncio.sleep(0.01)
+    running.cancel()
+
+
 async def test_a_session_outlives_the_time_between_two_keep_alives(redis: Redis) -> None:
     session, writer = Kepts(Context(plan())), journal(redis, resume_s=0.05)
     session.context.text(TEXT, 0.0)

@@ -292,7 +292,11 @@ class Journal:
     ) -> None:
         expiry_ms = expiry_ms or self._resume_ms + int(2_000 * KEEP_S)  # never before it is put off again
         for at in range(0, len(sessions), WRITES_AT_ONCE):
-            batch = [each for each in sessions[at : at + WRITES_AT_ONCE] if each.id not in self._writing]
+            due = sessions[at : at + WRITES_AT_ONCE]
+            batch = [each for each in due if each.id not in self._writing]
+            for session in due:
+                if session.id in self._writing:  # by who had it before; its turn comes
+                    self.touch(session)
             try:
                 with self._alone(batch):
                     await self._write_batch(batch, everything=everything, expiry_ms=expiry_ms)
