@@ -1,19 +1,26 @@
 """First audio: text message sent → first Opus frame received, idle and with other listeners beside it.
 
-The reference, in the same run: the same sentences through engine and encoder in this process, without a
-server, a socket or another process. Clips are off.
+Two references, in the same run. `chain`: the same sentences, at the same pace, through the barest chain of the same
+processes: client, `websockets` server, worker with engine and encoder, and back; no protocol, no sessions, no words.
+`engine`: engine and encoder alone, in this process, one after another. Clips are off.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import multiprocessing
 import random
+import socket
 import time
+from multiprocessing.connection import Connection
 
+import picows
 import uvloop
+from websockets.asyncio.server import ServerConnection, serve
 
 from benchmarks.harness import SENTENCES, Client, Served, connect, percentile, report, served
+from voicewire.blocks import Splitter
 from voicewire.engines.espeak import open_engine
 from voicewire.render import Encoders, render
 from voicewire.types import Format, Job, Utterance
@@ -58,7 +65,7 @@ class Listener(Client):
 
     def message(self, message: dict[str, object]) -> None:
         if message["type"] == "done":
-            asyncio.get_running_loop().call_later(max(0.0, 0.1), self.speak)
+            asyncio.get_running_loop().call_later(0.1, self.speak)
 
     def speak(self) -> None:
         self.number += 1
@@ -66,7 +73,7 @@ class Listener(Client):
         self.send({"type": "speak", "context": f"c{self.number}", "text": text})
 
 
-async def measure(server: Served, asks: int, listeners: int) -> list[float]:
+async def measure(server: Served, asks: int, listeners: int, kind: type[Asker] = Asker) -> list[float]:
     others = []
     for _ in range(listeners):
         listener = await connect(Listener, server)
@@ -74,7 +81,7 @@ async def measure(server: Served, asks: int, listeners: int) -> list[float]:
         others.append(listener)
         asyncio.get_running_loop().call_later(random.random() * 5, listener.speak)
     await asyncio.sleep(8 if listeners else 0.5)
-    asker = await connect(Asker, server)
+    asker = await connect(kind, server)
     assert isinstance(asker, Asker)
     seconds = []
     for number in range(asks):
@@ -100,12 +107,73 @@ def reference(asks: int) -> list[float]:
     return seconds[20:]
 
 
+class ChainAsker(Asker):
+    """Asks the bare chain, which knows nothing of messages."""
+
+    async def ask(self, number: int, text: str) -> float:  # noqa: ARG002 - as its base has it
+        self.first = asyncio.get_running_loop().create_future()
+        sent = time.perf_counter()
+        self.transport.send(picows.WSMsgType.TEXT, text.encode())
+        return await self.first - sent
+
+
+def chain_worker(sock: socket.socket, other_end: socket.socket) -> None:
+    other_end.close()  # so that the server's end is the only one, and its death is noticed
+    engine, encoders = open_engine(), Encoders()
+    while text := sock.recv(4_096):
+        job = Job(Utterance(text.decode(), engine.model.default_voice), Format(), 0)
+        slices = render(engine, job, encoders)
+        sock.sendall(b"".join(next(slices).packets))
+        slices.close()
+
+
+def chain_server(pipe: Connection) -> None:
+    ours, theirs = socket.socketpair()
+    worker = multiprocessing.get_context("fork").Process(target=chain_worker, args=(theirs, ours), daemon=True)
+    worker.start()
+    theirs.close()
+    ours.setblocking(False)
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def handle(connection: ServerConnection) -> None:
+            async for text in connection:
+                assert isinstance(text, str)
+                await loop.sock_sendall(ours, first_clause(text).encode())
+                await connection.send(await loop.sock_recv(ours, 65_536))
+
+        async with serve(handle, "127.0.0.1", 0, compression=None) as server:
+            pipe.send(server.sockets[0].getsockname()[1])
+            await server.serve_forever()
+
+    uvloop.run(run())
+
+
+def first_clause(text: str) -> str:
+    """The block that voicewire would speak first."""
+    splitter = Splitter()
+    return (splitter.push(text) + splitter.end())[0].text
+
+
+def chain(asks: int) -> list[float]:
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    child = multiprocessing.get_context("spawn").Process(target=chain_server, args=(theirs,))
+    child.start()
+    try:
+        return uvloop.run(measure(Served(ours.recv(), child.pid or 0), asks, 0, ChainAsker))
+    finally:
+        child.terminate()
+        child.join()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--asks", type=int, default=300)
     parser.add_argument("--listeners", type=int, default=200)
     options = parser.parse_args()
     alone = reference(options.asks)
+    barest = chain(options.asks)
     with served(cache_bytes=0) as server:
         idle = uvloop.run(measure(server, options.asks, 0))
         busy = uvloop.run(measure(server, options.asks, options.listeners))
@@ -116,10 +184,12 @@ def main() -> None:
         listeners=options.listeners,
         busy_p50_ms=percentile(busy, 0.5) * 1e3,
         busy_p99_ms=percentile(busy, 0.99) * 1e3,
-        reference="engine and encoder in process",
-        reference_p50_ms=percentile(alone, 0.5) * 1e3,
-        reference_p99_ms=percentile(alone, 0.99) * 1e3,
-        ratio_p50=percentile(idle, 0.5) / percentile(alone, 0.5),
+        reference="chain: client, bare websockets server, worker",
+        reference_p50_ms=percentile(barest, 0.5) * 1e3,
+        reference_p99_ms=percentile(barest, 0.99) * 1e3,
+        ratio_p50=percentile(idle, 0.5) / percentile(barest, 0.5),
+        engine_p50_ms=percentile(alone, 0.5) * 1e3,
+        engine_p99_ms=percentile(alone, 0.99) * 1e3,
         targets={"idle_p50_ms": 2, "idle_p99_ms": 5, "busy_p99_ms": 20},
     )
 
