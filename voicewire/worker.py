@@ -118,6 +118,11 @@ class Worker:
             if self._running:
                 self._advance()
 
+    def close(self) -> None:
+        """Leave nothing open: an engine's utterances do not outlive the interpreter in order."""
+        while self._running:
+            self._running.popitem()[1].slices.close()
+
     def finish(self, _signal: int, _frame: FrameType | None) -> None:
         """On a signal: end what is open, then the process."""
         self._finishing = True
@@ -178,9 +183,12 @@ def serve(connection: Connection) -> None:
         raise
     worker = Worker(engine, connection)
     signal.signal(signal.SIGTERM, worker.finish)
-    worker.warm()
-    worker.run()
-    engine.close()
+    try:
+        worker.warm()
+        worker.run()
+    finally:
+        worker.close()
+        engine.close()
 
 
 def main() -> NoReturn:
