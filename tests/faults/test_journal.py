@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from redis.asyncio import Redis
@@ -63,7 +64,7 @@ async def test_a_write_whose_reply_was_lost_is_repeated_without_a_trace(redis: R
     received = -1
     for turn in range(6):
         make(session.context, 0.0)
-        received += len(frames_of(session.context.take(0.0, 20)))
+        received += len(frames_of(session.context.take(time.monotonic(), 20)))
         await writer._write([session])
         if turn % 2:
             written()
@@ -71,6 +72,30 @@ async def test_a_write_whose_reply_was_lost_is_repeated_without_a_trace(redis: R
     context = Context.restore(restored.plan, restored.state, restored.blocks, restored.runs, received, 9.0, 9.0)
     assert frames_of(finish(context, [], 9.0)) == whole[received + 1 :]
     assert restored.gone > 0
+    assert restored.runs[0].seq <= received + 1
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+async def test_while_redis_is_away_no_more_is_held_than_a_resume_needs(redis: Redis, before: int) -> None:
+    texts = [TEXT * 5, TEXT * 15]
+    whole = frames_of(finish(Context(plan()), texts, 0.0))
+    session, writer = Kepts(Context(plan())), journal(redis)
+    session.context.text(texts[0], 0.0)
+    received, held = -1, []
+    for turn in range(30):
+        if turn == before:
+            session.context.text(texts[1], 0.0)
+        make(session.context, 0.0)
+        received += len(frames_of(session.context.take(time.monotonic(), 100)))
+        if turn < before:
+            await writer._write([session])
+        else:
+            held.append(sum(map(len, session.entries(everything=False)[0].runs)))
+    assert held[-1] <= held[0] / 4
+    await writer._write([session])
+    restored = await kept(writer)
+    context = Context.restore(restored.plan, restored.state, restored.blocks, restored.runs, received, 9.0, 9.0)
+    assert frames_of(finish(context, [], 9.0)) == whole[received + 1 :]
     assert restored.runs[0].seq <= received + 1
 
 

@@ -65,9 +65,9 @@ for _ = 1, tonumber(ARGV[5]) do
     local known, dropped = tonumber(counts[1]) or pushed, tonumber(counts[2]) or 0
     redis.call('HSET', base, 'c' .. channel, state, 'n' .. channel, pushed + runs, 'g' .. channel, gone)
     for i = at, at + blocks - 1 do redis.call('RPUSH', base .. ':b:' .. channel, ARGV[i]) end
-    local from = at + blocks + math.max(0, known - pushed)
-    for i = from, at + blocks + runs - 1 do redis.call('RPUSH', base .. ':r:' .. channel, ARGV[i]) end
     if gone > dropped then redis.call('LTRIM', base .. ':r:' .. channel, gone - dropped, -1) end
+    local from = at + blocks + math.max(0, math.max(known, gone) - pushed)
+    for i = from, at + blocks + runs - 1 do redis.call('RPUSH', base .. ':r:' .. channel, ARGV[i]) end
     redis.call('PEXPIRE', base .. ':b:' .. channel, ARGV[2])
     redis.call('PEXPIRE', base .. ':r:' .. channel, ARGV[2])
   end

@@ -51,6 +51,9 @@ class Keeper:
             sending.runs.append(data)
             self._hold(run, len(data))
         self._release()
+        if self._gone > sending.pushed:  # while Redis was away: nobody can ask for those any more
+            del sending.runs[: self._gone - sending.pushed]
+            sending.pushed = self._gone
         sending.gone = self._gone
         return sending
 
@@ -59,7 +62,7 @@ class Keeper:
         if self._sending is not None:
             self._planned = True
             self._state = self._sending.state
-            self._pushed += len(self._sending.runs)
+            self._pushed = self._sending.pushed + len(self._sending.runs)
             self._sending = None
 
     def _hold(self, run: Run, size: int) -> None:
