@@ -31,7 +31,7 @@ class Splitter:
         self._edges = Edges(language)
         self._limit = self._first_chars
         self._asleep_chars = 0  # as long as fewer come, only a text with a mark can bring an edge
-        self._find_mark = self._edges.find_mark
+        self._markless = self._edges.markless
 
     @classmethod
     def resume(
@@ -90,10 +90,10 @@ class Splitter:
         self._asleep_chars -= len(text)
         # An ended splitter is always awake, so that this hot path need not ask.
         if self._asleep_chars > 0:
-            mark = self._find_mark(text)
-            if mark is None:
+            if self._markless(text):
                 return []
-            if mark.end() == len(text) and mark[0] != "\n":
+            mark = self._edges.find_mark(text)
+            if mark and mark.end() == len(text) and mark[0] != "\n":
                 self._asleep_chars = 0  # what follows the mark decides
                 return []
         return self._cut(final=False)
@@ -137,7 +137,7 @@ class Splitter:
         rest = pending[begin:]
         self._parts = [rest]
         self._asleep_chars = 0 if self._edges.waiting else self._limit + LOOKAHEAD - len(rest)
-        self._find_mark = self._edges.find_mark
+        self._markless = self._edges.markless
         return blocks
 
     def _may_hold_edge(self, pending: str, begin: int) -> bool:

@@ -36,6 +36,8 @@ _BEHIND = (
     r"|\[\d{1,3}\]|</\w{1,10}>)*)(\s*)"
 )
 _ENDING = rf"[{re.escape(_ENDERS)}](?:[ \xa0]*[{re.escape(_ENDERS)}])*"
+_MARKS: Final = frozenset("\n" + _ENDERS)
+_MARKS_OR_CLAUSES: Final = _MARKS | frozenset("-" + _CLAUSES)
 _MARK: Final = re.compile(rf"[\n{re.escape(_ENDERS)}]")
 _MARK_OR_CLAUSE: Final = re.compile(rf"[-\n{re.escape(_ENDERS + _CLAUSES)}]")
 _JOINT: Final = re.compile(rf"({_ENDING}|){_BEHIND}")
@@ -71,6 +73,7 @@ class Edges:
     def _take(self, *, first: bool) -> None:
         self._first = first
         self.find_mark = (_MARK_OR_CLAUSE if first else _MARK).search
+        self.markless = (_MARKS_OR_CLAUSES if first else _MARKS).isdisjoint  # the same question, sooner answered
         self._joint_at = (_JOINT_OR_CLAUSE if first else _JOINT).match
 
     def find(self, text: str, limit: int, *, final: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import sentencex
@@ -70,7 +71,12 @@ class FullStop:
         return not self._splits(word, "Xq")
 
     def _splits(self, word: str, following: str) -> bool:
-        return len(sentencex.segment(self._language, f"{word}. {following} x")) > 1
+        return _splits(self._language, word, following)
+
+
+@lru_cache(maxsize=8_192)  # words come again, and the answer depends on nothing else
+def _splits(language: str, word: str, following: str) -> bool:
+    return len(sentencex.segment(language, f"{word}. {following} x")) > 1
 
 
 def _word_before(text: str, at: int) -> str:
