@@ -66,8 +66,9 @@ class Catalogue:
         known = self._find(model, voice) if model_id else self._find_anywhere(voice)
         if known:
             return Choice(self._models[known.model], known.id, language or known.language)
-        if model.blends and any(mark in voice for mark in "+,("):  # the engine checks its parts
-            return Choice(model, voice, language)
+        blending = next((each for each in ([model] if model_id else self.models()) if each.blends), None)
+        if blending and any(mark in voice for mark in "+,("):  # the engine checks its parts
+            return Choice(blending, voice, language)
         raise BadRequest("unknown_voice", voice=voice)
 
     def _find(self, model: Model, voice: str) -> Voice | None:

@@ -29,8 +29,8 @@ class Context:
     """See the module. `now` is the monotonic time in seconds."""
 
     __slots__ = (
-        "_announced", "_asked_at", "_behind", "_billed", "_bundle", "_cached", "_ended", "_first_audio_ms",
-        "_first_cut", "_frame", "_group", "_heard", "_lead", "_playhead", "_positions", "_prefetch",
+        "_announced", "_asked_at", "_behind", "_billed", "_billed_before", "_bundle", "_cached", "_ended",
+        "_first_audio_ms", "_first_cut", "_frame", "_group", "_heard", "_lead", "_playhead", "_positions", "_prefetch",
         "_sent", "_sent_frames", "_splitter", "_stirred", "_taken", "_text_chars", "changes", "final",
         "frames_at_once", "over", "plan", "timeline",
     )  # fmt: skip
@@ -57,7 +57,8 @@ class Context:
         self._first_cut = False
         self._sent = 0  # samples handed over, on the timeline
         self._sent_frames = 0
-        self._billed = 0  # samples ever handed over; a replay does not count again
+        self._billed = 0  # samples ever handed over; a replay does not count again …
+        self._billed_before = 0  # … nor what was before a resume, where only this connection's share is asked for
         self._cached = 0
         self._first_audio_ms: int | None = None
         self._taken = 0  # frames taken of the first run in `timeline.ready` …
@@ -268,14 +269,14 @@ class Context:
         return self._sent
 
     @property
-    def billed_ms(self) -> int:
-        """Milliseconds ever handed over, replays not counted again."""
-        return self.plan.format.ms(self._billed)
+    def handed_over_ms(self) -> int:
+        """Milliseconds handed over since the context was opened or continued here."""
+        return self.plan.format.ms(self._billed - self._billed_before)
 
     @property
     def first_audio_ms(self) -> int | None:
-        """From the first text to the first audio handed over; None before that."""
-        return self._first_audio_ms
+        """From the first text to the first audio; None before that, and where it was handed over elsewhere."""
+        return None if self._billed_before else self._first_audio_ms
 
     @property
     def parked(self) -> bool:
@@ -352,6 +353,7 @@ class Context:
             raise Gone
         self._sent_frames, self._sent = frames_received, frames_received * self._frame
         self._billed = max(state.billed, self._sent)
+        self._billed_before = self._billed
         for run in runs:
             self._heard.add(run)
         timeline.ready.extend(runs)

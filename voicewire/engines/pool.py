@@ -8,6 +8,7 @@ where their sinks stopped hearing of them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -214,6 +215,8 @@ class Pool:
             logger.exception("the sink of block %d failed", ticket.id)
             self._counts["sink_errors"] += 1
             self.cancel(ticket)
+            with contextlib.suppress(Exception):  # who waits is told, if that can still be done
+                ticket.sink.failed(VoicewireError("internal"))
 
     def _lose(self, worker: Worker) -> None:
         """A worker's connection has ended."""

@@ -8,7 +8,7 @@ import gc
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,7 @@ PING_S = 8.0  # between pings, and to answer one: a peer that does not read is g
 RETRY_MS = 1_000  # when Redis does not answer
 NOT_FOUND = 404
 TOO_LARGE = 413
+RESTART_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,7 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
             pools = await starting
         gateway = _assemble(config, redis, pools)
         stack.callback(gateway.machinery.ticker.close)
-        journal = asyncio.create_task(gateway.machinery.journal.run(), name="journal")
-        journal.add_done_callback(_report)
+        journal = asyncio.create_task(_keep_running("journal", gateway.machinery.journal.run), name="journal")
         stack.push_async_callback(_cancel, journal)
         yield gateway
 
@@ -254,9 +254,14 @@ def _stream(gateway: Gateway, origins: frozenset[str]) -> StreamEndpoint:
     )
 
 
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        LOGGER.critical("the task %s died", task.get_name(), exc_info=error)
+async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """The supervisor of a task that has no end: what kills it is logged, and it starts again."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            LOGGER.critical("the task %s died", name, exc_info=True)
+        await asyncio.sleep(RESTART_S)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -118,7 +118,7 @@ class Metrics:
         """Count an utterance that ended on this connection."""
         result = "done" if context.over and not context.final else "cut" if not context.over else "ended_early"
         self.contexts.labels(result).inc()
-        self.audio_s.labels("socket").inc(context.billed_ms / 1000)
+        self.audio_s.labels("socket").inc(context.handed_over_ms / 1000)
         if context.first_audio_ms is not None:
             self.first_audio_s.observe(context.first_audio_ms / 1000)
 

@@ -82,6 +82,14 @@ class Sessions:
         live.restore(self._ready(identity, resumed=True), claimed.contexts, received, time.monotonic())
         return live
 
+    def add(self, live: Live) -> None:
+        """Count a session in; raises `OverQuota` when its principal has too many."""
+        principal = live.principal
+        if self._by_principal[principal.id] >= principal.limits.streams:
+            raise OverQuota("too_many_streams", limit=principal.limits.streams)
+        self._live[live.id] = live
+        self._by_principal[principal.id] += 1
+
     def remove(self, live: Live) -> None:
         """Forget a session that left; twice is as good as once."""
         if self._live.get(live.id) is live:
@@ -110,17 +118,13 @@ class Sessions:
         return list(self._live.values())
 
     def _enter(self, wire: WireProtocol, identity: Identity) -> Live:
-        principal = identity.principal
-        if self._by_principal[principal.id] >= principal.limits.streams:
-            raise OverQuota("too_many_streams", limit=principal.limits.streams)
         session = Session(self._machinery.settings.limits, self._machinery.pipeline.catalogue)
         outbox = Outbox(wire, self._admission.outbox_bytes_max)
         live = Live(self._machinery, identity, session, outbox, wire)
         if (before := self._live.get(live.id)) is not None:  # resumed twice at once: the later claim owns it
             before.fenced()
             self.remove(before)
-        self._live[live.id] = live
-        self._by_principal[principal.id] += 1
+        self.add(live)
         return live
 
     def _ready(self, identity: Identity, *, resumed: bool) -> frames.Ready:

@@ -145,11 +145,12 @@ class StreamEndpoint:
         if not isinstance(message, frames.Resume):
             fresh.receive(data)
             return fresh
+        self.sessions.remove(fresh)  # one of the two counts, not both
         live = await self._resume(wire, message)
         if live is None:
+            self.sessions.add(fresh)
             fresh.send(frames.Error.of(Gone()))
             return fresh
-        self.sessions.remove(fresh)
         await fresh.leave(resumable=False)
         return live
 
