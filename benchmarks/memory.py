@@ -61,6 +61,9 @@ def bare(pipe: Connection) -> None:
 
 
 async def measure_bare(port: int, pid: int, connections: int) -> float:
+    for socket in [await dial(f"ws://127.0.0.1:{port}", compression=None) for _ in range(50)]:
+        socket.transport.abort()
+    await asyncio.sleep(1)
     empty = resident_kib(pid)
     sockets = [await dial(f"ws://127.0.0.1:{port}", compression=None) for _ in range(connections)]
     await asyncio.sleep(1)
