@@ -89,5 +89,5 @@ class Catalogue:
         family = (voice.id for voice in voices if voice.language.casefold().split("-")[0] == wanted.split("-")[0])
         found = next(exact, None) or next(family, None)
         if found is None:
-            raise BadRequest("unknown_voice", voice=f"for the language {language}")
+            raise BadRequest("unknown_voice", voice=f"speaking {language}")
         return found

@@ -79,7 +79,7 @@ class Config:
     cache_bytes: int = _setting(64 * MIB, "memory for spoken blocks that may be asked for again; 0: none", 0, 1 << 40)
 
     contexts_max: int = _setting(16, "utterances open at once on one connection", 1, 1_024)
-    text_chars_max: int = _setting(10_000, "characters in one utterance", 1, 10_000_000)
+    text_chars_max: int = _setting(10_000, "characters in one utterance on the socket", 1, 10_000_000)
     message_bytes_max: int = _setting(64 * KIB, "bytes in one message of a client", KIB, 16 * MIB)
     body_bytes_max: int = _setting(MIB, "bytes in the body of one HTTP request", KIB, 1 << 30)
     streams_max: int = _setting(4_000, "connections that may stream at once", 1, 1_000_000)

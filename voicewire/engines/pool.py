@@ -220,6 +220,8 @@ class Pool:
 
     def _lose(self, worker: Worker) -> None:
         """A worker's connection has ended."""
+        if not self._closing:
+            logger.warning("a worker of %s is gone; another takes its place", self._launch.spec.factory)
         del self._children[worker]
         again, given_up = self._schedule.lose(worker)
         self._counts["retries"] += len(again)

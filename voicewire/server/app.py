@@ -32,7 +32,7 @@ from voicewire.auth.principal import Limits as CallerLimits
 from voicewire.auth.tickets import TicketStore
 from voicewire.catalogue import Catalogue
 from voicewire.clips import Clips
-from voicewire.config import Config, is_loopback
+from voicewire.config import Config, ConfigError, is_loopback, variable
 from voicewire.engines.pool import Pool
 from voicewire.errors import BadRequest, Busy, VoicewireError
 from voicewire.frames import Parser
@@ -120,7 +120,10 @@ def _assemble(config: Config, redis: Redis, pools: Mapping[str, Pool]) -> Gatewa
     machinery = Machinery(settings, pipeline, ticker, journal, Parser(), metrics.observe_context)
     admission = Admission(config.streams_max, config.connections_unauthenticated_max, config.outbox_bytes_max)
     keys = FileKeys(config.data_dir)
-    first_key = keys.bootstrap(config.bootstrap_key)
+    try:
+        first_key = keys.bootstrap(config.bootstrap_key)
+    except ValueError as error:
+        raise ConfigError(f"{variable('bootstrap_key')}: {error}") from error
     tickets = TicketStore(redis, lifetime_s=config.ticket_s)
     caller_limits = CallerLimits(config.streams_max, config.contexts_max, config.text_chars_max)
     authenticator = Authenticator(keys, keys.pepper, tickets, caller_limits)
@@ -159,7 +162,9 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
     )
     for kind in (VoicewireError, RequestValidationError, HTTPException, RedisError, Exception):
         app.add_exception_handler(kind, _answer(gateway.metrics, config.body_bytes_max))
-    app.include_router(Speech(gateway.pipeline, callers, gateway.redis, gateway.metrics).router())
+    app.include_router(
+        Speech(gateway.pipeline, callers, gateway.redis, gateway.metrics, lambda: gateway.sessions.draining).router()
+    )
     app.include_router(_routes(gateway, callers).router())
     app.router.routes.extend(pages())
     app.router.routes.append(WebSocketRoute("/v1/stream", _stream(gateway, origins).serve))

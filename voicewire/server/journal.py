@@ -172,6 +172,7 @@ class Journal:
         self._wake = asyncio.Event()
         self._scripts: dict[str, str] = {}
         self._encode = msgspec.msgpack.Encoder().encode
+        self._down = False
         self.failures = 0
         self.written_sessions = 0
 
@@ -300,9 +301,14 @@ class Journal:
             try:
                 with self._alone(batch):
                     await self._write_batch(batch, everything=everything, expiry_ms=expiry_ms)
+                if batch and self._down:
+                    LOGGER.warning("the journal can be written again")
+                    self._down = False
             except (RedisError, OSError) as error:
                 self.failures += 1
-                LOGGER.warning("the journal could not be written: %s", error)
+                if not self._down:
+                    LOGGER.warning("the journal cannot be written, nothing can be resumed: %s", error)
+                self._down = True
                 for session in batch:
                     self.touch(session)
 

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from voicewire.config import Config
+from voicewire.config import Config, ConfigError
 from voicewire.engines.base import EngineSpec
 from voicewire.engines.pool import Pool
+from voicewire.errors import EngineFailed
 
 WORKER = (sys.executable, "-m", "voicewire.worker")
 # large blocks of memory stay with the process: else every pass of torch faults its pages in anew
@@ -33,7 +34,7 @@ NEEDS: Mapping[str, Needs] = {
 
 
 async def open_pools(config: Config, stack: contextlib.AsyncExitStack) -> dict[str, Pool]:
-    """Start the configured engines; return their pools by model. Raises `EngineFailed` in the engine's own words."""
+    """Start the configured engines; return their pools by model. Raises `ConfigError` in the engine's own words."""
     pools: dict[str, Pool] = {}
     for name in config.engines:
         needs = NEEDS[name]
@@ -45,7 +46,11 @@ async def open_pools(config: Config, stack: contextlib.AsyncExitStack) -> dict[s
             queue_limit=config.queue_limit,
             stall_s=needs.stall_s,
         )
-        await pool.start()
+        try:
+            await pool.start()
+        except EngineFailed as error:
+            problem = error.fields.get("problem", "see the log")
+            raise ConfigError(f"the engine {name} does not start: {problem}") from error
         stack.push_async_callback(pool.close)
         pools[pool.model.id] = pool
     return pools

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -18,7 +18,7 @@ from starlette.responses import StreamingResponse
 
 from voicewire.auth.principal import Principal
 from voicewire.codecs.base import FileEncoder, FileKind, content_type, file_rate_hz, open_file_encoder
-from voicewire.errors import BadRequest
+from voicewire.errors import BadRequest, Busy
 from voicewire.pipeline import Pipeline, Recital
 from voicewire.pipeline import Request as SpeechOrder
 from voicewire.server.callers import Callers
@@ -28,6 +28,7 @@ from voicewire.timing import Positions
 from voicewire.types import Codec, Format, Offsets, Pcm
 
 FRAME_MS = 20
+RETRY_MS = 1_000
 AHEAD_MS = 10_000  # made before it is taken by the client
 WORDS_KEY = "words:{tenant}:{id}"
 """Redis, string with expiry: the words of one answer of `POST /v1/tts`, as JSON."""
@@ -99,6 +100,7 @@ class Speech:
     callers: Callers
     redis: Redis
     metrics: Metrics
+    draining: Callable[[], bool]
     prefix: str = "vw:"
 
     def router(self) -> APIRouter:
@@ -117,6 +119,8 @@ class Speech:
         timestamps: Annotated[bool, Query(description="keep the words; `Words-Location` says where")] = False,
     ) -> StreamingResponse:
         """Speak a text and answer with one audio file."""
+        if self.draining():
+            raise Busy("draining", retry_after_ms=RETRY_MS)
         principal = await self.callers.require(request, "speak")
         choice = self.pipeline.catalogue.resolve(body.model, body.voice, body.language)
         rate_hz = body.rate or file_rate_hz(body.format, choice.model.rate_hz)

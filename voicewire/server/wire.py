@@ -11,6 +11,7 @@ import struct
 from asyncio.transports import BaseTransport
 from typing import Any
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
@@ -107,6 +108,11 @@ class WireProtocol(WebSocketsSansIOProtocol):
             self._await_close(self.buffered_bytes, until)
         else:
             self.transport.abort()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True  # it was refused: uvicorn would report an endpoint that forgot to answer
 
     def shutdown(self) -> None:
         """The server stops. uvicorn would not wait for the peer's close, and what is on its way could be lost."""
