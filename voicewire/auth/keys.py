@@ -47,7 +47,7 @@ class KeyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
     def principal(self, limits: Limits) -> Principal:
         """Return the caller that shows this key; `limits` stand where the record has none."""
-        return Principal(self.id, self.tenant, self.scopes, "key", self.label, self.limits or limits)
+        return Principal(self.id, self.tenant, self.scopes, "key", self.label, self.limits or limits, key=self.id)
 
 
 class KeyStore(Protocol):

@@ -9,32 +9,39 @@ from voicewire.auth.scopes import SCOPES
 from voicewire.errors import Forbidden
 
 HOME_TENANT = "home"
-"""The tenant of a server that has no accounts: everyone who may use it shares what is in it."""
+"""The tenant of the server itself: its operator, the bootstrap key, and whoever sits at its machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one principal may hold at once, over all its connections where that applies."""
+    """What one tenant may hold at once and ask for; a key may have less than its tenant's plan."""
 
-    streams: int = 100
+    streams: int = 100  # connections and requests that speak, over all gateways
     contexts: int = 16  # per stream
-    text_chars: int = 10_000  # per context
+    text_chars: int = 10_000  # per context or request
+    requests_minute: int = 6_000
+    models: frozenset[str] | None = None  # None: all
+    metered: bool = False  # whether seconds are limited by the balance; they are recorded anyway
+    cached_percent: int = 100  # what a block that was made before costs
 
     def __post_init__(self) -> None:
-        if min(self.streams, self.contexts, self.text_chars) < 1:
+        if min(self.streams, self.contexts, self.text_chars, self.requests_minute) < 1:
             raise ValueError("every limit is at least 1")
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller whose credential was checked. `id` names the key behind it, never the secret."""
+    """A caller whose credential was checked. `id` names the key or person behind it, never the secret."""
 
     id: str
     tenant: str
     scopes: frozenset[str]
-    kind: Literal["key", "ticket", "local"]
+    kind: Literal["key", "user", "ticket", "local"]
     label: str = ""
     limits: Limits = field(default_factory=Limits)
+    user: str = ""  # the person's id, where there is one
+    key: str = ""  # the key's id, where there is one
+    expires: float | None = None  # when the credential ends, as a time of day in seconds
 
     def require(self, scope: str) -> None:
         """Raise `Forbidden` unless this caller has `scope`, a name from the table of scopes."""
