@@ -29,7 +29,7 @@ LAYERS = (
     {"errors", "types"},
     {
         "blocks", "catalogue", "context", "cuts", "edges", "frames", "fullstop", "heard", "plan", "playhead",
-        "punctuation", "script", "session", "spans", "speakable", "timeline", "timing",
+        "punctuation", "script", "session", "spans", "speakable", "tab", "timeline", "timing",
     },
     {"engines", "codecs", "auth"},
     {"client", "clips", "dial", "pipeline", "render", "worker"},

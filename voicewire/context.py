@@ -9,10 +9,11 @@ import math
 
 from voicewire import frames
 from voicewire.blocks import Splitter
-from voicewire.errors import BadRequest, Gone
+from voicewire.errors import BadRequest, Gone, OverQuota
 from voicewire.heard import Heard, unheard
 from voicewire.plan import Changes, Plan, State
 from voicewire.playhead import Playhead
+from voicewire.tab import Tab
 from voicewire.timeline import Making, Run, Timeline, joined
 from voicewire.timing import Positions
 from voicewire.types import Block, Slice
@@ -29,10 +30,10 @@ class Context:
     """See the module. `now` is the monotonic time in seconds."""
 
     __slots__ = (
-        "_announced", "_asked_at", "_behind", "_billed", "_billed_before", "_bundle", "_cached", "_ended",
-        "_first_audio_ms", "_first_cut", "_frame", "_group", "_heard", "_lead", "_playhead", "_positions", "_prefetch",
-        "_sent", "_sent_frames", "_splitter", "_stirred", "_taken", "_text_chars", "changes", "final",
-        "frames_at_once", "over", "plan", "timeline",
+        "_announced", "_asked_at", "_behind", "_bundle", "_ended", "_first_audio_ms", "_first_cut", "_frame", "_group",
+        "_heard", "_lead", "_playhead", "_positions", "_prefetch", "_sent", "_sent_frames", "_splitter", "_stirred",
+        "_taken", "_text_chars", "balance_ms", "changes", "final", "frames_at_once", "over", "plan", "settled", "tab",
+        "timeline", "unpaid",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, splitter: Splitter | None = None) -> None:
@@ -57,9 +58,10 @@ class Context:
         self._first_cut = False
         self._sent = 0  # samples handed over, on the timeline
         self._sent_frames = 0
-        self._billed = 0  # samples ever handed over; a replay does not count again …
-        self._billed_before = 0  # … nor what was before a resume, where only this connection's share is asked for
-        self._cached = 0
+        self.tab = Tab(self._frame, rate_hz)
+        self.settled = True  # False: a ledger must be told what it cost before it is done
+        self.balance_ms: int | None = None  # what is left then
+        self.unpaid: OverQuota | None = None  # the credit ended: no further block is made
         self._first_audio_ms: int | None = None
         self._taken = 0  # frames taken of the first run in `timeline.ready` …
         self._announced = False  # … and whether its words were
@@ -132,8 +134,7 @@ class Context:
         for run in runs:
             self.changes.runs.append(run)
             self._heard.add(run)
-            if run.cached:
-                self._cached += len(run.packets) * self._frame
+            self.tab.laid(run)
         if self._behind:
             self._catch_up()
 
@@ -147,7 +148,7 @@ class Context:
             return out
         if ready and not self._playhead.paused:
             self._take_audio(out, now, frames_max)
-        if not ready and self._complete:
+        if self.settled and self.handed_over:
             out.append((frames.TEXT_OPCODE, frames.serialize(self._finish())))
         return out
 
@@ -208,8 +209,7 @@ class Context:
             self._playhead.start(now)
         self._sent_frames += count
         self._sent = run.pts + end * self._frame
-        if self._sent > self._billed:
-            self._billed = self._sent
+        self.tab.hand_over(self._sent)
         return frames.pack_audio(
             self.plan.channel, flags, run.seq + taken, run.pts + taken * self._frame, run.packets[taken:end]
         )
@@ -219,6 +219,11 @@ class Context:
         """Whether all text came and all of it was made."""
         return self._ended and not self.timeline.pieces
 
+    @property
+    def handed_over(self) -> bool:
+        """Whether all of it was sent, and only `done` is left to say."""
+        return self._complete and not self.timeline.ready and not self.over
+
     def _finish(self) -> frames.Done:
         self.over = True
         ms = self.plan.format.ms
@@ -227,9 +232,9 @@ class Context:
             self.plan.name,
             audio_ms,
             self.timeline.blocks,
-            ms(self._billed),
-            ms(self._cached),
-            None,
+            self.tab.spent(),
+            ms(self.tab.cached),
+            self.balance_ms,
             self._first_audio_ms,
         )
 
@@ -271,12 +276,12 @@ class Context:
     @property
     def handed_over_ms(self) -> int:
         """Milliseconds handed over since the context was opened or continued here."""
-        return self.plan.format.ms(self._billed - self._billed_before)
+        return self.plan.format.ms(self.tab.handed - self.tab.before)
 
     @property
     def first_audio_ms(self) -> int | None:
         """From the first text to the first audio; None before that, and where it was handed over elsewhere."""
-        return None if self._billed_before else self._first_audio_ms
+        return None if self.tab.before else self._first_audio_ms
 
     @property
     def parked(self) -> bool:
@@ -293,9 +298,10 @@ class Context:
         to_the_end = self._complete and played >= self.timeline.made
         heard = at(self._text_chars if to_the_end else self._heard.until(played))
         everything = at(self._text_chars)
-        billed = ms(played)
+        cost = self.tab.spent()
+        billed = self.tab.spent(self.tab.kept(played))
         return frames.Cancelled(
-            self.plan.name, billed, (0, heard), (heard, everything), billed, ms(self._billed) - billed, None
+            self.plan.name, ms(played), (0, heard), (heard, everything), billed, cost - billed, None
         )
 
     def making(self) -> list[int]:
@@ -330,7 +336,8 @@ class Context:
         context._heard = Heard(unheard(runs, blocks, state.settled))
         if context._text_chars and not all(map(str.isspace, (*(block.text for block in blocks), state.pending))):
             context._asked_at = now
-        context._cached, context._first_audio_ms = state.cached, state.first_audio_ms
+        context._first_audio_ms = state.first_audio_ms
+        context.tab.restore(state.tab, (received + 1) * context._frame)
         if not context.over:
             context._restore_audio(state, blocks, runs, received + 1)
         meanwhile = 0 if state.paused else max(0, int((wall_s - state.heard_at) * plan.format.rate_hz))
@@ -352,8 +359,6 @@ class Context:
         if (runs[0].seq if runs else state.seq) > frames_received:
             raise Gone
         self._sent_frames, self._sent = frames_received, frames_received * self._frame
-        self._billed = max(state.billed, self._sent)
-        self._billed_before = self._billed
         for run in runs:
             self._heard.add(run)
         timeline.ready.extend(runs)
@@ -388,8 +393,7 @@ class Context:
             timeline.blocks - len(timeline.pieces),
             head.begins if head else -1,
             head.frames if head else 0,
-            self._cached,
-            self._billed,
+            self.tab.state(),
             self._playhead.paused,
             heard,
             heard_at,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
+from voicewire.tab import TabState
 from voicewire.timeline import Run
 from voicewire.types import Block, Format, Offsets
 
@@ -32,6 +33,7 @@ class Plan(Struct, frozen=True, array_like=True):
     first_wait_ms: int
     block_chars: int
     text_chars: int  # at most, in all
+    number: int = 0  # of the session's contexts, for the ledger: channels come again after 65,536
 
     @property
     def group_frames(self) -> int:
@@ -63,8 +65,7 @@ class State(Struct, array_like=True):
     settled: int  # … and laid whole
     begins: int  # first sample of the block being laid, -1 when none is
     skip: int  # frames of it that were laid
-    cached: int  # samples that came from clips
-    billed: int  # samples ever handed over
+    tab: TabState  # what was handed over, and what of it is paid
     paused: bool
     heard: int  # where the listener was …
     heard_at: float  # … at this time of day, in seconds: gateways share no other clock
