@@ -10,7 +10,14 @@ import pytest
 
 from voicewire.config import Config, ConfigError, Setting, is_loopback, settings, variable
 
-SECRETS = {"bootstrap_key": "vw_live_secret", "redis_url": "redis://:hunter2@redis.internal:6379/0"}
+SECRETS = {
+    "bootstrap_key": "vw_live_secret",
+    "redis_url": "redis://:hunter2@redis.internal:6379/0",
+    "postgres_url": "postgresql://voicewire:hunter3@db.internal/voicewire",
+    "jwt_secret": "hunter4",
+    "smtp_url": "smtps://voicewire:hunter5@mail.internal:465",
+    "oidc_client_secret": "hunter6",
+}
 
 
 def refusal(environ: dict[str, str] | None = None, **overrides: object) -> str:
@@ -32,12 +39,14 @@ def test_every_variable_is_read_in_its_type() -> None:
             "VOICEWIRE_IDLE_S": "2.5",
             "VOICEWIRE_ENGINES": "kokoro, tone,",
             "VOICEWIRE_LOCAL_ACCESS": "Off",
+            "VOICEWIRE_BILLING": "on",
             "VOICEWIRE_DATA_DIR": "/srv/voicewire",
             "VOICEWIRE_LOG_FORMAT": "json",
         }
     )
     assert (config.port, config.idle_s, config.engines) == (9000, 2.5, ("kokoro", "tone"))
     assert (config.local_access, config.data_dir, config.log_format) == (False, Path("/srv/voicewire"), "json")
+    assert (config.billing, config.sign_up) == (True, None)
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
@@ -90,6 +99,12 @@ def test_all_problems_are_named_at_once() -> None:
         ("allowed_origins", "https://example.org:443"),
         ("allowed_origins", "https://example.org:notaport"),
         ("redis_url", "http://127.0.0.1"),
+        ("postgres_url", "mysql://127.0.0.1"),
+        ("postgres_url", "postgresql://[::1"),
+        ("smtp_url", "mail.example.org"),
+        ("oidc_issuers", "https://id.example.org,id.example.org"),
+        ("billing", "auto"),
+        ("billing", "perhaps"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
@@ -150,7 +165,8 @@ def test_the_table_holds_every_field_with_a_meaning_and_a_default_that_is_allowe
 
 
 def documented(row: Setting) -> str:
-    default = ",".join(row.default) if isinstance(row.default, tuple) else str(row.default).replace("None", "auto")
+    words: dict[object, str] = {None: "auto", True: "on", False: "off"} if row.type.startswith("bool") else {}
+    default = ",".join(row.default) if isinstance(row.default, tuple) else words.get(row.default, str(row.default))
     bounds = f" ({row.low:.15g} to {row.high:.15g})" if row.low is not None else ""
     choices = f" ({', '.join(row.choices)})" if row.choices else ""
     return f"| `{row.variable}` | {f'`{default}`' if default else ''} | {row.meaning}{bounds}{choices} |"

@@ -63,12 +63,29 @@ class Config:
     )
     bootstrap_key: str = _setting("", "the first API key; empty: one is made at the first start", secret=True)
     ticket_s: float = _setting(30.0, "how long a one-time ticket is good for", 1, HOUR_S)
+    admin_host: str = _setting("127.0.0.1", "address that admin_port listens on")
+    admin_port: int = _setting(0, "port of its own for what operators do; 0: the same port as everything", 0, 65_535)
+    forwarded_allow: tuple[str, ...] = _setting(
+        (), "addresses or networks of proxies whose word on who calls is believed"
+    )
 
     data_dir: Path = _setting(DATA_DIR, "folder for everything that is kept")  # noqa: RUF009 - a Path is immutable
     redis_url: str = _setting("", "redis://, rediss:// or unix:// address; empty: an embedded Redis", secret=True)
+    postgres_url: str = _setting("", "postgresql:// address; empty: an embedded PostgreSQL", secret=True)
     journal_ms: int = _setting(50, "how often what a resume needs is written to Redis", 1, 1_000)
     log_level: str = _setting("info", "least severity that is logged", choices=("debug", "info", "warning", "error"))
     log_format: str = _setting("text", "how a log line is written", choices=("text", "json"))
+
+    sign_up: bool | None = _setting(None, "whether people may make accounts; auto: with billing")
+    billing: bool = _setting(False, "whether the balance limits speech; what is used is recorded either way")
+    terms_version: str = _setting("", "version of the terms that must be accepted before speech; empty: none")
+    jwt_secret: str = _setting("", "signs the tokens of people; empty: made at the first start", secret=True)
+    smtp_url: str = _setting("", "smtp:// or smtps:// address; empty: mail is written to data_dir/mail", secret=True)
+    mail_from: str = _setting("", "sender of mail; empty: voicewire at the host of public_url")
+    oidc_issuers: tuple[str, ...] = _setting((), "https:// addresses of OpenID Connect issuers of people")
+    oidc_client_id: str = _setting("", "what the issuers know this server as")
+    oidc_client_secret: str = _setting("", "what it shows the issuers", secret=True)
+    oidc_audience: str = _setting("", "audience of tokens that are taken; empty: oidc_client_id")
 
     engines: tuple[str, ...] = _setting(("espeak",), "engines to run", choices=ENGINES)
     default_model: str = _setting("espeak", "model that speaks when none is named")
@@ -213,6 +230,8 @@ def _parse(type_name: str, value: object) -> object:
             return _parse_number(type_name, value)
         case "bool | None":
             return _parse_switch(value)
+        case "bool":
+            return _parse_bool(value)
         case "tuple[str, ...]":
             return tuple(part.strip() for part in value.split(",") if part.strip())
         case "Path":
@@ -236,6 +255,13 @@ def _parse_switch(value: str) -> bool | None:
     return switches[value.lower()]
 
 
+def _parse_bool(value: str) -> bool:
+    switch = _parse_switch(value) if value.lower() != "auto" else None
+    if switch is None:
+        raise ValueError(f"must be on or off, not {value!r}")
+    return switch
+
+
 def _problems_by_row(config: Config) -> Iterator[str]:
     for row in settings():
         value = getattr(config, row.name)
@@ -249,6 +275,7 @@ def _type_problem(row: Setting, value: object) -> str:
         "str": (str,),
         "int": (int,),
         "float": (int, float),
+        "bool": (bool,),
         "bool | None": (bool, type(None)),
         "tuple[str, ...]": (tuple,),
         "Path": (Path,),
@@ -278,9 +305,26 @@ def _problems_across(config: Config) -> Iterator[str]:
         yield f"{variable('public_url')} must be http:// or https:// and a host, without a path"
     if not all(map(_is_origin, config.allowed_origins)):
         yield f"{variable('allowed_origins')} must be a list of origins such as https://example.org, comma between"
-    # the address may hold a password and is not repeated
-    if config.redis_url and urlsplit(config.redis_url).scheme not in {"redis", "rediss", "unix"}:
+    if not all(urlsplit(each).scheme in {"https", "http"} and urlsplit(each).hostname for each in config.oidc_issuers):
+        yield f"{variable('oidc_issuers')} must be a list of https:// addresses, comma between"
+    yield from _address_problems(config)
+
+
+def _address_problems(config: Config) -> Iterator[str]:
+    """An address may hold a password and is not repeated."""
+    if config.redis_url and _scheme(config.redis_url) not in {"redis", "rediss", "unix"}:
         yield f"{variable('redis_url')} must begin with redis://, rediss:// or unix://"
+    if config.postgres_url and _scheme(config.postgres_url) not in {"postgresql", "postgres"}:
+        yield f"{variable('postgres_url')} must begin with postgresql://"
+    if config.smtp_url and _scheme(config.smtp_url) not in {"smtp", "smtps"}:
+        yield f"{variable('smtp_url')} must begin with smtp:// or smtps://"
+
+
+def _scheme(address: str) -> str:
+    try:
+        return urlsplit(address).scheme
+    except ValueError:
+        return ""
 
 
 def _is_origin(text: str) -> bool:

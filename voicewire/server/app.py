@@ -39,7 +39,6 @@ from voicewire.frames import Parser
 from voicewire.pipeline import Pipeline
 from voicewire.server.answers import error_response
 from voicewire.server.callers import Callers
-from voicewire.server.embedded import EmbeddedRedis
 from voicewire.server.guards import SecurityHeaders, TooLargeAnswer
 from voicewire.server.journal import Journal
 from voicewire.server.listen import GRACE_S, DrainingServer, listen
@@ -48,7 +47,6 @@ from voicewire.server.logs import configure
 from voicewire.server.metrics import Metrics, Readings
 from voicewire.server.pages import pages
 from voicewire.server.pools import open_pools
-from voicewire.server.redis import open_redis
 from voicewire.server.routes import Routes
 from voicewire.server.sessions import Admission, Sessions
 from voicewire.server.speech import Speech
@@ -56,6 +54,8 @@ from voicewire.server.stream import StreamEndpoint
 from voicewire.server.ticker import Ticker
 from voicewire.server.wire import WireProtocol
 from voicewire.session import Limits
+from voicewire.storage.embedded_redis import EmbeddedRedis
+from voicewire.storage.redis import open_redis
 
 LOGGER = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from redis.asyncio import Redis
 from redis.exceptions import BusyLoadingError, RedisError
 
 from voicewire.config import ConfigError, variable
-from voicewire.server.redis import open_redis
+from voicewire.storage.redis import open_redis
 
 START_S = 10.0  # to answer at all
 LOAD_S = 60.0  # to read its file, answering that it does

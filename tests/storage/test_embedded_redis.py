@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from voicewire.server import embedded
-from voicewire.server.embedded import EmbeddedRedis, FolderLock, StartError, find_server
-from voicewire.server.redis import open_redis
+from voicewire.storage import embedded_redis as embedded
+from voicewire.storage.embedded_redis import EmbeddedRedis, FolderLock, StartError, find_server
+from voicewire.storage.redis import open_redis
 
 GATEWAY = """
 import asyncio, sys
 from pathlib import Path
-from voicewire.server.embedded import EmbeddedRedis
+from voicewire.storage.embedded_redis import EmbeddedRedis
 
 async def main():
     print(await EmbeddedRedis(Path(sys.argv[1])).start(), flush=True)

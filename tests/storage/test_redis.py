@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as TimedOut
 
-from voicewire.server import redis as module
-from voicewire.server.embedded import EmbeddedRedis
-from voicewire.server.redis import CONNECTIONS_MAX, open_redis
+from voicewire.storage import redis as module
+from voicewire.storage.embedded_redis import EmbeddedRedis
+from voicewire.storage.redis import CONNECTIONS_MAX, open_redis
 
 
 @pytest.fixture
