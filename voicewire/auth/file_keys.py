@@ -62,7 +62,7 @@ class FileKeys:
         self._path = data_dir / KEYS_FILE
         self._clock = clock
         self._given: dict[str, KeyRecord] = {}
-        self.pepper = _pepper(data_dir / PEPPER_FILE)
+        self.pepper = kept_secret(data_dir / PEPPER_FILE)
         self._seen = _seen(self._path)
         self._records = _read(self._path)
         self._looked_s = clock()
@@ -174,20 +174,21 @@ def _read(path: Path) -> Mapping[str, KeyRecord]:
     return {record.id: record for record in records}
 
 
-def _pepper(path: Path) -> bytes:
+def kept_secret(path: Path) -> bytes:
+    """Return the random bytes that the file keeps in hex, made at the first call. Raises `BadKeyFile`."""
     if not path.exists():
         with _locked(path.with_name(LOCK_FILE)):
             if not path.exists():
                 _replace(path, secrets.token_hex(PEPPER_BYTES).encode() + b"\n")
     try:
-        pepper = bytes.fromhex(path.read_text("ascii"))
+        secret = bytes.fromhex(path.read_text("ascii"))
     except OSError as error:
         raise BadKeyFile(path, error.strerror or "cannot be read") from error
     except ValueError:
         raise BadKeyFile(path, "it is not hexadecimal") from None
-    if len(pepper) < PEPPER_BYTES:
+    if len(secret) < PEPPER_BYTES:
         raise BadKeyFile(path, f"it is shorter than {PEPPER_BYTES} bytes")
-    return pepper
+    return secret
 
 
 def _replace(path: Path, content: bytes) -> None:
