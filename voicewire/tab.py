@@ -77,7 +77,7 @@ class TabState(Struct, array_like=True):
 class Tab:
     """The tab of one utterance at `rate_hz`, in frames of `frame` samples."""
 
-    __slots__ = ("_frame", "_lines", "_paid", "_rate_hz", "_refund", "before", "cached", "handed", "price")
+    __slots__ = ("_frame", "_lines", "_paid", "_refund", "before", "cached", "handed", "price", "rate_hz")
 
     def __init__(self, frame: int, rate_hz: int, price: Price | None = None) -> None:
         self.price = price or Price()
@@ -85,7 +85,7 @@ class Tab:
         self.before = 0  # … of which elsewhere, before a resume
         self.cached = 0  # samples laid that came from clips
         self._frame = frame
-        self._rate_hz = rate_hz
+        self.rate_hz = rate_hz
         self._refund = REFUND_MS_MAX * rate_hz // 1000
         self._lines: deque[Line] = deque()  # ascending
         self._paid = 0  # milliseconds of credit for lines that are forgotten
@@ -104,6 +104,10 @@ class Tab:
     def reserved(self, block: int) -> None:
         """A hold is taken for `block`."""
         self._line(block).reserved = True
+
+    def refused(self, block: int) -> None:
+        """No hold was given for `block`: it will not be made."""
+        self._line(block).reserved = False
 
     def laid(self, run: Run) -> None:
         """Frames of a block have their place on the timeline."""
@@ -171,7 +175,7 @@ class Tab:
         return charges
 
     def _cost(self, line: Line, position: int) -> tuple[int, int]:
-        audio_ms = line.samples(position) * 1000 // self._rate_hz
+        audio_ms = line.samples(position) * 1000 // self.rate_hz
         return self.price.of(audio_ms, cached=line.cached), audio_ms
 
     def _line(self, block: int) -> Line:
