@@ -14,7 +14,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
@@ -39,7 +39,6 @@ OWN_HEADER = {"alg": "HS256", "typ": "JWT"}
 SECRET_FILE = "jwt-secret"  # noqa: S105 - the name of a file
 SECRET_BYTES_MIN = 32
 SUBJECT_CHARS_MAX = 255  # OpenID Connect Core 1.0, section 2
-KEYS_MAX = 32
 
 # They name a key, or change what was signed; the keys come from the configured issuer and from nowhere else.
 HEADERS_REFUSED = frozenset({"b64", "crit", "enc", "jku", "jwk", "x5u", "zip"})
@@ -86,29 +85,21 @@ def peek(token: str) -> Peek:
     return Peek(issuer, kid)
 
 
-def decode(token: str, keys: Mapping[str, Key], demands: Demands, now_s: float) -> Claims:
-    """Return the claims of `token` when its signature is by one of `keys`, by id, and it meets `demands`.
+def read_key(jwk: Mapping[str, Any], algorithms: Collection[str] = ISSUER_ALGORITHMS) -> Key | None:
+    """Return the key in a row of a JSON Web Key Set (RFC 7517); None where it is of another kind, use or algorithm."""
+    if jwk.get("kty") not in {"RSA", "EC"} or jwk.get("use", "sig") != "sig":
+        return None
+    try:
+        key = PyJWK.from_dict(dict(jwk))
+    except (PyJWTError, ValueError, TypeError):
+        return None
+    return key if key.algorithm_name in algorithms else None
 
-    A token without a key id is taken only where there is just one key. Raises `Unauthorized`.
-    """
-    header, _ = _opened(token)
-    kid = header.get("kid", next(iter(keys)) if len(keys) == 1 else None)
-    key = keys.get(kid) if isinstance(kid, str) else None
-    if key is None:
-        raise Unauthorized
+
+def decode(token: str, key: Key, demands: Demands, now_s: float) -> Claims:
+    """Return the claims of `token` when it was signed with `key` and meets `demands`. Raises `Unauthorized`."""
+    _opened(token)
     return _checked(token, key, demands, now_s)
-
-
-def parse_keys(document: Mapping[str, Any], algorithms: Iterable[str] = ISSUER_ALGORITHMS) -> dict[str, Key]:
-    """Return the signing keys of a JSON Web Key Set (RFC 7517) by id; those of other kinds and uses are left out."""
-    rows = document.get("keys")
-    found: dict[str, Key] = {}
-    for row in rows[:KEYS_MAX] if isinstance(rows, list) else []:
-        if isinstance(row, dict) and row.get("use", "sig") == "sig" and row.get("kty") in {"RSA", "EC"}:
-            key = _key(row)
-            if key and key.algorithm_name in algorithms:
-                found[str(row.get("kid", ""))] = key
-    return found
 
 
 class AccessTokens:
@@ -262,10 +253,3 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError("too large a number")
     return value
-
-
-def _key(row: dict[str, Any]) -> Key | None:
-    try:
-        return PyJWK.from_dict(row)
-    except (PyJWTError, ValueError, TypeError):
-        return None
