@@ -9,7 +9,7 @@ import math
 
 from voicewire import frames
 from voicewire.blocks import Splitter
-from voicewire.errors import BadRequest, Gone, OverQuota
+from voicewire.errors import BadRequest, Gone
 from voicewire.heard import Heard, unheard
 from voicewire.plan import Changes, Plan, State
 from voicewire.playhead import Playhead
@@ -33,7 +33,7 @@ class Context:
         "_announced", "_asked_at", "_behind", "_bundle", "_ended", "_first_audio_ms", "_first_cut", "_frame", "_group",
         "_heard", "_lead", "_playhead", "_positions", "_prefetch", "_sent", "_sent_frames", "_splitter", "_stirred",
         "_taken", "_text_chars", "balance_ms", "changes", "final", "frames_at_once", "over", "plan", "settled", "tab",
-        "timeline", "unpaid",
+        "timeline",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, splitter: Splitter | None = None) -> None:
@@ -61,7 +61,6 @@ class Context:
         self.tab = Tab(self._frame, rate_hz)
         self.settled = True  # False: a ledger must be told what it cost before it is done
         self.balance_ms: int | None = None  # what is left then
-        self.unpaid: OverQuota | None = None  # the credit ended: no further block is made
         self._first_audio_ms: int | None = None
         self._taken = 0  # frames taken of the first run in `timeline.ready` …
         self._announced = False  # … and whether its words were

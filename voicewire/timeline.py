@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -69,6 +70,7 @@ class Timeline:
         self.made = 0  # samples laid
         self.seq = 0  # frames laid
         self.ready: deque[Run] = deque()  # laid, for whoever sends
+        self._barred: float = math.inf  # the first block that nobody pays for
 
     def add(self, block: Block) -> Piece:
         """Append a block; it is made when `wanted` says so."""
@@ -82,13 +84,22 @@ class Timeline:
         """Whether every block was made and taken."""
         return not self.pieces and not self.ready
 
+    def bar(self, index: int) -> None:
+        """Make no block from `index` on."""
+        self._barred = min(self._barred, index)
+
+    @property
+    def barred(self) -> bool:
+        """Whether all that may be made was made and taken, and more was asked for."""
+        return not self.ready and bool(self.pieces) and self.pieces[0].index >= self._barred
+
     def wanted(self, now: float, heard: int, ahead: int) -> list[Making]:
         """The blocks to make now, so that `ahead` samples beyond `heard` are there in time; each is named once."""
         wanted: list[Making] = []
         begins = float(self.made)
         at_once = MAKING_AT_ONCE if self.seq else 1  # nothing competes with the first sound
         for position, piece in enumerate(self.pieces):
-            if position >= at_once or begins - heard > ahead:
+            if position >= at_once or begins - heard > ahead or piece.index >= self._barred:
                 break
             if not piece.asked:
                 piece.asked = True
