@@ -74,10 +74,11 @@ def test_a_cancel_pays_for_what_was_heard(frames: list[int], handed: int, played
     tab.hand_over(min(handed, sum(frames)) * FRAME)
     if told:
         book.take(tab.running())
-    position = tab.kept(min(played * FRAME, tab.handed))
-    book.take(tab.cancelled(min(played * FRAME, tab.handed)))
-    assert book.total_ms == tab.spent(position) == position // FRAME * FRAME_MS
-    assert tab.handed * 1000 // RATE_HZ - book.total_ms <= REFUND_MS_MAX
+    handed_ms = tab.spent()
+    tab.stop(min(played * FRAME, tab.handed))
+    book.take(tab.closed())
+    heard_ms = min(played * FRAME_MS, handed_ms)
+    assert book.total_ms == tab.spent() == max(heard_ms, handed_ms - REFUND_MS_MAX)
 
 
 @given(counts, st.integers(0, 2_400), st.integers(0, 2_400), st.integers(0, 2_400))
@@ -131,4 +132,5 @@ def test_a_lost_connection_parks_what_runs_and_settles_what_is_complete() -> Non
 def test_no_more_than_three_seconds_come_back(heard_ms: int, paid_ms: int) -> None:
     tab = tab_of(500)
     tab.hand_over(500 * FRAME)
-    assert tab.spent(tab.kept(heard_ms * RATE_HZ // 1000)) == paid_ms
+    tab.stop(heard_ms * RATE_HZ // 1000)
+    assert tab.spent() == paid_ms

@@ -298,7 +298,8 @@ class Context:
         heard = at(self._text_chars if to_the_end else self._heard.until(played))
         everything = at(self._text_chars)
         cost = self.tab.spent()
-        billed = self.tab.spent(self.tab.kept(played))
+        self.tab.stop(played)
+        billed = self.tab.spent()
         return frames.Cancelled(
             self.plan.name, ms(played), (0, heard), (heard, everything), billed, cost - billed, None
         )

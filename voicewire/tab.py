@@ -77,7 +77,7 @@ class TabState(Struct, array_like=True):
 class Tab:
     """The tab of one utterance at `rate_hz`, in frames of `frame` samples."""
 
-    __slots__ = ("_frame", "_lines", "_paid", "_refund", "before", "cached", "handed", "price", "rate_hz")
+    __slots__ = ("_frame", "_lines", "_paid", "_refund", "_until", "before", "cached", "handed", "price", "rate_hz")
 
     def __init__(self, frame: int, rate_hz: int, price: Price | None = None) -> None:
         self.price = price or Price()
@@ -89,6 +89,7 @@ class Tab:
         self._refund = REFUND_MS_MAX * rate_hz // 1000
         self._lines: deque[Line] = deque()  # ascending
         self._paid = 0  # milliseconds of credit for lines that are forgotten
+        self._until: int | None = None  # what lies behind was never heard, and is not paid
 
     def state(self) -> TabState:
         """Return what a journal keeps."""
@@ -124,10 +125,17 @@ class Tab:
         """The timeline was handed over up to `position`."""
         self.handed = max(self.handed, position)
 
-    def spent(self, position: int | None = None) -> int:
-        """Return the cost, in milliseconds of credit, of what was handed over, or of what lies before `position`."""
-        until = self.handed if position is None else position
-        return self._paid + sum(self._cost(line, until)[0] for line in self._lines)
+    def stop(self, played: int) -> None:
+        """The listener had heard `played` samples and wants no more: only those count, within `REFUND_MS_MAX`."""
+        self._until = min(self.handed, max(played, self.handed - self._refund))
+
+    @property
+    def _position(self) -> int:
+        return self.handed if self._until is None else self._until
+
+    def spent(self) -> int:
+        """Return what was handed over costs, in milliseconds of credit."""
+        return self._paid + sum(self._cost(line, self._position)[0] for line in self._lines)
 
     def running(self) -> list[Charge]:
         """What changed since the last time: blocks that are complete are final."""
@@ -147,23 +155,15 @@ class Tab:
         return charges
 
     def closed(self) -> list[Charge]:
-        """The utterance is over: every block is final."""
-        return self._end("final", self.handed)
+        """The utterance is over: every block is final, or lowered where more was said before."""
+        return self._end("final")
 
     def parked(self) -> list[Charge]:
         """The connection is lost: holds are given back, and what comes after a resume is charged then."""
-        return self._end("parked", self.handed)
+        return self._end("parked")
 
-    def cancelled(self, played: int) -> list[Charge]:
-        """The listener had heard `played` samples: only those count, within `REFUND_MS_MAX`."""
-        return self._end("final", self.kept(played))
-
-    def kept(self, played: int) -> int:
-        """Return the position up to which a listener who heard `played` samples pays."""
-        return min(self.handed, max(played, self.handed - self._refund))
-
-    def _end(self, kind: Literal["final", "parked"], position: int) -> list[Charge]:
-        charges = []
+    def _end(self, kind: Literal["final", "parked"]) -> list[Charge]:
+        charges, position = [], self._position
         for line in self._lines:
             ms, audio_ms = self._cost(line, position)
             if line.settled and ms < line.told_ms:
