@@ -28,7 +28,7 @@ PACKAGE = ROOT / "voicewire"
 LAYERS = (
     {"errors", "types"},
     {
-        "blocks", "catalogue", "context", "cuts", "edges", "frames", "fullstop", "heard", "plan", "playhead",
+        "blocks", "catalogue", "context", "cuts", "edges", "frames", "fullstop", "heard", "intake", "plan", "playhead",
         "punctuation", "script", "session", "spans", "speakable", "tab", "timeline", "timing",
     },
     {"engines", "codecs", "auth"},

@@ -8,14 +8,13 @@ from __future__ import annotations
 import math
 
 from voicewire import frames
-from voicewire.blocks import Splitter
-from voicewire.errors import BadRequest, Gone
+from voicewire.errors import Gone
 from voicewire.heard import Heard, unheard
+from voicewire.intake import Intake
 from voicewire.plan import Changes, Plan, State
 from voicewire.playhead import Playhead
 from voicewire.tab import Tab
 from voicewire.timeline import Making, Run, Timeline, joined
-from voicewire.timing import Positions
 from voicewire.types import Block, Slice
 
 Wire = tuple[int, bytes]
@@ -30,37 +29,31 @@ class Context:
     """See the module. `now` is the monotonic time in seconds."""
 
     __slots__ = (
-        "_announced", "_asked_at", "_behind", "_bundle", "_ended", "_first_audio_ms", "_first_cut", "_frame", "_group",
-        "_heard", "_lead", "_playhead", "_positions", "_prefetch", "_sent", "_sent_frames", "_splitter", "_stirred",
-        "_taken", "_text_chars", "balance_ms", "changes", "final", "frames_at_once", "over", "plan", "settled", "tab",
-        "timeline",
+        "_announced", "_behind", "_bundle", "_first_audio_ms", "_frame", "_group", "_heard", "_intake", "_lead",
+        "_playhead", "_prefetch", "_sent", "_sent_frames", "_stirred", "_taken", "balance_ms", "changes", "final",
+        "frames_at_once", "over", "plan", "settled", "tab", "timeline",
     )  # fmt: skip
 
-    def __init__(self, plan: Plan, splitter: Splitter | None = None) -> None:
+    def __init__(self, plan: Plan, intake: Intake | None = None) -> None:
         self.plan = plan
         rate_hz, self._frame = plan.format.rate_hz, plan.format.frame_samples
         self.timeline = Timeline(self._frame, rate_hz, plan.speed)
         self.changes = Changes([], [])
         self.frames_at_once = max(1, min(FRAMES_AT_ONCE, BYTES_AT_ONCE // plan.format.frame_bytes))
         self.over = False  # done, cancelled or failed: nothing of it may be sent any more
+        self.final = b""  # the message that ended it early, for a listener who lost it
+        self.tab = Tab(self._frame, rate_hz)
+        self.settled = True  # False: a ledger must be told what it cost before it is done
+        self.balance_ms: int | None = None  # what is left then
+        self._intake = intake or Intake(plan)
         self._bundle = plan.format.bundle
         self._stirred = True  # something happened after which blocks may be wanted
-        self.final = b""  # the message that ended it early, for a listener who lost it
-        self._splitter = splitter or Splitter(language=plan.language or "en", max_chars=plan.block_chars)
-        self._positions = Positions(plan.offsets)
         self._playhead = Playhead(rate_hz)
         self._lead = plan.lead_ms * rate_hz // 1000
         self._group = plan.group_frames
         self._prefetch = plan.prefetch_ms * rate_hz // 1000
-        self._text_chars = 0
-        self._ended = False
-        self._asked_at = -1.0  # when the first text came
-        self._first_cut = False
         self._sent = 0  # samples handed over, on the timeline
         self._sent_frames = 0
-        self.tab = Tab(self._frame, rate_hz)
-        self.settled = True  # False: a ledger must be told what it cost before it is done
-        self.balance_ms: int | None = None  # what is left then
         self._first_audio_ms: int | None = None
         self._taken = 0  # frames taken of the first run in `timeline.ready` …
         self._announced = False  # … and whether its words were
@@ -71,33 +64,19 @@ class Context:
 
     def text(self, text: str, now: float) -> None:
         """Append text; raises `BadRequest("text_too_long")`."""
-        if self._ended:
-            raise BadRequest(problem=f"the context {self.plan.name!r} was ended")
-        if self._text_chars + len(text) > self.plan.text_chars:
-            raise BadRequest("text_too_long", limit=self.plan.text_chars)
-        if not text:
-            return
-        self._text_chars += len(text)
-        self._positions.push(text)
-        if self._asked_at < 0 and not text.isspace():
-            self._asked_at = now
-        self._add(self._splitter.push(text))
+        self._add(self._intake.text(text, now))
 
     def flush(self) -> None:
         """Speak what is buffered."""
-        if not self._ended:
-            self._add(self._splitter.flush())
+        self._add(self._intake.flush())
 
     def end(self) -> None:
         """No more text comes. Ending twice is as good as once."""
-        if not self._ended:
-            self._ended = True
-            self._add(self._splitter.end())
+        self._add(self._intake.end())
 
     def _add(self, blocks: list[Block]) -> None:
         self._stirred = True
         for block in blocks:
-            self._first_cut = True
             self.timeline.add(block)
             self.changes.blocks.append(block)
 
@@ -107,9 +86,8 @@ class Context:
         """The blocks to make now. A parked context wants none."""
         if self.over or self._playhead.paused:
             return []
-        if now >= self._hurry_at():
-            self._add(self._splitter.hurry())
-            self._first_cut = True
+        if now >= self._intake.hurry_at:
+            self._add(self._intake.hurry(now))
         if not self.timeline.pieces or (self.timeline.ready and not self._stirred):
             return []
         self._stirred = False
@@ -186,7 +164,7 @@ class Context:
         return max(0, min(room, frames_max))
 
     def _announce(self, run: Run, out: list[Wire]) -> None:
-        plan, at, ms = self.plan, self._positions.convert, self.plan.format.ms
+        plan, at, ms = self.plan, self._intake.at, self.plan.format.ms
         self._announced = True
         if run.first:
             span = (at(run.start), at(run.stop))
@@ -203,7 +181,7 @@ class Context:
         if end == len(run.packets) and run.last and self._complete and len(self.timeline.ready) == 1:
             flags |= frames.LAST_OF_CONTEXT
         if self._first_audio_ms is None:
-            self._first_audio_ms = max(0, int((now - self._asked_at) * 1000))
+            self._first_audio_ms = max(0, int((now - self._intake.asked_at) * 1000))
         if not self._sent_frames:
             self._playhead.start(now)
         self._sent_frames += count
@@ -216,7 +194,7 @@ class Context:
     @property
     def _complete(self) -> bool:
         """Whether all text came and all of it was made."""
-        return self._ended and not self.timeline.pieces
+        return self._intake.ended and not self.timeline.pieces
 
     @property
     def handed_over(self) -> bool:
@@ -243,17 +221,11 @@ class Context:
             return math.inf
         ready = self.timeline.ready
         if not ready:
-            return min(self._hurry_at(), self._wanted_at(now))
+            return min(self._intake.hurry_at, self._wanted_at(now))
         count = self._group if self._sent_frames >= UNBUNDLED_FRAMES else 1
         if len(ready) == 1:
             count = min(count, len(ready[0].packets) - self._taken)
         return self._playhead.reach(self._sent + count * self._frame - self._lead, now)
-
-    def _hurry_at(self) -> float:
-        """When the first clause has waited long enough for its end."""
-        if self._first_cut or self._asked_at < 0:
-            return math.inf
-        return self._asked_at + self.plan.first_wait_ms / 1000
 
     def _wanted_at(self, now: float) -> float:
         if not self.timeline.pieces or self.timeline.pieces[0].asked:
@@ -293,10 +265,10 @@ class Context:
         """Stop, and say what was heard. Without `played_ms`, what was sent counts as heard."""
         played = self._sent if played_ms is None else self._samples(played_ms)
         self.over = True
-        at, ms = self._positions.convert, self.plan.format.ms
+        at, ms = self._intake.at, self.plan.format.ms
         to_the_end = self._complete and played >= self.timeline.made
-        heard = at(self._text_chars if to_the_end else self._heard.until(played))
-        everything = at(self._text_chars)
+        heard = at(self._intake.chars if to_the_end else self._heard.until(played))
+        everything = self._intake.accepted
         cost = self.tab.spent()
         self.tab.stop(played)
         billed = self.tab.spent()
@@ -313,7 +285,7 @@ class Context:
     @property
     def accepted(self) -> int:
         """How much text arrived, in the client's unit."""
-        return self._positions.convert(self._text_chars)
+        return self._intake.accepted
 
     @classmethod
     def restore(
@@ -323,19 +295,9 @@ class Context:
 
         `wall_s` is the time of day: meanwhile the listener went on hearing what they had.
         """
-        position = blocks[-1].stop if blocks else 0
-        splitter = Splitter.resume(
-            position, state.pending, state.first, plan.language or "en", plan.block_chars, place=state.place
-        )
-        context = cls(plan, splitter)
-        for text in (*(block.text for block in blocks), state.pending):
-            context._positions.push(text)
-            context._text_chars += len(text)
-        context._ended, context.final, context.over = state.ended, state.final, bool(state.final)
-        context._first_cut = bool(blocks)
+        context = cls(plan, Intake.restore(plan, state, blocks, now))
+        context.final, context.over = state.final, bool(state.final)
         context._heard = Heard(unheard(runs, blocks, state.settled))
-        if context._text_chars and not all(map(str.isspace, (*(block.text for block in blocks), state.pending))):
-            context._asked_at = now
         context._first_audio_ms = state.first_audio_ms
         context.tab.restore(state.tab, (received + 1) * context._frame)
         if not context.over:
@@ -383,10 +345,8 @@ class Context:
         head = timeline.pieces[0] if timeline.pieces else None
         heard, heard_at = (0, 0.0) if self.over else (self._playhead.heard(now, self._sent), wall_s)
         return State(
-            self._splitter.pending,
-            self._splitter.place,
-            self._splitter.first,
-            self._ended,
+            *self._intake.pending,
+            self._intake.ended,
             timeline.seq,
             timeline.made,
             timeline.blocks,
