@@ -28,6 +28,7 @@ TABLE: dict[str, Row] = {
     "unknown_voice": Row("there is no voice {voice!r}", 404, 4500, False),
     "unsupported_format": Row("the format is not supported: {problem}", 400, 4500, False),
     "unauthorized": Row("the credential is missing, wrong or expired", 401, 4501, False),
+    "issuer_failed": Row("the sign-in service cannot be used now: {problem}", 503, 4013, True),
     "forbidden": Row("this credential may not do that: {problem}", 403, 4503, False),
     "no_hello": Row("the first message must be hello or resume, within {limit} s", 401, 4504, False),
     "rate_limited": Row("too many requests", 429, 4029, True),
@@ -41,6 +42,7 @@ TABLE: dict[str, Row] = {
     "resumed_elsewhere": Row("the session goes on over another connection", 409, 4009, False),
     "too_large": Row("the message is larger than {limit} bytes", 413, 1009, False),
     "not_found": Row("there is nothing at this address", 404, 4500, False),
+    "conflict": Row("that is there already", 409, 4500, False),
     "internal": Row("the server made a mistake", 500, 4013, True),
 }
 
