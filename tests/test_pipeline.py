@@ -12,7 +12,8 @@ from voicewire.clips import Clips
 from voicewire.engines.pool import Pool, Sink
 from voicewire.engines.tone import open_engine
 from voicewire.errors import BadRequest
-from voicewire.pipeline import Order, Pipeline, Request
+from voicewire.pipeline import Listener, Order, Pipeline, Request
+from voicewire.timeline import Making
 from voicewire.types import Codec, Format, Job, Slice
 
 TEXT = "Number one. It was number two, was it not? “Three!” — and so on and on. \n\n" * 60
@@ -80,7 +81,7 @@ async def test_a_model_that_is_not_here_is_the_callers_mistake() -> None:
     (block,) = splitter.push("Hello there.") + splitter.end()
     order: Order = request.order(block)
     with pytest.raises(BadRequest) as caught:
-        pipeline.make(order, 0.0, cast(Sink, None))
+        pipeline.make(order, Making(0, block, 0.0), cast(Listener, None))
     assert caught.value.row_code == "unknown_model"
 
 

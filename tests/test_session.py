@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.made import FRAMES_PER_CHAR, slices
+from tests.made import FRAMES_PER_CHAR, make, slices
 from voicewire import frames
 from voicewire.catalogue import Catalogue
 from voicewire.context import Context
@@ -47,10 +47,7 @@ def parse(opcode: int, payload: bytes) -> ServerMessage | AudioFrames:
 
 def pump(one: Session, context: Context, now: float) -> list[ServerMessage | AudioFrames]:
     """Make what the context wants by now, at once, and return what the client gets."""
-    while wanted := one.want(context, now):
-        for make in wanted:
-            for slice in slices(make.making.block, context.plan.format):
-                context.rendered(make.making.index, slice, cached=False)
+    make(context, now)
     return [parse(*wire) for wire in one.take(context, now)]
 
 
@@ -260,9 +257,9 @@ class Chaos:
     def pump(self, context: Context) -> None:
         if context.over:
             return
-        for make in self.session.want(context, self.now):
-            made = slices(make.making.block, context.plan.format)
-            self.makings += [(context, make.making.index, each) for each in made]
+        for making in context.wanted(self.now):
+            made = slices(making.block, context.plan.format)
+            self.makings += [(context, making.index, each) for each in made]
         for wire in self.session.take(context, self.now):
             self.check(parse(*wire))
 

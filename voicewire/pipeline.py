@@ -38,22 +38,23 @@ class Order:
 
 
 class Listener(Protocol):
-    """Who waits for a block. Called on the event loop, never again after `Making.drop` or `Making.leave`."""
+    """Who waits for blocks, by index. Never called again after `BlockInMaking.drop` or `leave`."""
 
-    def slice(self, slice: Slice) -> None: ...
+    def rendered(self, index: int, slice: Slice) -> None: ...
 
-    def failed(self, error: VoicewireError) -> None: ...
+    def failed(self, index: int, error: VoicewireError) -> None: ...
 
 
 class BlockInMaking:
     """A block being made: passes slices on to its listener and keeps them for the clip."""
 
-    __slots__ = ("_clips", "_key", "_pool", "_slices", "listener", "ticket")
+    __slots__ = ("_clips", "_index", "_key", "_pool", "_slices", "listener", "ticket")
 
-    def __init__(self, pool: Pool, clips: Clips, key: bytes, listener: Listener) -> None:
+    def __init__(self, pool: Pool, clips: Clips, key: bytes, index: int, listener: Listener) -> None:
         self._pool = pool
         self._clips = clips
         self._key = key
+        self._index = index
         self._slices: list[Slice] = []
         self.listener: Listener | None = listener
         self.ticket: Ticket | None = None
@@ -63,11 +64,11 @@ class BlockInMaking:
         if slice.last:
             self._clips.put(self._key, tuple(self._slices))
         if self.listener is not None:
-            self.listener.slice(slice)
+            self.listener.rendered(self._index, slice)
 
     def failed(self, error: VoicewireError) -> None:
         if self.listener is not None:
-            self.listener.failed(error)
+            self.listener.failed(self._index, error)
 
     def drop(self) -> None:
         """Stop: nobody wants it any more."""
@@ -92,17 +93,17 @@ class Pipeline:
         """Return the block if it was made before for this tenant."""
         return self.clips.get(self._key(order))
 
-    def make(self, order: Order, due: float, listener: Listener) -> BlockInMaking:
-        """Have the block made by monotonic time `due`.
+    def make(self, order: Order, making: Making, listener: Listener) -> BlockInMaking:
+        """Have the block made by the time that it is due.
 
         Raises `Busy` when too much is waiting, `BadRequest` for a model that only another gateway has.
         """
         pool = self.pools.get(order.model)
         if pool is None:
             raise BadRequest("unknown_model", model=order.model)
-        making = BlockInMaking(pool, self.clips, self._key(order), listener)
-        making.ticket = pool.submit(order.job(), due, making, tenant=order.tenant)
-        return making
+        block = BlockInMaking(pool, self.clips, self._key(order), making.index, listener)
+        block.ticket = pool.submit(order.job(), making.due, block, tenant=order.tenant)
+        return block
 
     def _key(self, order: Order) -> bytes:
         return clip_key(order.tenant, order.model, order.job())
@@ -186,35 +187,24 @@ class Recital:
 
     def _make(self, making: Making) -> None:
         if making.block.silent:
-            self.lay(making.index, Slice([], (), True))
+            self.rendered(making.index, Slice([], (), True))
             return
         order = self._request.order(making.block)
         if clip := self._pipeline.clip(order):
             for slice in clip:
-                self.lay(making.index, slice, cached=True)
+                self._lay(making.index, slice, cached=True)
             return
-        self._makings[making.index] = self._pipeline.make(order, making.due, _Arrival(self, making.index))
+        self._makings[making.index] = self._pipeline.make(order, making, self)
 
-    def lay(self, index: int, slice: Slice, *, cached: bool = False) -> None:
+    def rendered(self, index: int, slice: Slice) -> None:
+        self._lay(index, slice, cached=False)
+
+    def failed(self, index: int, error: VoicewireError) -> None:  # noqa: ARG002 - one block fails the whole text
+        self._error = error
+        self._arrived.set()
+
+    def _lay(self, index: int, slice: Slice, *, cached: bool) -> None:
         self._timeline.lay(index, slice, cached=cached)
         if slice.last:
             self._makings.pop(index, None)
         self._arrived.set()
-
-    def fail(self, error: VoicewireError) -> None:
-        self._error = error
-        self._arrived.set()
-
-
-class _Arrival:
-    """Takes one block's slices to its recital."""
-
-    def __init__(self, recital: Recital, index: int) -> None:
-        self._recital = recital
-        self._index = index
-
-    def slice(self, slice: Slice) -> None:
-        self._recital.lay(self._index, slice)
-
-    def failed(self, error: VoicewireError) -> None:
-        self._recital.fail(error)

@@ -11,7 +11,6 @@ from voicewire.catalogue import Catalogue
 from voicewire.context import Context, Wire
 from voicewire.errors import BadRequest, OverQuota, VoicewireError
 from voicewire.plan import Plan
-from voicewire.timeline import Making
 from voicewire.types import Format
 
 BAD_MESSAGES_MAX = 16  # a client that keeps sending nonsense is closed with 4500
@@ -44,14 +43,6 @@ class Send:
     """Hand a message to the socket."""
 
     wire: Wire
-
-
-@dataclass(frozen=True, slots=True)
-class Make:
-    """Have a block made, and give its slices to `Context.rendered`."""
-
-    context: Context
-    making: Making
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +92,7 @@ class Session:
     # messages in
 
     def receive(self, message: frames.ClientMessage, now: float) -> list[Action]:
-        """Take one message of the client's; then `want` and `take` of the context that it names."""
+        """Take one message of the client's; then `take` of the context that it names, and what it wants."""
         receiver = self._receivers.get(type(message))
         if receiver is None:
             return self.refuse(BadRequest(problem="hello and resume are only first messages"))
@@ -222,10 +213,6 @@ class Session:
         return [Send(text_wire(frames.Error.of(BadRequest("unknown_context", context=name))))]
 
     # what happens elsewhere
-
-    def want(self, context: Context, now: float) -> list[Make]:
-        """The blocks of a context that must be made now; each is named once."""
-        return [Make(context, making) for making in context.wanted(now)]
 
     def take(self, context: Context, now: float) -> list[Wire]:
         """The messages of a context that are due now."""

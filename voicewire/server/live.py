@@ -66,7 +66,7 @@ class Socket(Protocol):
 
 
 class LiveContext:
-    """A context on the clock: what the ticker calls."""
+    """A context on the clock: what the ticker and the engines call."""
 
     __slots__ = ("context", "due", "keeper", "live", "makings")
 
@@ -83,22 +83,11 @@ class LiveContext:
     def broken(self, error: Exception) -> None:  # noqa: ARG002 - the ticker has logged it
         self.live.close(VoicewireError("internal"))
 
+    def rendered(self, index: int, slice: Slice) -> None:
+        self.live.rendered(self, index, slice)
 
-class Arrival:
-    """Takes one block's slices to its context."""
-
-    __slots__ = ("_index", "_live", "_live_context")
-
-    def __init__(self, live: Live, live_context: LiveContext, index: int) -> None:
-        self._live = live
-        self._live_context = live_context
-        self._index = index
-
-    def slice(self, slice: Slice) -> None:
-        self._live.rendered(self._live_context, self._index, slice)
-
-    def failed(self, error: VoicewireError) -> None:
-        self._live.fail(self._live_context, self._index, error)
+    def failed(self, index: int, error: VoicewireError) -> None:
+        self.live.fail(self, index, error)
 
 
 class Live:
@@ -207,10 +196,10 @@ class Live:
                 self._machinery.ticker.schedule(live, now + BLOCKED_S)
             return
         self._send_due(context, now)  # before anything is asked for: the first sound waits for it
-        while wanted := self.session.want(context, now):
-            for make in wanted:
+        while wanted := context.wanted(now):
+            for making in wanted:
                 if not context.over:  # an engine may have refused the block before
-                    self._make(live, make.making)
+                    self._make(live, making)
             self._send_due(context, now)  # what is a clip is there at once, and more may be wanted then
         if context.over:
             self._sweep()
@@ -264,8 +253,7 @@ class Live:
                 live.context.rendered(making.index, slice, cached=True)
             return
         try:
-            arrival = Arrival(self, live, making.index)
-            live.makings[making.index] = self._machinery.pipeline.make(order, making.due, arrival)
+            live.makings[making.index] = self._machinery.pipeline.make(order, making, live)
         except VoicewireError as error:
             self._run(self.session.fail(live.context, error))
 
