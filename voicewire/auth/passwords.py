@@ -35,7 +35,7 @@ OBVIOUS = frozenset(
 
 
 class Work(NamedTuple):
-    """What one hash costs, as RFC 9106 has it where memory is short; one lane, since more are threads beside the two."""
+    """What one hash costs, as RFC 9106 has it where memory is short, but one lane: more are further threads."""
 
     passes: int = 3
     memory_kib: int = 64 * 1024
@@ -54,10 +54,11 @@ class Passwords:
 
     def __init__(
         self,
-        work: Work = Work(),
+        work: Work | None = None,
         waiting_max: int = WAITING_MAX,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
+        work = work or Work()
         self._hasher = PasswordHasher(work.passes, work.memory_kib, work.lanes)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
         self._waiting_max = waiting_max
