@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, NoReturn, cast
 from jwt import PyJWK, PyJWS
 from jwt.exceptions import PyJWTError
 
-from voicewire.auth.file_keys import kept_secret
+from voicewire.auth.secret_files import kept_secret
 from voicewire.errors import Unauthorized
 
 Key = PyJWK
@@ -154,11 +154,10 @@ class AccessTokens:
 def open_secret(data_dir: Path, given: str = "") -> bytes:
     """Return the secret of our tokens: `given`, else the one in the data folder, made there at the first start.
 
-    Raises `ValueError` when the given one is too short, `BadKeyFile` when the file is not good.
+    Raises `ValueError` when the given one is too short, `BadSecretFile` when the file is not good.
     """
     if not given:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return kept_secret(data_dir / SECRET_FILE)
+        return kept_secret(data_dir, SECRET_FILE)
     if len(given.encode()) < SECRET_BYTES_MIN:
         raise ValueError(f"needs at least {SECRET_BYTES_MIN} bytes")
     return given.encode()
