@@ -71,7 +71,7 @@ class News:
                         raise ConnectionError("the channel is dead")  # half open: nothing comes, and no error
                     silent = message is None
                     if message is None:
-                        await channel.ping()  # type: ignore[no-untyped-call]  # redis-py has no types here
+                        await channel.ping()
                     else:
                         await self._take(message)
             finally:
