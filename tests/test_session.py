@@ -320,6 +320,56 @@ def test_what_cannot_be_done_is_said(message: frames.ClientMessage, code: str, c
     assert list(one.contexts) == ["used"]
 
 
+def refused(one: Session, message: str) -> list[ServerMessage | AudioFrames]:
+    """Say something with a wrong value in it."""
+    with pytest.raises(BadRequest) as error:
+        PARSER.client(message)
+    return sent(one.refuse(error.value))
+
+
+@pytest.mark.parametrize("kind", ["open", "speak"])
+@pytest.mark.parametrize(
+    ("field", "code"),
+    [
+        ('"speed":9', "bad_message"),
+        ('"offsets":"utf7"', "bad_message"),
+        ('"language":7', "bad_message"),
+        ('"format":7', "bad_message"),
+        ('"format":{"codec":"mp3"}', "unsupported_format"),
+        ('"format":{"rate":"fast"}', "unsupported_format"),
+        ('"format":{"bundle":null}', "unsupported_format"),
+    ],
+)
+def test_what_opens_no_context_for_a_wrong_value_says_which(kind: str, field: str, code: str) -> None:
+    one = session()
+    [error] = refused(one, f'{{"type":"{kind}","context":"c",{field}}}')
+    assert isinstance(error, frames.Error)
+    assert (error.code, error.context) == (code, "c")
+    assert not one.contexts
+
+
+@pytest.mark.parametrize(
+    ("message", "context", "left"),
+    [
+        ('{"type":"text","context":"c","text":7}', "c", False),
+        ('{"type":"cancel","context":"c","played_ms":-1}', "c", False),
+        ('{"type":"playhead","context":"c","played_ms":-1}', msgspec.UNSET, True),
+        ('{"type":"open","context":"c","speed":9}', msgspec.UNSET, True),
+        ('{"type":"sing","context":"c"}', msgspec.UNSET, True),
+        ('{"type":"text","context":"other","text":7}', msgspec.UNSET, True),
+    ],
+)
+def test_a_wrong_value_ends_a_context_that_would_not_be_what_was_meant(
+    message: str, context: object, left: bool
+) -> None:
+    one = session()
+    one.receive(frames.Open("c"), 0.0)
+    [error] = refused(one, message)
+    assert isinstance(error, frames.Error)
+    assert (error.code, error.context) == ("bad_message", context)
+    assert ("c" in one.contexts) is left
+
+
 def test_contexts_are_limited() -> None:
     one = session(contexts=2)
     for name in "abc":

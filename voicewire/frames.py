@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from voicewire.errors import BadRequest, VoicewireError
+from voicewire.errors import BadRequest, UnsupportedFormat, VoicewireError
 from voicewire.types import Codec, Format, Offsets
 
 SUBPROTOCOL = "voicewire.v1"
@@ -26,6 +26,9 @@ BUNDLE = 4
 
 HEADER = struct.Struct("<HHII")
 LENGTH = struct.Struct("<H")
+
+INVALID = (msgspec.DecodeError, UnicodeError, RecursionError)
+FORMAT_FIELD = "`$.format."  # how msgspec says where in a message the wrong value stands
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Label = Annotated[str, Meta(max_length=200)]
@@ -215,26 +218,47 @@ class Pong(Struct, tag="pong"):
 ServerMessage = Ready | Opened | BlockStart | Words | Done | Cancelled | Error | Draining | Pong
 
 
+class Envelope(Struct):
+    """What a message with a wrong value in it still says: what it is, and of which context."""
+
+    type: str = ""
+    context: Name = ""
+
+
 class Parser:
     """Parses one side's text messages. Stateless; one serves a whole process."""
 
     def __init__(self) -> None:
+        self._envelope = msgspec.json.Decoder(Envelope)
         self._client = msgspec.json.Decoder(ClientMessage)
         self._server = msgspec.json.Decoder(ServerMessage)
 
     def client(self, data: str | bytes) -> ClientMessage:
-        """Parse a client's message; raises `BadRequest` and nothing else, whatever it is given."""
+        """Parse a client's message; raises `BadRequest` and nothing else, whatever it is given.
+
+        When only a value is wrong, its fields `type` and `context` say whom it concerns.
+        """
         try:
             message: ClientMessage = self._client.decode(data)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        except msgspec.ValidationError as error:
+            raise self._wrong_value(data, error) from None
+        except INVALID as error:
             raise BadRequest(problem=_problem(error)) from None
         return message
+
+    def _wrong_value(self, data: str | bytes, error: msgspec.ValidationError) -> BadRequest:
+        try:
+            envelope = self._envelope.decode(data)
+        except INVALID:  # more is wrong behind the first value
+            envelope = Envelope()
+        kind = UnsupportedFormat if FORMAT_FIELD in str(error) else BadRequest
+        return kind(problem=_problem(error), type=envelope.type, context=envelope.context)
 
     def server(self, data: str | bytes) -> ServerMessage:
         """Parse a server's message, as our own clients do; raises `BadRequest`."""
         try:
             answer: ServerMessage = self._server.decode(data)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        except INVALID as error:
             raise BadRequest(problem=_problem(error)) from None
         return answer
 

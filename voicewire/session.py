@@ -14,6 +14,8 @@ from voicewire.plan import Plan
 from voicewire.types import Format
 
 BAD_MESSAGES_MAX = 16  # a client that keeps sending nonsense is closed with 4500
+OPENING = frozenset({"open", "speak"})
+CHANGING = frozenset({"text", "cancel"})
 RECENT_CONTEXTS = 64  # names for which a late `playhead` is no error
 
 
@@ -99,12 +101,21 @@ class Session:
         return receiver(message, now)
 
     def refuse(self, error: VoicewireError) -> list[Action]:
-        """Answer a message that could not be understood; the socket lives unless this goes on."""
-        self._bad_messages += 1
-        actions: list[Action] = [Send(text_wire(frames.Error.of(error)))]
+        """Answer a message that is not valid; the socket lives unless this goes on."""
+        self._bad_messages += error.row_code == "bad_message"
+        actions = self._blame(error)
         if self._bad_messages >= BAD_MESSAGES_MAX:
             actions.append(Close(BadRequest(problem="too many messages were not valid")))
         return actions
+
+    def _blame(self, error: VoicewireError) -> list[Action]:
+        """A context that would have a hole, or go on after its cancel, ends; one that is open is not opened again."""
+        kind, name = (str(error.fields.get(field, "")) for field in ("type", "context"))
+        context = self.contexts.get(name)
+        if context is not None and kind in CHANGING:
+            return self.fail(context, error)
+        opens = context is None and kind in OPENING
+        return [Send(text_wire(frames.Error.of(error, name if opens else "")))]
 
     def _open(self, message: frames.Open, now: float) -> list[Action]:
         return self._admit(message)[1]
