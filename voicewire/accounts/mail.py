@@ -1,0 +1,243 @@
+"""Sends mail in the background: over SMTP, or into a folder where none is set. Nobody waits for a mail server.
+
+What waits is bounded; what a server refuses for now is tried again, and what it refuses for good is counted and
+dropped. No log line holds an address or a link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+import aiosmtplib
+
+from voicewire.errors import Busy
+
+LOGGER = logging.getLogger(__name__)
+
+WAITING_MAX = 1_000
+SENDERS = 4  # a server that stalls one must not stall all
+TIMEOUT_S = 15.0  # for each step of the protocol
+TOTAL_S = 60.0  # for a whole mail: a server may drip
+PAUSES_S = (2.0, 15.0, 60.0, 300.0)  # before each further try
+CLOSE_S = 5.0
+RESTART_S = 1.0
+RETRY_MS = 5_000
+FILES_MAX = 1_000
+FOLDER = "mail"
+PERMANENT = 500  # RFC 5321, section 4.2.1: do not send the same again
+SUBMISSION = {"smtp": 587, "smtps": 465}
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One mail: what it is for, to whom, and what it says, as text and as HTML."""
+
+    purpose: str
+    to: str
+    subject: str
+    text: str
+    html: str
+
+
+class Refused(Exception):
+    """The server will never take this mail. Holds the status, not what the server wrote, which repeats addresses."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+
+
+class NotSent(Exception):
+    """It did not work this time; the message is the kind of failure."""
+
+
+class Carrier(Protocol):
+    """Takes a mail to where it is read."""
+
+    async def carry(self, message: EmailMessage, /) -> None:
+        """Raises `Refused` or `NotSent`."""
+        ...
+
+
+class SmtpCarrier:
+    """An SMTP server: `smtps://` speaks TLS from the start, `smtp://` changes to it where the server offers it.
+
+    A password is sent over TLS only, unless the server is on this machine.
+    """
+
+    def __init__(self, url: str, timeout_s: float = TIMEOUT_S, total_s: float = TOTAL_S) -> None:
+        parts = urlsplit(url)
+        self._host = parts.hostname or "localhost"
+        self._port = parts.port or SUBMISSION[parts.scheme]
+        self._user = unquote(parts.username) if parts.username else None
+        self._password = unquote(parts.password) if parts.password else None
+        self._tls = parts.scheme == "smtps"
+        self._timeout_s = timeout_s
+        self._total_s = total_s
+
+    async def carry(self, message: EmailMessage, /) -> None:
+        try:
+            async with asyncio.timeout(self._total_s):
+                await self._send(message)
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            raise _refusal(error.recipients[0].code) from None
+        except aiosmtplib.SMTPResponseException as error:
+            raise _refusal(error.code) from None
+        except (aiosmtplib.SMTPException, OSError) as error:  # a TimeoutError, too
+            raise NotSent(type(error).__name__) from None
+
+    async def _send(self, message: EmailMessage) -> None:
+        await aiosmtplib.send(
+            message,
+            hostname=self._host,
+            port=self._port,
+            username=self._user,
+            password=self._password,
+            timeout=self._timeout_s,
+            use_tls=self._tls,
+            start_tls=False if self._tls else self._must_change(),
+        )
+
+    def _must_change(self) -> bool | None:
+        return True if self._password and not _is_here(self._host) else None
+
+
+class FileCarrier:
+    """A folder of `.eml` files, the latest thousand: for whoever has no mail server, and for tests."""
+
+    def __init__(self, folder: Path, files_max: int = FILES_MAX) -> None:
+        self._folder = folder
+        self._files_max = files_max
+
+    async def carry(self, message: EmailMessage, /) -> None:
+        try:
+            await asyncio.to_thread(self._write, bytes(message))
+        except OSError as error:
+            raise NotSent(type(error).__name__) from error
+
+    def _write(self, content: bytes) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = self._folder / f".{secrets.token_hex(8)}"
+        temporary.touch(mode=0o600)
+        temporary.write_bytes(content)
+        temporary.rename(self._folder / f"{time.time_ns()}-{secrets.token_hex(2)}.eml")
+        for old in sorted(self._folder.glob("*.eml"))[: -self._files_max]:
+            old.unlink(missing_ok=True)
+
+
+class Mailer:
+    """Takes letters at once, and has `carrier` carry them while `run` runs."""
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        sender: str,
+        pauses_s: Sequence[float] = PAUSES_S,
+        waiting_max: int = WAITING_MAX,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._carrier = carrier
+        self._sender = sender
+        self._pauses_s = pauses_s
+        self._clock = clock
+        self._waiting: asyncio.Queue[Letter] = asyncio.Queue(waiting_max)
+        self.sent = 0
+        self.lost = 0
+
+    @property
+    def waiting(self) -> int:
+        """Letters that no sender has taken up."""
+        return self._waiting.qsize()
+
+    def post(self, letter: Letter) -> None:
+        """Take a letter. Raises `Busy` when too many wait."""
+        try:
+            self._waiting.put_nowait(letter)
+        except asyncio.QueueFull:
+            raise Busy(retry_after_ms=RETRY_MS) from None
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(SENDERS):
+                group.create_task(self._sender_loop(), name=f"mail-{number}")
+
+    async def drain(self, within_s: float = CLOSE_S) -> None:
+        """Wait for what is waiting or under way, for a while; say what is left."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._waiting.join(), within_s)
+        if self.waiting:
+            LOGGER.warning("%d mails were not sent", self.waiting)
+
+    async def _sender_loop(self) -> None:
+        while True:
+            letter = await self._waiting.get()
+            try:
+                await self._deliver(letter)
+            finally:
+                self._waiting.task_done()
+
+    async def _deliver(self, letter: Letter) -> None:
+        message = _message(letter, self._sender, self._clock())
+        for pause_s in (*self._pauses_s, None):
+            try:
+                await self._carrier.carry(message)
+            except Refused as refused:
+                return self._give_up(letter, refused)
+            except NotSent as failure:
+                if pause_s is None:
+                    return self._give_up(letter, failure)
+                LOGGER.info("a %s mail waits %g s: %s", letter.purpose, pause_s, failure)
+                await asyncio.sleep(pause_s)
+            else:
+                self.sent += 1
+                return None
+        return None
+
+    def _give_up(self, letter: Letter, reason: Exception) -> None:
+        self.lost += 1
+        LOGGER.error("a %s mail could not be sent: %s", letter.purpose, reason)
+
+
+def open_carrier(smtp_url: str, data_dir: Path) -> Carrier:
+    """Return what carries mail under these settings."""
+    if smtp_url:
+        return SmtpCarrier(smtp_url)
+    LOGGER.warning("no mail server is set: mails, with the links in them, are left in %s", data_dir / FOLDER)
+    return FileCarrier(data_dir / FOLDER)
+
+
+def _message(letter: Letter, sender: str, now: datetime) -> EmailMessage:
+    message = EmailMessage()
+    message["From"] = sender
+    message["To"] = letter.to
+    message["Subject"] = letter.subject
+    message["Date"] = format_datetime(now)
+    message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2].rstrip(">"))
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no machine should answer
+    message.set_content(letter.text)
+    message.add_alternative(letter.html, subtype="html")
+    return message
+
+
+def _refusal(status: int) -> Exception:
+    return Refused(status) if status >= PERMANENT else NotSent(f"status {status}")
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
