@@ -53,10 +53,13 @@ CREATE TABLE mailed (                           -- links that were mailed: each 
     token_hash  text PRIMARY KEY,
     purpose     text NOT NULL CHECK (purpose IN ('verify', 'password')),
     user_id     text NOT NULL REFERENCES users ON DELETE CASCADE,
+    password_hash text,                         -- chosen at sign-up: counts once this very link was followed
+    name        text NOT NULL DEFAULT '',       -- likewise
     created     timestamptz NOT NULL DEFAULT now(),
     expires     timestamptz NOT NULL,
     used        timestamptz
 );
+CREATE INDEX mailed_user ON mailed (user_id);
 
 CREATE TABLE keys (
     id          text PRIMARY KEY,
