@@ -27,9 +27,13 @@ CREATE TABLE subscriptions (                    -- every tenant has one
     plan            text NOT NULL REFERENCES plans,
     period_start    timestamptz NOT NULL,
     period_end      timestamptz NOT NULL,       -- then the next month is granted
-    quotas          jsonb NOT NULL DEFAULT '{}' -- what an admin set beside the plan: seconds, requests_minute, streams, request_chars
+    anchor          timestamptz,                -- when the first period began, whose day of the month all have; null: this one
+    next_plan       text REFERENCES plans,      -- taken when the period ends
+    granted         boolean NOT NULL DEFAULT false,  -- whether the seconds of this period were
+    quotas          jsonb NOT NULL DEFAULT '{}' -- what an admin set beside the plan, by the names of its columns
 );
 CREATE INDEX subscriptions_due ON subscriptions (period_end);
+CREATE INDEX subscriptions_ungranted ON subscriptions (tenant) WHERE NOT granted;
 
 CREATE TABLE packages (
     id          text PRIMARY KEY,
@@ -59,4 +63,5 @@ CREATE TABLE voices (                           -- what an operator says of voic
 );
 
 INSERT INTO tenants (id, name) VALUES ('home', 'This server');
-INSERT INTO subscriptions (tenant, plan, period_start, period_end) VALUES ('home', 'home', now(), 'infinity');
+INSERT INTO subscriptions (tenant, plan, period_start, period_end, granted)
+    VALUES ('home', 'home', now(), 'infinity', true);
