@@ -264,12 +264,10 @@ def _check_id_token(claims: Claims, client_id: str, nonce: str) -> None:
 
 
 def _identity(claims: Claims) -> Identity:
-    email, verified = _text(claims, "email", EMAIL_CHARS_MAX), claims.get("email_verified")
+    email, checked = _text(claims, "email", EMAIL_CHARS_MAX), claims.get("email_verified")
+    verified = bool(email) and (checked is True or checked == "true")  # some issuers write the truth value as text
     name = _text(claims, "name", NAME_CHARS_MAX) or _text(claims, "preferred_username", NAME_CHARS_MAX)
-    # some issuers write the truth value as text
-    return Identity(
-        claims["iss"], claims["sub"], email, bool(email) and verified in (True, "true"), name, claims["exp"]
-    )
+    return Identity(claims["iss"], claims["sub"], email, verified, name, claims["exp"])
 
 
 def _text(claims: Claims, name: str, chars_max: int) -> str:

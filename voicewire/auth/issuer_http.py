@@ -85,6 +85,8 @@ def allowed_address(url: str, *, loopback: bool) -> bool:
 
 
 async def _body(response: httpx.Response) -> bytes:
+    if response.is_server_error:
+        raise issuer_failed(f"it answers HTTP {response.status_code}")
     if response.is_redirect:
         raise issuer_failed("it answers with a redirect, which is not followed")
     if response.headers.get("content-encoding", "identity") != "identity":
