@@ -1,9 +1,11 @@
-"""What several test packages share: a real Redis, and a real server."""
+"""What several test packages share: a real Redis, a real PostgreSQL, and a real server."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import secrets
 import select
 import shutil
 import signal
@@ -14,11 +16,16 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
+
+from voicewire.storage.embedded_postgres import EmbeddedPostgres
+from voicewire.storage.migrations import migrate
+from voicewire.storage.store import Store
 
 REDIS_STARTS_S = 10
 SERVER_STARTS_S = 60
@@ -32,19 +39,29 @@ def redis_server() -> str:
 
 
 @pytest.fixture(scope="session")
-def redis_socket() -> Iterator[Path]:
-    """A real Redis on a socket, for the whole run; tests take `redis_url`, which is empty for each."""
+def redis_address(worker: int) -> Iterator[str]:
+    """A real Redis for the whole run; tests take `redis_url`, which is empty for each."""
+    given = os.environ.get("VOICEWIRE_TEST_REDIS_URL")
+    if given:
+        yield f"{given.rstrip('/')}/{worker}"  # a database for each process of the run
+        return
     folder = Path(tempfile.mkdtemp(prefix="voicewire-"))  # short: a socket's path has 108 bytes at most
     socket = folder / "redis.sock"
     options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no", "--dir", str(folder)]
     server = subprocess.Popen([redis_server(), *options], stdout=subprocess.DEVNULL)
     try:
         _wait(socket)
-        yield socket
+        yield f"unix://{socket}"
     finally:
         server.terminate()
         server.wait(REDIS_STARTS_S)
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def redis_socket(redis_address: str) -> Path:
+    """Where the run's Redis listens."""
+    return Path(urlsplit(redis_address).path)
 
 
 def _wait(socket: Path) -> None:
@@ -61,12 +78,19 @@ def _wait(socket: Path) -> None:
                 return
 
 
+@pytest.fixture(scope="session")
+def worker() -> int:
+    """Which process of the run this is, from 0."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
 @pytest.fixture
-def redis_url(redis_socket: Path) -> str:
+def redis_url(redis_address: str) -> str:
     """The address of a real Redis without a key in it."""
-    with Redis(unix_socket_path=str(redis_socket)) as client:
-        client.flushall()
-    return f"unix://{redis_socket}"
+    with Redis.from_url(redis_address) as client:
+        client.flushdb()
+        client.script_flush()
+    return redis_address
 
 
 @pytest.fixture
@@ -74,6 +98,71 @@ async def redis(redis_url: str) -> AsyncIterator[AsyncRedis]:
     """A client of a real Redis without a key in it."""
     async with AsyncRedis.from_url(redis_url) as client:
         yield client
+
+
+class Postgres(NamedTuple):
+    """A real PostgreSQL: the address where databases are made, and the name of one with the schema in it."""
+
+    url: str
+    template: str
+
+    def database(self, name: str) -> str:
+        parts = urlsplit(self.url)
+        return urlunsplit(parts._replace(path=f"/{name}"))
+
+
+@pytest.fixture(scope="session")
+def postgres(worker: int) -> Iterator[Postgres]:
+    """A real PostgreSQL for the whole run; tests take `postgres_url`, a database of their own."""
+    made = f"voicewire_test_{os.getpid()}_{worker}"
+    given = os.environ.get("VOICEWIRE_TEST_POSTGRES_URL")
+    if given:
+        at = Postgres(given, made)
+        asyncio.run(_make_template(at))
+        yield at
+        asyncio.run(_do(at.url, f"DROP DATABASE {made}"))
+        return
+    folder = Path(tempfile.mkdtemp(prefix="voicewire-"))
+    server = EmbeddedPostgres(folder, {"fsync": "off", "full_page_writes": "off"})
+    try:
+        at = Postgres(asyncio.run(server.start()), made)
+        asyncio.run(_make_template(at))
+        yield at
+    finally:
+        asyncio.run(server.stop())
+        shutil.rmtree(folder)
+
+
+async def _make_template(at: Postgres) -> None:
+    await _do(at.url, f"CREATE DATABASE {at.template}")
+    store = await Store(at.database(at.template)).open()
+    await migrate(store)
+    await store.close()
+
+
+async def _do(url: str, sql: str) -> None:
+    store = await Store(url).open()
+    try:
+        await store.execute(sql)
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+async def postgres_url(postgres: Postgres) -> AsyncIterator[str]:
+    """The address of a database of its own, with the schema and what it begins with."""
+    name = f"{postgres.template}_{secrets.token_hex(4)}"
+    await _do(postgres.url, f"CREATE DATABASE {name} TEMPLATE {postgres.template}")
+    yield postgres.database(name)
+    await _do(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def store(postgres_url: str) -> AsyncIterator[Store]:
+    """A store over a database of its own, with the schema and what it begins with."""
+    store = await Store(postgres_url).open()
+    yield store
+    await store.close()
 
 
 class Served(NamedTuple):

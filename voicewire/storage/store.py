@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -24,6 +25,10 @@ CLOSE_S = 5.0
 IDLE_S = 300.0
 RETRY_MS = 1_000
 
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL counts microseconds from it
+FOREVER = datetime.max.replace(tzinfo=UTC)  # what `infinity` is read as
+INFINITY = (1 << 63) - 1
+
 AWAY = (
     OSError,  # a TimeoutError, too
     asyncpg.InterfaceError,  # of a connection that closes under a statement
@@ -36,6 +41,8 @@ AWAY = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
+
+NOT_TEXT = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)  # U+0000
 
 LOGGER = logging.getLogger(__name__)
 
@@ -69,34 +76,34 @@ class Session:
 
     async def fetch(self, sql: str, *args: object) -> list[Row]:
         """Return all rows."""
-        rows: list[Row] = await self._ask(self._connection.fetch(sql, *args, timeout=self._timeout_s))
+        rows: list[Row] = await self._ask("fetch", sql, *args)
         return rows
 
     async def fetchrow(self, sql: str, *args: object) -> Row | None:
         """Return the first row, or None."""
-        row: Row | None = await self._ask(self._connection.fetchrow(sql, *args, timeout=self._timeout_s))
+        row: Row | None = await self._ask("fetchrow", sql, *args)
         return row
 
     async def fetchval(self, sql: str, *args: object) -> Any:
         """Return the first value of the first row, or None."""
-        return await self._ask(self._connection.fetchval(sql, *args, timeout=self._timeout_s))
+        return await self._ask("fetchval", sql, *args)
 
     async def execute(self, sql: str, *args: object) -> str:
         """Return the status, such as `UPDATE 1`. Without arguments, `sql` may hold several statements."""
-        status: str = await self._ask(self._connection.execute(sql, *args, timeout=self._timeout_s))
+        status: str = await self._ask("execute", sql, *args)
         return status
 
     async def executemany(self, sql: str, args: Iterable[Sequence[object]]) -> None:
         """Run one statement for each tuple of arguments: all of them or none."""
-        await self._ask(self._connection.executemany(sql, args, timeout=self._timeout_s))
+        await self._ask("executemany", sql, args)
 
     async def lock(self, name: str) -> None:
         """Wait until no other transaction holds `name`; it is held until this one ends."""
         await self.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name)
 
-    async def _ask(self, answer: Awaitable[Any]) -> Any:
-        with _translated():
-            return await answer
+    async def _ask(self, method: str, *args: object) -> Any:
+        with _translated():  # also when the connection is gone before anything is awaited
+            return await getattr(self._connection, method)(*args, timeout=self._timeout_s)
 
 
 class Store:
@@ -194,12 +201,25 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # it comes without
 
 
 async def _prepare(connection: Any) -> None:
+    add = connection.set_type_codec
     for name in ("json", "jsonb"):
-        await connection.set_type_codec(name, encoder=_to_json, decoder=json.loads, schema="pg_catalog")
+        await add(name, encoder=_to_json, decoder=json.loads, schema="pg_catalog")
+    await add("timestamptz", encoder=_to_ticks, decoder=_to_time, schema="pg_catalog", format="tuple")
 
 
 def _to_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _to_ticks(time: datetime) -> tuple[int]:
+    if time.tzinfo is None:
+        raise ValueError(f"a time without its zone: {time}")
+    return (INFINITY if time >= FOREVER else (time - EPOCH) // timedelta(microseconds=1),)
+
+
+def _to_time(ticks: tuple[int]) -> datetime:
+    """In UTC, and comparable, which the library's own `infinity` is not."""
+    return FOREVER if ticks[0] == INFINITY else EPOCH + timedelta(microseconds=ticks[0])
 
 
 async def _release(pool: Any, connection: Any) -> None:
@@ -222,6 +242,8 @@ def _translated() -> Iterator[None]:
         yield
     except asyncpg.UniqueViolationError as error:
         raise Conflict(error.constraint_name or "") from error
+    except NOT_TEXT as error:
+        raise BadRequest(problem="a text holds a character that cannot be kept") from error
     except AWAY as error:
         raise Unreachable(reason_of(error)) from error
 
