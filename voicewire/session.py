@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from voicewire import frames
 from voicewire.catalogue import Catalogue
@@ -32,6 +32,10 @@ class Limits:
     prefetch_ms: int = 2_000
     first_wait_ms: int = 400
     resume_s: int = 60
+
+    def within(self, contexts: int, text_chars: int) -> Limits:
+        """These limits for a caller who may have no more than so many contexts and characters."""
+        return replace(self, contexts=min(self.contexts, contexts), text_chars=min(self.text_chars, text_chars))
 
     def declared(self) -> frames.Limits:
         """The part that `ready` tells the client."""

@@ -283,8 +283,7 @@ async def run(config: Config) -> None:
         uvicorn_config = _uvicorn_config(build_app(gateway, port), config)
         server = DrainingServer(uvicorn_config, gateway.sessions, config.drain_s, _greeting(gateway, listener))
         await server.serve(sockets=[listener])
-        for live in gateway.sessions.all():
-            await live.leave(resumable=True)
+        await gateway.sessions.leave()
 
 
 def _uvicorn_config(app: FastAPI, config: Config) -> uvicorn.Config:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import logging
 import secrets
 import time
 from collections import Counter
@@ -10,15 +12,19 @@ from dataclasses import dataclass
 
 from voicewire import frames
 from voicewire.auth.principal import Principal
-from voicewire.errors import Busy, OverQuota
+from voicewire.errors import Busy, Gone, OverQuota
 from voicewire.server.journal import Claimed, token_hash
 from voicewire.server.live import Identity, Live, Machinery
 from voicewire.server.outbox import Outbox
 from voicewire.server.wire import WireProtocol
-from voicewire.session import Session
+from voicewire.session import Limits, Session
+
+LOGGER = logging.getLogger(__name__)
 
 SESSION_BYTES = 12
 TOKEN_BYTES = 32
+LEAVING_AT_ONCE = 32  # sessions written to Redis beside each other when the server stops …
+LEAVE_S = 10.0  # … and how long that may take in all
 RETRY_MS = 1_000
 
 
@@ -114,19 +120,38 @@ class Sessions:
         """Bytes that wait for the peer for whom most do."""
         return max((live.waiting_bytes for live in self._live.values()), default=0)
 
-    def all(self) -> list[Live]:
-        return list(self._live.values())
+    async def leave(self) -> None:
+        """End every session, so that it can go on elsewhere; a Redis that hangs does not hold up the end for long."""
+        leaving = iter(list(self._live.values()))
+
+        async def leave_some() -> None:
+            for live in leaving:
+                await live.leave(resumable=True)
+                self.remove(live)
+
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await asyncio.gather(*(leave_some() for _ in range(LEAVING_AT_ONCE)))
+        except TimeoutError:
+            LOGGER.warning("%d sessions were not kept in time and cannot be resumed", len(self))
 
     def _enter(self, wire: WireProtocol, identity: Identity) -> Live:
-        session = Session(self._machinery.settings.limits, self._machinery.pipeline.catalogue)
-        outbox = Outbox(wire, self._admission.outbox_bytes_max)
-        live = Live(self._machinery, identity, session, outbox, wire)
-        if (before := self._live.get(live.id)) is not None:  # resumed twice at once: the later claim owns it
+        before = self._live.get(identity.session)
+        if before is not None:  # resumed twice at once: the later claim owns it, whichever comes here first
+            if before.owner > identity.owner:
+                raise Gone("resumed_elsewhere")
             before.fenced()
             self.remove(before)
+        session = Session(self._limits(identity.principal), self._machinery.pipeline.catalogue)
+        outbox = Outbox(wire, self._admission.outbox_bytes_max)
+        live = Live(self._machinery, identity, session, outbox, wire)
         self.add(live)
         return live
 
+    def _limits(self, principal: Principal) -> Limits:
+        own = principal.limits
+        return self._machinery.settings.limits.within(own.contexts, own.text_chars)
+
     def _ready(self, identity: Identity, *, resumed: bool) -> frames.Ready:
-        limits = self._machinery.settings.limits.declared()
+        limits = self._limits(identity.principal).declared()
         return frames.Ready(identity.session, identity.token, resumed, limits)
