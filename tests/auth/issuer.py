@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import unquote, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode
 
 import jwt
 import uvicorn
@@ -139,7 +139,7 @@ class LocalIssuer:
     async def _token(self, request: Request) -> Response:
         if refused := self._count(request):
             return refused
-        form = {name: str(value) for name, value in (await request.form()).items()}
+        form = dict(parse_qsl((await request.body()).decode()))
         if not self._is_client(request.headers.get("authorization", "")):
             return JSONResponse({"error": "invalid_client"}, 401)
         asked = self._codes.pop(form.get("code", ""), None)  # good once

@@ -15,7 +15,7 @@ from tests.auth.issuer import CLIENT_ID, CLIENT_SECRET, LocalIssuer, SigningKey,
 from voicewire.auth.issuer import Client
 from voicewire.auth.issuer_http import IssuerHttp
 from voicewire.auth.jwks import FETCH_EVERY_S, KEEP_S, REFRESH_S
-from voicewire.auth.oidc import Issuers
+from voicewire.auth.oidc import Issuers, clients
 from voicewire.errors import BadRequest, Busy, Unauthorized, VoicewireError
 
 DAY_S = 86_400
@@ -293,3 +293,15 @@ async def test_only_issuers_that_are_trusted_are_known(es256: LocalIssuer, trust
 def test_an_issuer_is_asked_over_https(address: str) -> None:
     with pytest.raises(ValueError, match="https"):
         Client(address, "a")
+
+
+def test_one_client_id_stands_for_all_issuers_or_one_for_each() -> None:
+    both = ("https://a.example", "https://b.example/")
+    assert [(each.client_id, each.client_secret) for each in clients(both, "vw", "s")] == [("vw", "s"), ("vw", "s")]
+    assert [(each.client_id, each.client_secret) for each in clients(both, "x, y", "p,q")] == [("x", "p"), ("y", "q")]
+    assert clients(both[:1], "vw", "with, comma")[0].client_secret == "with, comma"
+    assert clients((), "") == []
+    with pytest.raises(ValueError, match="3 values stand for 2 issuers"):
+        clients(both, "x,y,z")
+    with pytest.raises(ValueError, match="client id"):
+        clients(both, "")

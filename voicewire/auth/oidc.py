@@ -154,5 +154,23 @@ class OidcLogins:
         return _plain64(self._random_bytes(SECRET_BYTES))
 
 
+def clients(issuers: Sequence[str], client_id: str, client_secret: str = "", audience: str = "") -> list[Client]:
+    """Return how this server is known at each of `issuers`.
+
+    One value stands for all of them; several, with commas between, for one issuer each. Raises `ValueError`.
+    """
+    columns = [_for_each(text, len(issuers)) for text in (client_id, client_secret, audience)]
+    return [Client(*row) for row in zip(issuers, *columns, strict=True)]
+
+
+def _for_each(text: str, count: int) -> list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    if count > 1 and len(parts) > 1:
+        if len(parts) != count:
+            raise ValueError(f"{len(parts)} values stand for {count} issuers")
+        return parts
+    return [text] * count
+
+
 def _plain64(octets: bytes) -> str:
     return base64.urlsafe_b64encode(octets).decode().rstrip("=")

@@ -1,0 +1,1 @@
+"""The routes of HTTP, one file for each group of resources."""
