@@ -122,7 +122,7 @@ class Subscriptions:
         return await self.get(tenant)
 
     async def set_quotas(self, tenant: str, quotas: Mapping[str, Any], actor: str) -> Subscription:
-        """Set all that `tenant` has beside its plan. Seconds count from the next month; from this one if it had none."""
+        """Set all that `tenant` has beside its plan; seconds from its next month on, from this if it had none."""
         async with self._store.transaction() as session:
             before = await self._lock(session, tenant)
             unlimited = before.plan.seconds is None
