@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Iterable
 
 import msgspec
 
@@ -22,6 +23,11 @@ def clip_key(scope: str, model: str, job: Job) -> bytes:
     `scope` keeps apart those who must not learn from each other's clips.
     """
     return hashlib.sha256(msgspec.msgpack.encode((scope, model, job))).digest()
+
+
+def frames_of(slices: Iterable[Slice]) -> int:
+    """Return how many codec frames there are in `slices`."""
+    return sum(len(slice.packets) for slice in slices)
 
 
 class Clips:

@@ -10,9 +10,10 @@ from typing import Protocol
 
 from voicewire.blocks import Splitter
 from voicewire.catalogue import Catalogue, Choice
-from voicewire.clips import Clip, Clips, clip_key
+from voicewire.clips import Clip, Clips, clip_key, frames_of
 from voicewire.engines.pool import Pool, Ticket
-from voicewire.errors import BadRequest, VoicewireError
+from voicewire.errors import BadRequest, OverQuota, VoicewireError
+from voicewire.tab import Tab
 from voicewire.timeline import MAKING_AT_ONCE, Making, Run, Timeline
 from voicewire.types import Block, Format, Job, Slice, Utterance
 
@@ -45,16 +46,27 @@ class Listener(Protocol):
     def failed(self, index: int, error: VoicewireError) -> None: ...
 
 
+class Payer(Protocol):
+    """Who pays for a whole text, block by block."""
+
+    tab: Tab
+
+    async def pay(self, making: Making, speed: float, clip_ms: int | None) -> None:
+        """Pay for a block before it is made; `clip_ms` is its length if it was before. Raises `OverQuota` or `Busy`."""
+        ...
+
+
 class BlockInMaking:
     """A block being made: passes slices on to its listener and keeps them for the clip."""
 
-    __slots__ = ("_clips", "_index", "_key", "_pool", "_slices", "listener", "ticket")
+    __slots__ = ("_clips", "_index", "_key", "_pool", "_slices", "block", "listener", "ticket")
 
-    def __init__(self, pool: Pool, clips: Clips, key: bytes, index: int, listener: Listener) -> None:
+    def __init__(self, pool: Pool, clips: Clips, key: bytes, making: Making, listener: Listener) -> None:
         self._pool = pool
         self._clips = clips
         self._key = key
-        self._index = index
+        self._index = making.index
+        self.block = making.block
         self._slices: list[Slice] = []
         self.listener: Listener | None = listener
         self.ticket: Ticket | None = None
@@ -69,6 +81,11 @@ class BlockInMaking:
     def failed(self, error: VoicewireError) -> None:
         if self.listener is not None:
             self.listener.failed(self._index, error)
+
+    @property
+    def frames(self) -> int:
+        """Codec frames made so far."""
+        return frames_of(self._slices)
 
     def drop(self) -> None:
         """Stop: nobody wants it any more."""
@@ -101,16 +118,16 @@ class Pipeline:
         pool = self.pools.get(order.model)
         if pool is None:
             raise BadRequest("unknown_model", model=order.model)
-        block = BlockInMaking(pool, self.clips, self._key(order), making.index, listener)
+        block = BlockInMaking(pool, self.clips, self._key(order), making, listener)
         block.ticket = pool.submit(order.job(), making.due, block, tenant=order.tenant)
         return block
 
     def _key(self, order: Order) -> bytes:
         return clip_key(order.tenant, order.model, order.job())
 
-    def speak(self, request: Request, text: str, *, ahead_ms: int) -> Recital:
+    def speak(self, request: Request, text: str, *, ahead_ms: int, payer: Payer | None = None) -> Recital:
         """Speak a whole text; nothing is made before the first run is asked for."""
-        return Recital(self, request, text, ahead_ms)
+        return Recital(self, request, text, ahead_ms, payer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +150,17 @@ class Request:
 class Recital:
     """A whole text on its way, made at most `ahead_ms` before it is taken."""
 
-    def __init__(self, pipeline: Pipeline, request: Request, text: str, ahead_ms: int) -> None:
+    def __init__(self, pipeline: Pipeline, request: Request, text: str, ahead_ms: int, payer: Payer | None) -> None:
         self._pipeline = pipeline
+        self._payer = payer
         self._request = request
         format = request.format
         self._timeline = Timeline(format.frame_samples, format.rate_hz, request.speed)
+        self._tab = payer.tab if payer else Tab(format.frame_samples, format.rate_hz)
         self._ahead = ahead_ms * format.rate_hz // 1000
         self._arrived = asyncio.Event()
         self._error: VoicewireError | None = None
+        self._refusal: OverQuota | None = None  # nobody pays any further
         self._makings: dict[int, BlockInMaking] = {}
         self._splitter = Splitter(language=request.choice.language or "en", max_chars=request.choice.model.max_chars)
         self._text = text
@@ -148,26 +168,33 @@ class Recital:
         self._ended = False
 
     async def runs(self) -> AsyncGenerator[Run, None]:
-        """Yield the audio and words in order; raises what the engine raised. Closing it stops the engine."""
+        """Yield the audio and words in order; raises what an engine or the payer did. Closing it stops the engine."""
         taken = 0
         try:
             while not self._timeline.idle or not self._ended:
                 await self._feed()
-                self._want(taken)
-                if self._error:
-                    raise self._error
+                await self._want(taken)
+                self._raise()
                 while self._timeline.ready:
                     run = self._timeline.ready.popleft()
                     taken += len(run.packets) * self._request.format.frame_samples
+                    self._tab.laid(run)
                     yield run
+                    self._tab.hand_over(taken)
                     await self._feed()
-                    self._want(taken)
-                if self._timeline.pieces:
+                    await self._want(taken)
+                if self._timeline.pieces and not self._timeline.barred:
                     await self._arrived.wait()
                     self._arrived.clear()
         finally:
             for making in self._makings.values():
                 making.drop()
+
+    def _raise(self) -> None:
+        if self._error:
+            raise self._error
+        if self._refusal and self._timeline.barred:
+            raise self._refusal
 
     async def _feed(self) -> None:
         """Cut blocks for what is made next, and no more: a book at once would hold up every stream."""
@@ -180,21 +207,37 @@ class Recital:
             if not self._ended:
                 await asyncio.sleep(0)
 
-    def _want(self, taken: int) -> None:
+    async def _want(self, taken: int) -> None:
         while asked := self._timeline.wanted(time.monotonic(), taken, self._ahead):
             for making in asked:
-                self._make(making)
+                await self._make(making)
 
-    def _make(self, making: Making) -> None:
+    async def _make(self, making: Making) -> None:
         if making.block.silent:
             self.rendered(making.index, Slice([], (), True))
             return
         order = self._request.order(making.block)
-        if clip := self._pipeline.clip(order):
-            for slice in clip:
-                self._lay(making.index, slice, cached=True)
+        clip = self._pipeline.clip(order)
+        if not await self._paid(making, clip):
             return
-        self._makings[making.index] = self._pipeline.make(order, making, self)
+        if clip is None:
+            self._makings[making.index] = self._pipeline.make(order, making, self)
+            return
+        for slice in clip:
+            self._lay(making.index, slice, cached=True)
+
+    async def _paid(self, making: Making, clip: Clip | None) -> bool:
+        """Whether a block may be made; if not, what was paid before it is still heard."""
+        if self._payer is None:
+            return True
+        clip_ms = None if clip is None else frames_of(clip) * self._request.format.frame_ms
+        try:
+            await self._payer.pay(making, self._request.speed, clip_ms)
+        except OverQuota as error:
+            self._refusal = error
+            self._timeline.bar(making.index)
+            return False
+        return True
 
     def rendered(self, index: int, slice: Slice) -> None:
         self._lay(index, slice, cached=False)

@@ -60,13 +60,21 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Settle:
+    """Settle what a cancelled context cost, then say so by `message`, with what is left."""
+
+    context: Context
+    message: frames.Cancelled
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Close the socket with the close code of `error`."""
 
     error: VoicewireError
 
 
-Action = Send | Drop | Close
+Action = Send | Drop | Settle | Close
 
 
 def text_wire(message: frames.ServerMessage) -> Wire:
@@ -170,6 +178,7 @@ class Session:
             limits.first_wait_ms,
             choice.model.max_chars,
             limits.text_chars,
+            self.channels,
         )
 
     def _free_channel(self) -> int:
@@ -211,8 +220,12 @@ class Session:
         if context is None:
             return self._unknown(message.context)
         dropped = context.making()
-        context.final = frames.serialize(context.cancel(message.played_ms))
-        return self._finish(context, dropped)
+        cancelled = context.cancel(message.played_ms)
+        if context.settled:
+            context.final = frames.serialize(cancelled)
+            return self._finish(context, dropped)
+        self._forget(context)
+        return [Drop(context, dropped), Settle(context, cancelled)]
 
     def _playhead(self, message: frames.Playhead, now: float) -> list[Action]:
         context = self.contexts.get(message.context)

@@ -26,7 +26,7 @@ from starlette.responses import Response
 from starlette.routing import WebSocketRoute
 
 from voicewire import __version__
-from voicewire.auth.authenticate import Authenticator
+from voicewire.auth.authenticate import Authenticator, same_limits
 from voicewire.auth.file_keys import FileKeys
 from voicewire.auth.principal import Limits as CallerLimits
 from voicewire.auth.tickets import TicketStore
@@ -42,7 +42,8 @@ from voicewire.server.callers import Callers
 from voicewire.server.guards import SecurityHeaders, TooLargeAnswer
 from voicewire.server.journal import Journal
 from voicewire.server.listen import GRACE_S, DrainingServer, listen
-from voicewire.server.live import Machinery, Settings
+from voicewire.server.machinery import Machinery, Settings
+from voicewire.server.metering import Meter, Unrecorded, admit_all, same_price
 from voicewire.server.logs import configure
 from voicewire.server.metrics import Metrics, Readings
 from voicewire.server.pages import pages
@@ -117,7 +118,8 @@ def _assemble(config: Config, redis: Redis, pools: Mapping[str, Pool]) -> Gatewa
     journal = Journal(redis, interval_s=config.journal_ms / 1000, resume_s=config.resume_s)
     ticker = Ticker(config.tick_ms / 1000, metrics.tick_lag_s.observe)
     settings = Settings(_limits(config), config.stall_s, config.resume_s, config.resume_bytes_max)
-    machinery = Machinery(settings, pipeline, ticker, journal, Parser(), metrics.observe_context)
+    meter = Meter(Unrecorded(), admit_all, same_price, limited=False)
+    machinery = Machinery(settings, pipeline, ticker, journal, meter, Parser(), metrics.observe_context)
     admission = Admission(config.streams_max, config.connections_unauthenticated_max, config.outbox_bytes_max)
     keys = FileKeys(config.data_dir)
     try:
@@ -126,7 +128,7 @@ def _assemble(config: Config, redis: Redis, pools: Mapping[str, Pool]) -> Gatewa
         raise ConfigError(f"{variable('bootstrap_key')}: {error}") from error
     tickets = TicketStore(redis, lifetime_s=config.ticket_s)
     caller_limits = CallerLimits(config.streams_max, config.contexts_max, config.text_chars_max)
-    authenticator = Authenticator(keys, keys.pepper, tickets, caller_limits)
+    authenticator = Authenticator(keys, keys.pepper, tickets, same_limits(caller_limits))
     sessions = Sessions(machinery, admission)
     metrics.read(Readings(sessions, pools, clips, journal))
     return Gateway(config, redis, pools, pipeline, sessions, machinery, metrics, authenticator, tickets, first_key)

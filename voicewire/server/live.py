@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,40 +13,15 @@ from voicewire import frames
 from voicewire.auth.principal import Principal
 from voicewire.context import Context
 from voicewire.errors import TABLE, BadRequest, Gone, OverQuota, VoicewireError
-from voicewire.pipeline import BlockInMaking, Order, Pipeline
-from voicewire.plan import Plan
-from voicewire.server.journal import Entry, Journal, Kept, Record, token_hash
-from voicewire.server.keeping import Keeper
+from voicewire.server.journal import Entry, Kept, Record, token_hash
+from voicewire.server.live_context import LiveContext
+from voicewire.server.machinery import Machinery
 from voicewire.server.outbox import Outbox
-from voicewire.server.ticker import Ticker
-from voicewire.session import Action, Close, Drop, Limits, Send, Session, text_wire
-from voicewire.timeline import Making
-from voicewire.types import Block, Slice
+from voicewire.session import Action, Close, Drop, Send, Session, Settle, text_wire
+from voicewire.types import Slice
 
 FINISHED_KEPT = 8  # contexts that ended, kept in case that their end did not arrive
 BLOCKED_S = 0.02  # how soon a peer that does not read is looked at again
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a live session takes from the configuration."""
-
-    limits: Limits
-    stall_s: float
-    resume_s: float
-    resume_bytes_max: int
-
-
-@dataclass(frozen=True, slots=True)
-class Machinery:
-    """What all live sessions share."""
-
-    settings: Settings
-    pipeline: Pipeline
-    ticker: Ticker
-    journal: Journal
-    parser: frames.Parser
-    observe: Callable[[Context], None]  # told of every context that ends here
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,31 +38,6 @@ class Socket(Protocol):
     """The connection of a live session; `server.wire.WireProtocol` is the real one."""
 
     def finish(self, code: int, reason: str) -> None: ...
-
-
-class LiveContext:
-    """A context on the clock: what the ticker and the engines call."""
-
-    __slots__ = ("context", "due", "keeper", "live", "makings")
-
-    def __init__(self, live: Live, context: Context, keeper: Keeper) -> None:
-        self.live = live
-        self.context = context
-        self.keeper = keeper
-        self.due = math.inf
-        self.makings: dict[int, BlockInMaking] = {}
-
-    def tick(self, now: float) -> None:
-        self.live.pump(self, now)
-
-    def broken(self, error: Exception) -> None:  # noqa: ARG002 - the ticker has logged it
-        self.live.close(VoicewireError("internal"))
-
-    def rendered(self, index: int, slice: Slice) -> None:
-        self.live.rendered(self, index, slice)
-
-    def failed(self, index: int, error: VoicewireError) -> None:
-        self.live.fail(self, index, error)
 
 
 class Live:
@@ -195,35 +145,60 @@ class Live:
             else:
                 self._machinery.ticker.schedule(live, now + BLOCKED_S)
             return
-        self._send_due(context, now)  # before anything is asked for: the first sound waits for it
+        self._send_due(live, now)  # before anything is asked for: the first sound waits for it
         while wanted := context.wanted(now):
             for making in wanted:
                 if not context.over:  # an engine may have refused the block before
-                    self._make(live, making)
-            self._send_due(context, now)  # what is a clip is there at once, and more may be wanted then
+                    live.make(making)
+            self._send_due(live, now)  # what is a clip is there at once, and more may be wanted then
         if context.over:
             self._sweep()
         else:
             self._schedule(live, now)
 
-    def _send_due(self, context: Context, now: float) -> None:
+    def _send_due(self, live: LiveContext, now: float) -> None:
+        context = live.context
         for wire in self.session.take(context, now):
             self._outbox.put(wire)
         self._outbox.flush()
+        live.bill.handed()
+        if context.handed_over and not live.ending:
+            live.ending = True
+            self._machinery.meter.start(self._conclude(live))
+        elif context.timeline.barred:
+            self._run(self.session.fail(context, OverQuota("insufficient_credit")))
+            self._outbox.flush()
 
     def rendered(self, live: LiveContext, index: int, slice: Slice) -> None:
         """An engine made a slice of block `index`."""
-        if slice.last:
-            live.makings.pop(index, None)
         live.context.rendered(index, slice, cached=False)
+        self.paid(live)
+
+    def paid(self, live: LiveContext) -> None:
+        """There may be more to send of a context."""
         self.pump(live, time.monotonic())
         self._machinery.journal.touch(self)
 
-    def fail(self, live: LiveContext, index: int, error: VoicewireError) -> None:
-        """An engine gave up on block `index`, and with it the context ends."""
-        live.makings.pop(index, None)
+    def fail(self, live: LiveContext, error: VoicewireError) -> None:
+        """An engine gave up on a block, or nobody pays for it, and with it the context ends."""
         self._run(self.session.fail(live.context, error))
         self._outbox.flush()
+        self._machinery.journal.touch(self)
+
+    # the bill
+
+    async def _conclude(self, live: LiveContext) -> None:
+        """All was sent: `done` says what it cost and what is left."""
+        live.context.balance_ms = await live.bill.close()
+        live.context.settled = True
+        self.paid(live)
+
+    async def _say_cancelled(self, live: LiveContext, message: frames.Cancelled) -> None:
+        message.balance_ms = await live.bill.close()
+        live.context.final = frames.serialize(message)
+        if self.attached:
+            self._outbox.put((frames.TEXT_OPCODE, live.context.final))
+            self._outbox.flush()
         self._machinery.journal.touch(self)
 
     # the actions of the state machine
@@ -234,7 +209,11 @@ class Live:
                 case Send(wire):
                     self._outbox.put(wire)
                 case Drop(context, blocks):
-                    self._drop(self._register(context), blocks)
+                    self._register(context).drop(blocks)
+                case Settle(context, message):
+                    live = self._register(context)
+                    live.ending = True
+                    self._machinery.meter.start(self._say_cancelled(live, message))
                 case Close(error):
                     self.close(error)
         self._sweep()
@@ -245,35 +224,10 @@ class Live:
             for live in [live for live in self._contexts.values() if live.context.over]:
                 self._finish(live)
 
-    def _make(self, live: LiveContext, making: Making) -> None:
-        order = self._order(live.context.plan, making.block)
-        clip = self._machinery.pipeline.clip(order)
-        if clip is not None:
-            for slice in clip:
-                live.context.rendered(making.index, slice, cached=True)
-            return
-        try:
-            live.makings[making.index] = self._machinery.pipeline.make(order, making, live)
-        except VoicewireError as error:
-            self._run(self.session.fail(live.context, error))
-
-    def _order(self, plan: Plan, block: Block) -> Order:
-        voice = (plan.model, plan.voice, plan.language, plan.speed, plan.seed)
-        return Order(self.principal.tenant, *voice, plan.format, block)
-
-    @staticmethod
-    def _drop(live: LiveContext, blocks: Sequence[int]) -> None:
-        for index in blocks:
-            if making := live.makings.pop(index, None):
-                making.drop()
-
     def _register(self, context: Context, kept: Kept | None = None) -> LiveContext:
         live = self._contexts.get(context.plan.channel)
         if live is None or live.context is not context:
-            settings, rate_hz = self._machinery.settings, context.plan.format.rate_hz
-            window = int(settings.resume_s * rate_hz)
-            keeper = Keeper(context, window, settings.resume_bytes_max, kept)
-            live = self._contexts[context.plan.channel] = LiveContext(self, context, keeper)
+            live = self._contexts[context.plan.channel] = LiveContext(self, self._machinery, context, kept)
             self._forget(lambda finished: finished.plan.name == context.plan.name)
         return live
 
@@ -294,6 +248,8 @@ class Live:
         """A context ended: it is kept a while, in case that its end did not arrive."""
         del self._contexts[live.context.plan.channel]
         live.due = math.inf
+        if not live.ending:
+            self._machinery.meter.start(live.close_bill())
         self._machinery.observe(live.context)
         self._finished.append(live)
         if len(self._finished) > FINISHED_KEPT:
@@ -318,10 +274,7 @@ class Live:
             return
         self.attached = False
         for live in self._contexts.values():
-            live.due = math.inf
-            for making in live.makings.values():
-                making.leave()
-            live.makings.clear()
+            live.leave()
             self._machinery.observe(live.context)
 
     async def leave(self, *, resumable: bool) -> None:

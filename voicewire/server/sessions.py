@@ -14,7 +14,8 @@ from voicewire import frames
 from voicewire.auth.principal import Principal
 from voicewire.errors import Busy, Gone, OverQuota
 from voicewire.server.journal import Claimed, token_hash
-from voicewire.server.live import Identity, Live, Machinery
+from voicewire.server.live import Identity, Live
+from voicewire.server.machinery import Machinery
 from voicewire.server.outbox import Outbox
 from voicewire.server.wire import WireProtocol
 from voicewire.session import Limits, Session
@@ -33,7 +34,6 @@ class Admission:
     """How many may come in."""
 
     streams_max: int
-    unauthenticated_max: int
     outbox_bytes_max: int
 
 
@@ -42,7 +42,6 @@ class Sessions:
 
     def __init__(self, machinery: Machinery, admission: Admission) -> None:
         self.draining = False
-        self.unauthenticated = 0
         self._machinery = machinery
         self._admission = admission
         self._live: dict[str, Live] = {}
@@ -55,12 +54,12 @@ class Sessions:
         """Raise `Busy` when no further connection may come in."""
         if self.draining:
             raise Busy("draining", retry_after_ms=RETRY_MS)
-        full = len(self._live) >= self._admission.streams_max
-        if full or self.unauthenticated >= self._admission.unauthenticated_max:
+        if len(self._live) >= self._admission.streams_max:
             raise Busy(retry_after_ms=RETRY_MS)
 
     def begin(self, wire: WireProtocol, principal: Principal) -> Live:
-        """Start a new session; raises `OverQuota` when its principal has too many."""
+        """Start a new session; raises `OverQuota` when its principal has too many, and as `admit`."""
+        self.admit()  # once more: who said late who they are may come behind others, or behind a signal
         token = secrets.token_urlsafe(TOKEN_BYTES)
         identity = Identity(f"s_{secrets.token_urlsafe(SESSION_BYTES)}", token, 1, principal)
         live = self._enter(wire, identity)
@@ -68,8 +67,13 @@ class Sessions:
         return live
 
     async def claim(self, message: frames.Resume) -> tuple[Identity, Claimed] | None:
-        """Take a session from the connection that had it; None when it is gone or the proof is wrong."""
+        """Take a session from the connection that had it; None when it is gone or the proof is wrong.
+
+        Raises `Busy` as `admit`: another gateway can go on with it.
+        """
         before = self._live.get(message.session)
+        if before is None or self.draining:
+            self.admit()
         if before is not None:
             if not hmac.compare_digest(before.token_hash, token_hash(message.resume_token)):
                 return None

@@ -1,0 +1,142 @@
+"""A context on the clock: its blocks in the making, what they cost, and what the journal keeps of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+from voicewire.auth.principal import Principal
+from voicewire.clips import Clip, frames_of
+from voicewire.context import Context
+from voicewire.errors import VoicewireError
+from voicewire.pipeline import BlockInMaking, Order
+from voicewire.server.journal import Kept
+from voicewire.server.keeping import Keeper
+from voicewire.server.machinery import Machinery
+from voicewire.server.metering import Spoken
+from voicewire.timeline import Making
+from voicewire.types import Slice
+
+
+class Host(Protocol):
+    """The session that a context belongs to."""
+
+    id: str
+    principal: Principal
+    attached: bool
+
+    def pump(self, live: LiveContext, now: float) -> None: ...
+
+    def rendered(self, live: LiveContext, index: int, slice: Slice) -> None: ...
+
+    def paid(self, live: LiveContext) -> None: ...
+
+    def fail(self, live: LiveContext, error: VoicewireError) -> None: ...
+
+    def close(self, error: VoicewireError) -> None: ...
+
+
+class LiveContext:
+    """What the ticker and the engines call."""
+
+    __slots__ = ("_host", "_machinery", "bill", "context", "due", "ending", "keeper", "makings")
+
+    def __init__(self, host: Host, machinery: Machinery, context: Context, kept: Kept | None = None) -> None:
+        settings, plan = machinery.settings, context.plan
+        window = int(settings.resume_s * plan.format.rate_hz)
+        spoken = Spoken(host.principal, f"{host.id}.{plan.number}", plan.model, plan.voice)
+        self._host = host
+        self._machinery = machinery
+        self.context = context
+        self.keeper = Keeper(context, window, settings.resume_bytes_max, kept)
+        self.bill = machinery.meter.open(spoken, context.tab)
+        self.due = math.inf
+        self.ending = False  # its bill is being made up
+        self.makings: dict[int, BlockInMaking] = {}
+        context.settled = False
+
+    # called by the ticker and by engines
+
+    def tick(self, now: float) -> None:
+        self._host.pump(self, now)
+
+    def broken(self, error: Exception) -> None:  # noqa: ARG002 - the ticker has logged it
+        self._host.close(VoicewireError("internal"))
+
+    def rendered(self, index: int, slice: Slice) -> None:
+        if slice.last and (making := self.makings.pop(index, None)):
+            plan = self.context.plan
+            audio_ms = making.frames * plan.format.frame_ms
+            self._machinery.meter.paces.learn(plan.voice, making.block, audio_ms, plan.speed)
+        self._host.rendered(self, index, slice)
+
+    def failed(self, index: int, error: VoicewireError) -> None:
+        self.makings.pop(index, None)
+        self._host.fail(self, error)
+
+    # making, once it is paid for
+
+    def make(self, making: Making) -> None:
+        """Have a block made, or taken from the clips. Where nobody is limited, the hold is only a record."""
+        order = self._order(making)
+        clip = self._machinery.pipeline.clip(order)
+        meter = self._machinery.meter
+        if meter.limited:
+            meter.start(self._make_paid(making, order, clip))
+        else:
+            meter.start(self._pay(making, clip))
+            self._make(making, order, clip)
+
+    async def _make_paid(self, making: Making, order: Order, clip: Clip | None) -> None:
+        try:
+            await self._pay(making, clip)
+        except VoicewireError as error:
+            if error.row_code == "insufficient_credit":
+                self.context.timeline.bar(making.index)
+                self._host.paid(self)  # what is paid is still heard
+            else:
+                self.failed(making.index, error)
+            return
+        if self._host.attached and not self.context.over:
+            self._make(making, order, clip)
+            self._host.paid(self)
+
+    async def _pay(self, making: Making, clip: Clip | None) -> None:
+        plan = self.context.plan
+        clip_ms = None if clip is None else frames_of(clip) * plan.format.frame_ms
+        await self.bill.pay(making, plan.speed, clip_ms)
+
+    def _make(self, making: Making, order: Order, clip: Clip | None) -> None:
+        if clip is not None:
+            for slice in clip:
+                self.context.rendered(making.index, slice, cached=True)
+            return
+        try:
+            self.makings[making.index] = self._machinery.pipeline.make(order, making, self)
+        except VoicewireError as error:
+            self.failed(making.index, error)
+
+    def _order(self, making: Making) -> Order:
+        plan = self.context.plan
+        voice = (plan.model, plan.voice, plan.language, plan.speed, plan.seed)
+        return Order(self._host.principal.tenant, *voice, plan.format, making.block)
+
+    def drop(self, blocks: Sequence[int]) -> None:
+        """Stop making `blocks`: nobody will hear them."""
+        for index in blocks:
+            if making := self.makings.pop(index, None):
+                making.drop()
+
+    def leave(self) -> None:
+        """Nothing is sent any more. What is being made is finished for the clips, without a listener."""
+        self.due = math.inf
+        for making in self.makings.values():
+            making.leave()
+        self.makings.clear()
+        if not self.ending:
+            self._machinery.meter.start(self.bill.park())
+
+    async def close_bill(self) -> None:
+        """The context ended with an error."""
+        await self.bill.close()

@@ -1,0 +1,281 @@
+"""What is spoken is paid for: a hold before a block is made, a mark while it plays, and the bill at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from voicewire.auth.principal import Principal
+from voicewire.errors import Busy, OverQuota, VoicewireError
+from voicewire.storage.ledger import Item, Reserved
+from voicewire.tab import Charge, Price, Tab
+from voicewire.timeline import SPOKEN_CHAR_S, Making
+from voicewire.types import Block
+
+LOGGER = logging.getLogger(__name__)
+
+TOUCH_S = 0.5  # how often the ledger is told of each stream …
+TURNS = 10  # … a tenth of them at a time, so that no turn of the loop is long
+UNTOLD_S = 0.5  # of audio: more is told at once
+ANSWER_S = 1.0  # that `done` waits for the balance
+PACES_MAX = 1_000
+HOLD_FACTOR = 1.5  # over the estimate, so that few blocks exceed their hold
+LEARNING = 0.2  # share of the newest block in a voice's pace
+
+
+class Ledger(Protocol):
+    """What is asked of `storage.ledger.Ledger`. `ms` is credit, `audio_ms` sound."""
+
+    async def reserve(self, item: Item, want_ms: int, least_ms: int, *, metered: bool) -> Reserved: ...
+    async def touch(self, pairs: Sequence[tuple[Item, int, int]]) -> None: ...
+    async def settle(self, item: Item, ms: int, audio_ms: int) -> int | None: ...
+    async def park(self, item: Item, ms: int, audio_ms: int) -> int | None: ...
+    async def amend(self, item: Item, ms: int, audio_ms: int) -> int | None: ...
+    async def left(self, tenant: str) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What usage says of a stream: who speaks, with what."""
+
+    principal: Principal
+    stream: str
+    model: str
+    voice: str
+
+    def item(self, block: int, *, cached: bool) -> Item:
+        principal = self.principal
+        return Item(principal.tenant, self.stream, block, self.model, self.voice, principal.key, cached)
+
+
+class Paces:
+    """How long a character of each voice takes, learnt from what was spoken; bounded."""
+
+    def __init__(self) -> None:
+        self._char_ms: OrderedDict[str, float] = OrderedDict()
+
+    def estimate_ms(self, voice: str, block: Block, speed: float) -> int:
+        """Return about how long `block` will sound."""
+        return max(1, int(self._char_ms.get(voice, SPOKEN_CHAR_S * 1000) * len(block.text) / speed))
+
+    def learn(self, voice: str, block: Block, audio_ms: int, speed: float) -> None:
+        """Take in that `block` took `audio_ms`."""
+        newest = audio_ms * speed / len(block.text)
+        before = self._char_ms.pop(voice, newest)
+        self._char_ms[voice] = before + LEARNING * (newest - before)
+        if len(self._char_ms) > PACES_MAX:
+            self._char_ms.popitem(last=False)
+
+
+class Bill:
+    """One stream at the ledger: holds for its blocks, what was handed over, and the end, once."""
+
+    __slots__ = ("_admitted", "_hurry", "_meter", "_open", "_told", "spoken", "tab")
+
+    def __init__(self, meter: Meter, spoken: Spoken, tab: Tab) -> None:
+        self._meter = meter
+        self._open = True
+        self._admitted = False
+        self._hurry = int(UNTOLD_S * tab.rate_hz)
+        self._told = tab.handed
+        self.spoken = spoken
+        self.tab = tab
+
+    @property
+    def metered(self) -> bool:
+        return self.spoken.principal.limits.metered
+
+    async def pay(self, making: Making, speed: float, clip_ms: int | None) -> None:
+        """Take a hold for a block. Raises `OverQuota("insufficient_credit")`, or `Busy` when nobody can say.
+
+        With the first the stream counts as a request: raises `OverQuota("rate_limited")`.
+        """
+        self.tab.reserved(making.index)
+        if self._admitted:
+            await self._hold(making, speed, clip_ms)
+            return
+        self._admitted = True
+        self.tab.price = await self._meter.price(self.spoken)
+        # both ask Redis: the first sound waits for the slower, not for one after the other
+        held, admitted = await asyncio.gather(
+            self._hold(making, speed, clip_ms), self._meter.admit(self.spoken.principal), return_exceptions=True
+        )
+        for refusal in (admitted, held):
+            if refusal is not None:
+                raise refusal
+
+    async def _hold(self, making: Making, speed: float, clip_ms: int | None) -> None:
+        """Hold what a clip will cost, or half as much again as a block is likely to."""
+        cached = clip_ms is not None
+        sound_ms = clip_ms or self._meter.paces.estimate_ms(self.spoken.voice, making.block, speed)
+        least_ms = self.tab.price.of(sound_ms, cached=cached)
+        want_ms = least_ms if cached else int(least_ms * HOLD_FACTOR)
+        item = self.spoken.item(making.index, cached=cached)
+        answer = await self._meter.ledger.reserve(item, want_ms, least_ms, metered=self.metered)
+        if not answer.ok:
+            self.tab.refused(making.index)
+            raise OverQuota("insufficient_credit")
+
+    def handed(self) -> None:
+        """More was handed over. Much at once is told at once: a killed process must not forget it."""
+        if self.tab.handed - self._told > self._hurry and self._open:
+            self._meter.hurry(self)
+
+    def running(self) -> list[Charge]:
+        """Return what the ledger does not know yet."""
+        self._told = self.tab.handed
+        return self.tab.running()
+
+    async def close(self) -> int | None:
+        """Settle every block by what was handed over, or heard; return what is left, None where that is not limited."""
+        return await self._end(self.tab.closed)
+
+    async def park(self) -> None:
+        """The connection is lost: give holds back until a resume."""
+        await self._end(self.tab.parked)
+
+    async def _end(self, charges: Callable[[], list[Charge]]) -> int | None:
+        self._open = False
+        self._meter.forget(self)
+        ends = charges()
+        left = None
+        for each in await asyncio.gather(*(self._meter.tell(self.spoken, charge) for charge in ends)):
+            left = each
+        if not self.metered:
+            return None
+        return left if ends else await self._meter.balance_ms(self.spoken.principal)
+
+
+class Meter:
+    """Every bill that is open on this gateway. `limited`: whether anybody may be refused; if not, nothing waits."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        admit: Callable[[Principal], Awaitable[None]],
+        permille: Callable[[str], Awaitable[int]],
+        *,
+        limited: bool,
+    ) -> None:
+        self.ledger = ledger
+        self.admit = admit  # raises `OverQuota("rate_limited")`
+        self.limited = limited
+        self.paces = Paces()
+        self._permille = permille
+        self._open: set[Bill] = set()
+        self._hurried: set[Bill] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open(self, spoken: Spoken, tab: Tab) -> Bill:
+        """Open the bill of a stream."""
+        bill = Bill(self, spoken, tab)
+        self._open.add(bill)
+        return bill
+
+    def forget(self, bill: Bill) -> None:
+        self._open.discard(bill)
+
+    async def price(self, spoken: Spoken) -> Price:
+        """Return what the model of a stream costs its caller."""
+        return Price(await self._permille(spoken.model), spoken.principal.limits.cached_percent)
+
+    async def balance_ms(self, principal: Principal) -> int | None:
+        """Return what is left to a caller; None where that is not limited or cannot be said now."""
+        if not principal.limits.metered:
+            return None
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await self.ledger.left(principal.tenant)
+        except (Busy, TimeoutError):
+            return None
+
+    async def tell(self, spoken: Spoken, charge: Charge) -> int | None:
+        """Tell the ledger of one charge that ends something; return what is left, if it answers soon.
+
+        The ledger keeps what it was told until it is recorded, so nothing is lost by not waiting.
+        """
+        item = spoken.item(charge.block, cached=charge.cached)
+        tell = {"parked": self.ledger.park, "lowered": self.ledger.amend}.get(charge.kind, self.ledger.settle)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await tell(item, charge.ms, charge.audio_ms)
+        except TimeoutError:
+            return None
+
+    def start(self, work: Coroutine[object, object, None]) -> None:
+        """Do `work` beside the loop's other work; what goes wrong in it is logged."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) and not isinstance(error, VoicewireError):
+            LOGGER.error("a bill could not be brought up to date", exc_info=error)
+
+    def hurry(self, bill: Bill) -> None:
+        """Have the ledger told of a bill before the loop's next turn is over."""
+        if not self._hurried:
+            asyncio.get_running_loop().call_soon(self._tell_hurried)
+        self._hurried.add(bill)
+
+    def _tell_hurried(self) -> None:
+        hurried, self._hurried = self._hurried, set()
+        self._tell_running(hurried)
+
+    async def run(self) -> None:
+        """Tell the ledger what was handed over, of every stream each `TOUCH_S`, for ever."""
+        turn: list[Bill] = []
+        while True:
+            await asyncio.sleep(TOUCH_S / TURNS)
+            share = -(-len(self._open) // TURNS)
+            turn = turn or list(self._open)
+            self._tell_running(turn[:share])
+            del turn[:share]
+
+    def _tell_running(self, bills: Iterable[Bill]) -> None:
+        running: list[tuple[Item, int, int]] = []
+        for bill in bills:
+            for charge in bill.running() if bill in self._open else ():
+                if charge.kind == "running":
+                    item = bill.spoken.item(charge.block, cached=charge.cached)
+                    running.append((item, charge.ms, charge.audio_ms))
+                else:
+                    self.start(self._settle(bill.spoken, charge))
+        if running:
+            self.start(self.ledger.touch(running))
+
+    async def _settle(self, spoken: Spoken, charge: Charge) -> None:
+        await self.tell(spoken, charge)
+
+    async def drain(self) -> None:
+        """Wait until the ledger was told everything, a moment at most."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=ANSWER_S)
+
+
+class Unrecorded:
+    """A ledger that knows nothing."""
+
+    async def reserve(self, item: Item, want_ms: int, least_ms: int, *, metered: bool) -> Reserved:
+        return Reserved(True, want_ms, None)
+
+    async def touch(self, pairs: Sequence[tuple[Item, int, int]]) -> None: ...
+    async def settle(self, item: Item, ms: int, audio_ms: int) -> int | None: ...
+    async def park(self, item: Item, ms: int, audio_ms: int) -> int | None: ...
+    async def amend(self, item: Item, ms: int, audio_ms: int) -> int | None: ...
+    async def left(self, tenant: str) -> int | None: ...
+
+
+async def admit_all(principal: Principal) -> None: ...
+
+
+async def same_price(model: str) -> int:
+    return 1_000
