@@ -47,6 +47,9 @@ TABLE: dict[str, Row] = {
 }
 
 
+RETRY_MS = 1_000  # what a caller is told to wait where nobody knows better
+
+
 class VoicewireError(Exception):
     """The root. `code` is a key of `TABLE`; `fields` fill its message."""
 

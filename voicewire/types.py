@@ -14,6 +14,9 @@ from voicewire.errors import UnsupportedFormat
 Pcm = NDArray[np.int16]
 """Mono PCM, shape `(samples,)`, signed 16 bit: what every engine yields and every encoder takes."""
 
+KEY_PREFIX = "vw:"
+"""What every key of ours in Redis begins with."""
+
 OPUS_RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
 OPUS_FRAMES_MS = (5, 10, 20, 40, 60)
 PCM_RATES_HZ = (8_000, 48_000)  # lowest and highest

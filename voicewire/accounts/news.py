@@ -11,6 +11,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from voicewire.types import KEY_PREFIX
+
 NEWS_KEY = "news"
 """Redis, channel: what changed, as `topic:id`; an empty id stands for everything of the topic."""
 
@@ -29,7 +31,7 @@ class News:
     After a break every topic is heard as a whole, since nobody knows what was missed.
     """
 
-    def __init__(self, redis: Redis, prefix: str = "vw:") -> None:
+    def __init__(self, redis: Redis, prefix: str = KEY_PREFIX) -> None:
         self.live = False
         self._redis = redis
         self._channel = prefix + NEWS_KEY

@@ -22,6 +22,7 @@ from voicewire.auth.issuer import Client, Identity, Issuer
 from voicewire.auth.issuer_http import IssuerHttp
 from voicewire.auth.tokens import peek
 from voicewire.errors import BadRequest, Unauthorized
+from voicewire.types import KEY_PREFIX
 
 T = TypeVar("T")
 
@@ -98,7 +99,7 @@ class OidcLogins:
         self,
         issuers: Issuers,
         redis: Redis,
-        prefix: str = "vw:",
+        prefix: str = KEY_PREFIX,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.issuers = issuers

@@ -14,14 +14,13 @@ from typing import NamedTuple, TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from voicewire.errors import Busy
+from voicewire.errors import RETRY_MS, Busy
 
 T = TypeVar("T")
 
 PASSWORD_CHARS = (10, 256)
 THREADS = 2
 WAITING_MAX = 32  # some seconds of work
-RETRY_MS = 1_000
 
 # What is tried first and is long enough; digits and case around it do not help.
 OBVIOUS = frozenset(

@@ -18,7 +18,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from voicewire.auth.principal import Principal
-from voicewire.errors import Busy, Unauthorized
+from voicewire.errors import RETRY_MS, Busy, Unauthorized
+from voicewire.types import KEY_PREFIX
 
 TICKET_KEY = "ticket:{hash}"
 """Redis, string with expiry: the principal and origin of a ticket that was not used yet."""
@@ -26,7 +27,6 @@ TICKET_KEY = "ticket:{hash}"
 TICKET_S = 30.0
 TICKET_BYTES = 32
 TICKET_CHARS = 128  # longer ones are not even hashed
-RETRY_MS = 1_000
 
 
 class _Stored(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class TicketStore:
     def __init__(
         self,
         redis: Redis,
-        prefix: str = "vw:",
+        prefix: str = KEY_PREFIX,
         lifetime_s: float = TICKET_S,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:

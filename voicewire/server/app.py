@@ -34,7 +34,7 @@ from voicewire.catalogue import Catalogue
 from voicewire.clips import Clips
 from voicewire.config import Config, ConfigError, is_loopback, variable
 from voicewire.engines.pool import Pool
-from voicewire.errors import BadRequest, Busy, VoicewireError
+from voicewire.errors import RETRY_MS, BadRequest, Busy, VoicewireError
 from voicewire.frames import Parser
 from voicewire.pipeline import Pipeline
 from voicewire.server.answers import error_response
@@ -62,7 +62,6 @@ LOGGER = logging.getLogger(__name__)
 
 COLLECT = (20_000, 50, 1_000)  # objects, and collections of the younger generations, between collections
 PING_S = 8.0  # between pings, and to answer one: a peer that does not read is gone within 16 s
-RETRY_MS = 1_000  # when Redis does not answer
 NOT_FOUND = 404
 TOO_LARGE = 413
 RESTART_S = 1.0

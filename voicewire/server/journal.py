@@ -22,10 +22,10 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from voicewire.auth.principal import Principal
-from voicewire.errors import Busy
+from voicewire.errors import RETRY_MS, Busy
 from voicewire.plan import Plan, State
 from voicewire.timeline import Run
-from voicewire.types import Block
+from voicewire.types import KEY_PREFIX, Block
 
 LOGGER = logging.getLogger(__name__)
 
@@ -39,7 +39,6 @@ Beside it the lists `…:b:<channel>` (blocks) and `…:r:<channel>` (runs). The
 WRITES_AT_ONCE = 16  # sessions in one pipeline: what is due on the loop waits for it to be put together
 LOOK_S = 0.5  # between looks for sessions to keep
 KEEP_S = 15.0  # how often the expiry of sessions without changes is put off
-RETRY_MS = 1_000
 
 WRITE = """
 local base = KEYS[1]
@@ -160,7 +159,7 @@ def token_hash(token: str) -> bytes:
 class Journal:
     """Writes the sessions of this gateway and claims those of any. Times are in seconds."""
 
-    def __init__(self, redis: Redis, *, interval_s: float, resume_s: float, prefix: str = "vw:") -> None:
+    def __init__(self, redis: Redis, *, interval_s: float, resume_s: float, prefix: str = KEY_PREFIX) -> None:
         self._redis = redis
         self._prefix = prefix
         self._interval_s = interval_s

@@ -18,17 +18,16 @@ from starlette.responses import StreamingResponse
 
 from voicewire.auth.principal import Principal
 from voicewire.codecs.base import FileEncoder, FileKind, content_type, file_rate_hz, open_file_encoder
-from voicewire.errors import BadRequest, Busy
+from voicewire.errors import RETRY_MS, BadRequest, Busy
 from voicewire.pipeline import Pipeline, Recital
 from voicewire.pipeline import Request as SpeechOrder
 from voicewire.server.callers import Callers
 from voicewire.server.metrics import Metrics
 from voicewire.timeline import Run
 from voicewire.timing import Positions
-from voicewire.types import Codec, Format, Offsets, Pcm
+from voicewire.types import KEY_PREFIX, Codec, Format, Offsets, Pcm
 
 FRAME_MS = 20
-RETRY_MS = 1_000
 AHEAD_MS = 10_000  # made before it is taken by the client
 WORDS_KEY = "words:{tenant}:{id}"
 """Redis, string with expiry: the words of one answer of `POST /v1/tts`, as JSON."""
@@ -101,7 +100,7 @@ class Speech:
     redis: Redis
     metrics: Metrics
     draining: Callable[[], bool]
-    prefix: str = "vw:"
+    prefix: str = KEY_PREFIX
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/v1", tags=["speech"])

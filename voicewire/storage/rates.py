@@ -15,9 +15,10 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from voicewire.errors import Busy
+from voicewire.errors import RETRY_MS, Busy
 from voicewire.storage.buckets import Buckets, Level
 from voicewire.storage.scripts import Script
+from voicewire.types import KEY_PREFIX
 
 LOGGER = logging.getLogger(__name__)
 
@@ -32,7 +33,6 @@ RENEW_S = 5.0
 MINUTE_US = 60_000_000
 STREAMS_RETRY_MS = 1_000
 AWAY_S = 1.0  # after a failure Redis is not asked for so long: nobody waits for what will not come
-RETRY_MS = 1_000
 
 RENEW = """
 local clock = redis.call('TIME')
@@ -96,7 +96,7 @@ class Taken(NamedTuple):
 class Rates:
     """Asks Redis. Where it is away, callers who are known are counted by this process, and others refused."""
 
-    def __init__(self, redis: Redis, prefix: str = "vw:", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, redis: Redis, prefix: str = KEY_PREFIX, clock: Callable[[], float] = time.monotonic) -> None:
         self._redis = redis
         self._prefix = prefix
         self._clock = clock

@@ -16,14 +16,13 @@ from typing import Any
 
 import asyncpg
 
-from voicewire.errors import BadRequest, Busy
+from voicewire.errors import RETRY_MS, BadRequest, Busy
 
 CONNECTIONS_MAX = 10
 CONNECT_S = 2.0  # to connect, and for a free connection: each
 COMMAND_S = 10.0  # for an answer
 CLOSE_S = 5.0
 IDLE_S = 300.0
-RETRY_MS = 1_000
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL counts microseconds from it
 FOREVER = datetime.max.replace(tzinfo=UTC)  # what `infinity` is read as
