@@ -249,7 +249,7 @@ class Live:
         del self._contexts[live.context.plan.channel]
         live.due = math.inf
         if not live.ending:
-            self._machinery.meter.start(live.close_bill())
+            self._machinery.meter.start(live.bill.finish())
         self._machinery.observe(live.context)
         self._finished.append(live)
         if len(self._finished) > FINISHED_KEPT:

@@ -79,18 +79,18 @@ class LiveContext:
 
     def make(self, making: Making) -> None:
         """Have a block made, or taken from the clips. Where nobody is limited, the hold is only a record."""
-        order = self._order(making)
+        plan, order = self.context.plan, self._order(making)
         clip = self._machinery.pipeline.clip(order)
-        meter = self._machinery.meter
-        if meter.limited:
-            meter.start(self._make_paid(making, order, clip))
+        clip_ms = None if clip is None else frames_of(clip) * plan.format.frame_ms
+        if self._machinery.meter.limited:
+            self._machinery.meter.start(self._make_paid(making, order, clip, clip_ms))
         else:
-            meter.start(self._pay(making, clip))
             self._make(making, order, clip)
+            self.bill.note(making, plan.speed, clip_ms)
 
-    async def _make_paid(self, making: Making, order: Order, clip: Clip | None) -> None:
+    async def _make_paid(self, making: Making, order: Order, clip: Clip | None, clip_ms: int | None) -> None:
         try:
-            await self._pay(making, clip)
+            await self.bill.pay(making, self.context.plan.speed, clip_ms)
         except VoicewireError as error:
             if error.row_code == "insufficient_credit":
                 self.context.timeline.bar(making.index)
@@ -101,11 +101,6 @@ class LiveContext:
         if self._host.attached and not self.context.over:
             self._make(making, order, clip)
             self._host.paid(self)
-
-    async def _pay(self, making: Making, clip: Clip | None) -> None:
-        plan = self.context.plan
-        clip_ms = None if clip is None else frames_of(clip) * plan.format.frame_ms
-        await self.bill.pay(making, plan.speed, clip_ms)
 
     def _make(self, making: Making, order: Order, clip: Clip | None) -> None:
         if clip is not None:
@@ -136,7 +131,3 @@ class LiveContext:
         self.makings.clear()
         if not self.ending:
             self._machinery.meter.start(self.bill.park())
-
-    async def close_bill(self) -> None:
-        """The context ended with an error."""
-        await self.bill.close()

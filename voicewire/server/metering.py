@@ -94,12 +94,15 @@ class Bill:
 
         With the first the stream counts as a request: raises `OverQuota("rate_limited")`.
         """
+        if not self._meter.limited:
+            self.note(making, speed, clip_ms)
+            return
         self.tab.reserved(making.index)
         if self._admitted:
             await self._hold(making, speed, clip_ms)
             return
         self._admitted = True
-        self.tab.price = await self._meter.price(self.spoken)
+        await self._learn_price()
         # both ask Redis: the first sound waits for the slower, not for one after the other
         held, admitted = await asyncio.gather(
             self._hold(making, speed, clip_ms), self._meter.admit(self.spoken.principal), return_exceptions=True
@@ -107,6 +110,19 @@ class Bill:
         for refusal in (admitted, held):
             if refusal is not None:
                 raise refusal
+
+    def note(self, making: Making, speed: float, clip_ms: int | None) -> None:
+        """Record a hold for a block that nobody waits for: where nobody is limited, but all that is spoken counts."""
+        self.tab.reserved(making.index)
+        self._meter.start(self._note(making, speed, clip_ms))
+
+    async def _note(self, making: Making, speed: float, clip_ms: int | None) -> None:
+        await self._learn_price()
+        await self._hold(making, speed, clip_ms)
+
+    async def _learn_price(self) -> None:
+        limits, model = self.spoken.principal.limits, self.spoken.model
+        self.tab.price = Price(await self._meter.permille(model), limits.cached_percent)
 
     async def _hold(self, making: Making, speed: float, clip_ms: int | None) -> None:
         """Hold what a clip will cost, or half as much again as a block is likely to."""
@@ -133,6 +149,10 @@ class Bill:
     async def close(self) -> int | None:
         """Settle every block by what was handed over, or heard; return what is left, None where that is not limited."""
         return await self._end(self.tab.closed)
+
+    async def finish(self) -> None:
+        """As `close`, where nobody asks what is left."""
+        await self._end(self.tab.closed)
 
     async def park(self) -> None:
         """The connection is lost: give holds back until a resume."""
@@ -165,7 +185,7 @@ class Meter:
         self.admit = admit  # raises `OverQuota("rate_limited")`
         self.limited = limited
         self.paces = Paces()
-        self._permille = permille
+        self.permille = permille
         self._open: set[Bill] = set()
         self._hurried: set[Bill] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -181,10 +201,6 @@ class Meter:
 
     def forget(self, bill: Bill) -> None:
         self._open.discard(bill)
-
-    async def price(self, spoken: Spoken) -> Price:
-        """Return what the model of a stream costs its caller."""
-        return Price(await self._permille(spoken.model), spoken.principal.limits.cached_percent)
 
     async def balance_ms(self, principal: Principal) -> int | None:
         """Return what is left to a caller; None where that is not limited or cannot be said now."""

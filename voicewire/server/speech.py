@@ -22,12 +22,15 @@ from voicewire.errors import RETRY_MS, BadRequest, Busy
 from voicewire.pipeline import Pipeline, Recital
 from voicewire.pipeline import Request as SpeechOrder
 from voicewire.server.callers import Callers
+from voicewire.server.metering import Bill, Meter, Spoken
 from voicewire.server.metrics import Metrics
+from voicewire.tab import Tab
 from voicewire.timeline import Run
 from voicewire.timing import Positions
 from voicewire.types import KEY_PREFIX, Codec, Format, Offsets, Pcm
 
 FRAME_MS = 20
+STREAM_BYTES = 12
 AHEAD_MS = 10_000  # made before it is taken by the client
 WORDS_KEY = "words:{tenant}:{id}"
 """Redis, string with expiry: the words of one answer of `POST /v1/tts`, as JSON."""
@@ -98,6 +101,7 @@ class Speech:
     pipeline: Pipeline
     callers: Callers
     redis: Redis
+    meter: Meter
     metrics: Metrics
     draining: Callable[[], bool]
     prefix: str = KEY_PREFIX
@@ -126,7 +130,9 @@ class Speech:
         encoder = open_file_encoder(body.format, rate_hz, body.bitrate)
         format = Format(Codec.PCM_S16LE, rate_hz, FRAME_MS)
         order = SpeechOrder(principal.tenant, choice, body.speed, body.seed, format)
-        recital = self.pipeline.speak(order, body.text, ahead_ms=AHEAD_MS)
+        spoken = Spoken(principal, f"h_{secrets.token_urlsafe(STREAM_BYTES)}", choice.model.id, choice.voice)
+        bill = self.meter.open(spoken, Tab(format.frame_samples, rate_hz))
+        recital = self.pipeline.speak(order, body.text, ahead_ms=AHEAD_MS, payer=bill)
         transcript = Transcript(rate_hz, Positions(body.offsets), [])
         transcript.positions.push(body.text)
         headers = {}
@@ -134,12 +140,18 @@ class Speech:
         if timestamps:
             words_id = secrets.token_urlsafe(16)
             headers[WORDS_HEADER] = f"/v1/words/{words_id}"
-        parts = self._parts(recital, encoder, body.format, transcript, self._words_key(principal, words_id))
+        parts = self._parts(recital, bill, encoder, body.format, transcript, self._words_key(principal, words_id))
         first = await anext(parts)  # what fails before the first sound is answered with a status
         return StreamingResponse(_after(first, parts), media_type=content_type(body.format, rate_hz), headers=headers)
 
     async def _parts(
-        self, recital: Recital, encoder: FileEncoder, kind: FileKind, transcript: Transcript, words_key: str
+        self,
+        recital: Recital,
+        bill: Bill,
+        encoder: FileEncoder,
+        kind: FileKind,
+        transcript: Transcript,
+        words_key: str,
     ) -> AsyncGenerator[bytes, None]:
         inline = kind in INLINE
         frame = transcript.rate_hz * FRAME_MS // 1000
@@ -151,8 +163,10 @@ class Speech:
                 data = encoder.encode(pcm) if inline else await asyncio.to_thread(encoder.encode, pcm)
                 if data:
                     yield data
+                bill.handed()
         finally:
             await runs.aclose()
+            self.meter.start(bill.finish())
             self.metrics.audio_s.labels("http").inc(transcript.samples / transcript.rate_hz)
         if words_key:
             await self._keep(words_key, transcript)
