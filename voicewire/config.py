@@ -103,8 +103,15 @@ class Config:
     connections_unauthenticated_max: int = _setting(
         2_000, "connections that have not yet said who they are", 1, 1_000_000
     )
+    address_unauthenticated_max: int = _setting(20, "of these, from one address", 1, 1_000_000)
+    messages_max: int = _setting(10_000, "messages that one connection may send in ten seconds", 10, 10_000_000)
+    requests_max: int = _setting(1_000, "HTTP requests that are answered at once; beyond it: busy", 1, 1_000_000)
 
     hello_s: float = _setting(5.0, "how long a new connection may take to say who it is", 0.05, 60)
+    request_s: float = _setting(10.0, "how long a client may take to say an HTTP request, its body aside", 0.05, 600)
+    trickle_s: float = _setting(
+        20.0, "how long a client may send a body, or read an answer, slower than 512 bytes a second", 0.05, 600
+    )
     idle_s: float = _setting(60.0, "how long a connection may say nothing while nothing plays", 0.05, 24 * HOUR_S)
     stall_s: float = _setting(5.0, "how long a peer may not read before it is closed", 0.05, 60)
     outbox_bytes_max: int = _setting(256 * KIB, "bytes waiting for one peer to read", 16 * KIB, 16 * MIB)
@@ -303,6 +310,10 @@ def _problems_across(config: Config) -> Iterator[str]:
         yield f"{variable('lead_ms')} must not be more than {variable('lead_ms_max')}, {config.lead_ms_max}"
     if config.public_url and not _is_origin(config.public_url.rstrip("/")):
         yield f"{variable('public_url')} must be http:// or https:// and a host, without a path"
+    if config.admin_port and config.admin_port == config.port:
+        yield f"{variable('admin_port')} must be another than {variable('port')}"
+    if not all(map(_is_network, config.forwarded_allow)):
+        yield f"{variable('forwarded_allow')} must be a list of addresses or networks such as 10.0.0.0/8"
     if not all(map(_is_origin, config.allowed_origins)):
         yield f"{variable('allowed_origins')} must be a list of origins such as https://example.org, comma between"
     if not all(urlsplit(each).scheme in {"https", "http"} and urlsplit(each).hostname for each in config.oidc_issuers):
@@ -325,6 +336,14 @@ def _scheme(address: str) -> str:
         return urlsplit(address).scheme
     except ValueError:
         return ""
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_origin(text: str) -> bool:

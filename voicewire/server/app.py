@@ -10,11 +10,10 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import uvicorn
 import uvloop
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -22,8 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
-from starlette.routing import WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 
 from voicewire import __version__
 from voicewire.auth.authenticate import Authenticator, same_limits
@@ -34,25 +32,31 @@ from voicewire.catalogue import Catalogue
 from voicewire.clips import Clips
 from voicewire.config import Config, ConfigError, is_loopback, variable
 from voicewire.engines.pool import Pool
-from voicewire.errors import RETRY_MS, BadRequest, Busy, VoicewireError
+from voicewire.errors import VoicewireError
 from voicewire.frames import Parser
 from voicewire.pipeline import Pipeline
-from voicewire.server.answers import error_response
+from voicewire.server.answers import answering
+from voicewire.server.bounds import CutShort, RequestsAtOnce, TooLargeAnswer, UnreadBodies
 from voicewire.server.callers import Callers
-from voicewire.server.guards import SecurityHeaders, TooLargeAnswer
+from voicewire.server.guards import AskFirst, OperatorPort, SecurityHeaders
 from voicewire.server.journal import Journal
-from voicewire.server.listen import GRACE_S, DrainingServer, listen
+from voicewire.server.listen import GRACE_S, DrainingServer, allow_connections, listen
+from voicewire.server.logs import configure
 from voicewire.server.machinery import Machinery, Settings
 from voicewire.server.metering import Meter, Unrecorded, admit_all, same_price
-from voicewire.server.logs import configure
 from voicewire.server.metrics import Metrics, Readings
+from voicewire.server.origins import own_origins, sockets_of
 from voicewire.server.pages import pages
 from voicewire.server.pools import open_pools
+from voicewire.server.requests import Requests
 from voicewire.server.routes import Routes
 from voicewire.server.sessions import Admission, Sessions
 from voicewire.server.speech import Speech
-from voicewire.server.stream import StreamEndpoint
+from voicewire.server.strangers import Strangers
+from voicewire.server.stream import StreamEndpoint, refuse_plain
 from voicewire.server.ticker import Ticker
+from voicewire.server.timeouts import Patience, http_protocol
+from voicewire.server.watch import Watch
 from voicewire.server.wire import WireProtocol
 from voicewire.session import Limits
 from voicewire.storage.embedded_redis import EmbeddedRedis
@@ -96,6 +100,9 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
         stack.callback(gateway.machinery.ticker.close)
         journal = asyncio.create_task(_keep_running("journal", gateway.machinery.journal.run), name="journal")
         stack.push_async_callback(_cancel, journal)
+        watch = Watch(gateway.sessions, gateway.authenticator)
+        watching = asyncio.create_task(_keep_running("watch", watch.run), name="watch")
+        stack.push_async_callback(_cancel, watching)
         yield gateway
 
 
@@ -119,7 +126,7 @@ def _assemble(config: Config, redis: Redis, pools: Mapping[str, Pool]) -> Gatewa
     settings = Settings(_limits(config), config.stall_s, config.resume_s, config.resume_bytes_max)
     meter = Meter(Unrecorded(), admit_all, same_price, limited=False)
     machinery = Machinery(settings, pipeline, ticker, journal, meter, Parser(), metrics.observe_context)
-    admission = Admission(config.streams_max, config.connections_unauthenticated_max, config.outbox_bytes_max)
+    admission = Admission(config.streams_max, config.outbox_bytes_max)
     keys = FileKeys(config.data_dir)
     try:
         first_key = keys.bootstrap(config.bootstrap_key)
@@ -159,74 +166,63 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
         description="Text in, speech and marked words out. The live protocol is the WebSocket `/v1/stream`.",
         docs_url=None,
         redoc_url=None,
-        middleware=_middleware(config),
+        middleware=_middleware(config, callers, gateway.metrics),
     )
     for kind in (VoicewireError, RequestValidationError, HTTPException, RedisError, Exception):
-        app.add_exception_handler(kind, _answer(gateway.metrics, config.body_bytes_max))
+        app.add_exception_handler(kind, answering(gateway.metrics, config.body_bytes_max))
     app.include_router(
-        Speech(gateway.pipeline, callers, gateway.redis, gateway.metrics, lambda: gateway.sessions.draining).router()
+        Speech(
+            gateway.pipeline,
+            callers,
+            gateway.redis,
+            gateway.machinery.meter,
+            gateway.metrics,
+            lambda: gateway.sessions.draining,
+        ).router()
     )
     app.include_router(_routes(gateway, callers).router())
     app.router.routes.extend(pages())
     app.router.routes.append(WebSocketRoute("/v1/stream", _stream(gateway, origins).serve))
+    app.router.routes.append(Route("/v1/stream", refuse_plain))
     return app
 
 
-def own_origins(config: Config, port: int) -> frozenset[str]:
-    """Return the origins of this server's own pages."""
-    names = {"127.0.0.1", "localhost", "[::1]"} if is_loopback(config.host) else {config.host}
-    own = {f"http://{name}" if port == 80 else f"http://{name}:{port}" for name in names}
-    return frozenset(own | ({config.public_url.rstrip("/")} if config.public_url else set()))
-
-
-def _middleware(config: Config) -> list[Middleware]:
+def _middleware(config: Config, callers: Callers, metrics: Metrics) -> list[Middleware]:
+    """What every request goes through, the outermost first."""
     limit = config.body_bytes_max
+    sockets = sockets_of(callers.origins)
     chain = [
-        Middleware(SecurityHeaders),
+        Middleware(Requests),
+        Middleware(CutShort, metrics=metrics),
+        Middleware(SecurityHeaders, sockets=sockets, https=config.public_url.startswith("https://")),
+        Middleware(UnreadBodies),
+    ]
+    if config.admin_port:
+        chain.append(Middleware(OperatorPort, port=config.admin_port))
+    if config.allowed_origins:
+        chain.append(_sharing(config))
+    return [
+        *chain,
+        Middleware(RequestsAtOnce, requests_max=config.requests_max),
+        Middleware(AskFirst, callers=callers, metrics=metrics),
         Middleware(TooLargeAnswer, size_bytes_max=limit),
         Middleware(RequestBodyLimitMiddleware, max_body_size=limit),
     ]
-    if config.allowed_origins:
-        chain.append(
-            Middleware(
-                CORSMiddleware,
-                allow_origins=list(config.allowed_origins),
-                allow_methods=["GET", "POST", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", "X-API-Key"],
-                expose_headers=["Words-Location", "Retry-After"],
-            )
-        )
-    return chain
 
 
-def _answer(metrics: Metrics, size_bytes_max: int) -> Any:
-    async def answer(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette passes both
-        translated = _translate(error, size_bytes_max)
-        metrics.errors.labels(translated.row_code).inc()
-        return error_response(translated)
-
-    return answer
-
-
-def _translate(error: Exception, size_bytes_max: int) -> VoicewireError:
-    if isinstance(error, VoicewireError):
-        return error
-    if isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return BadRequest(problem=f"{place}: {first['msg']}")
-    if isinstance(error, HTTPException) and error.status_code == NOT_FOUND:
-        return BadRequest("not_found")
-    if isinstance(error, HTTPException) and error.status_code == TOO_LARGE:
-        return BadRequest("too_large", limit=size_bytes_max)
-    if isinstance(error, HTTPException):
-        return BadRequest(problem=str(error.detail))
-    if isinstance(error, RedisError):
-        return Busy(retry_after_ms=RETRY_MS)
-    return VoicewireError("internal")
+def _sharing(config: Config) -> Middleware:
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=list(config.allowed_origins),
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+        expose_headers=["Words-Location", "Retry-After", "X-Request-ID", "RateLimit", "RateLimit-Policy"],
+    )
 
 
 def _routes(gateway: Gateway, callers: Callers) -> Routes:
+    config = gateway.config
+
     async def missing() -> list[str]:
         names = [f"engine {name}" for name, pool in gateway.pools.items() if not pool.stats().workers]
         try:
@@ -243,7 +239,7 @@ def _routes(gateway: Gateway, callers: Callers) -> Routes:
         gateway.metrics,
         lambda: gateway.sessions.draining,
         missing,
-        metrics_open=is_loopback(gateway.config.host),
+        metrics_open=is_loopback(config.admin_host if config.admin_port else config.host),
     )
 
 
@@ -257,6 +253,8 @@ def _stream(gateway: Gateway, origins: frozenset[str]) -> StreamEndpoint:
         origins,
         config.hello_s,
         config.idle_s,
+        Strangers(config.connections_unauthenticated_max, config.address_unauthenticated_max),
+        config.messages_max,
     )
 
 
@@ -280,10 +278,11 @@ async def run(config: Config) -> None:
     """Serve until a signal ends it."""
     listener = listen(config.host, config.port)
     port = listener.getsockname()[1]
+    listeners = [listener, *([listen(config.admin_host, config.admin_port)] if config.admin_port else [])]
     async with open_gateway(config) as gateway:
         uvicorn_config = _uvicorn_config(build_app(gateway, port), config)
         server = DrainingServer(uvicorn_config, gateway.sessions, config.drain_s, _greeting(gateway, listener))
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=listeners)
         await gateway.sessions.leave()
 
 
@@ -291,7 +290,7 @@ def _uvicorn_config(app: FastAPI, config: Config) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=http_protocol(Patience(config.request_s, config.trickle_s)),
         ws=WireProtocol,
         ws_max_size=config.message_bytes_max,
         ws_per_message_deflate=False,
@@ -300,6 +299,8 @@ def _uvicorn_config(app: FastAPI, config: Config) -> uvicorn.Config:
         lifespan="off",
         access_log=False,
         server_header=False,
+        proxy_headers=bool(config.forwarded_allow),  # else anybody could say to be somebody else
+        forwarded_allow_ips=list(config.forwarded_allow),
         timeout_graceful_shutdown=GRACE_S,
         log_config=None,
     )
@@ -323,6 +324,7 @@ def _collect_seldom() -> None:
 def serve(config: Config) -> int:
     """Run a gateway in this process; return its exit status."""
     configure(config.log_level, config.log_format)
+    allow_connections()
     _collect_seldom()
     uvloop.run(run(config))
     return os.EX_OK

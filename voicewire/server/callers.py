@@ -16,6 +16,7 @@ from voicewire.auth.authenticate import (
     refuse_query_secrets,
 )
 from voicewire.auth.principal import Principal
+from voicewire.server.logs import bind
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
@@ -31,11 +32,23 @@ class Callers:
 
     async def require(self, request: Request, scope: str) -> Principal:
         """Return the caller if it has `scope`. Raises `Unauthorized`, `Forbidden` or `BadRequest`."""
-        refuse_query_secrets(request.url.query)
-        check_origin(request.headers.get("origin"), self.origins)
-        principal = await self._principal(request)
+        self.check(request)
+        principal = await self.identify(request)
         principal.require(scope)
         return principal
+
+    def check(self, request: Request) -> None:
+        """Raise `BadRequest` for a secret in the address, `Forbidden` for a page that is not to ask."""
+        refuse_query_secrets(request.url.query)
+        check_origin(request.headers.get("origin"), self.origins)
+
+    async def identify(self, request: Request) -> Principal:
+        """Return the caller, found once for each request. Raises `Unauthorized`."""
+        found: Principal | None = getattr(request.state, "principal", None)
+        if found is None:
+            found = request.state.principal = await self._principal(request)
+            bind(tenant=found.tenant)
+        return found
 
     async def _principal(self, request: Request) -> Principal:
         credential = credential_from_headers(request.headers)

@@ -1,66 +1,104 @@
-"""What every HTTP answer carries: headers that guard it, and one body for all errors."""
+"""What stands before every endpoint: headers that guard pages, a port for operators, who may ask at all."""
 
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from voicewire.errors import BadRequest
+from voicewire.errors import BadRequest, VoicewireError
 from voicewire.server.answers import error_response
+from voicewire.server.callers import Callers
+from voicewire.server.metrics import Metrics
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'{styles}; img-src 'self' data:; "
-    "connect-src 'self' ws: wss:; media-src 'self' blob:; worker-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "connect-src 'self' {sockets}; media-src 'self' blob:; worker-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
 }
+TRANSPORT = ("Strict-Transport-Security", "max-age=31536000")  # a year, where browsers come by https
+CACHE = ("Cache-Control", "no-store")  # keys, tickets, what somebody said
+PRIVATE_PATHS = ("/v1/", "/admin/")
 DOCS_PATH = "/docs"  # its pages, from a library, set styles inline
+OPERATOR_PATHS = ("/admin", "/metrics")
+
+PUBLIC_PATHS = ("/v1/auth/", "/v1/plans", "/v1/stream")
+"""Under `PRIVATE_PATHS`, what strangers may ask: to log in, what it costs; the socket asks by itself who is there."""
 
 
 class SecurityHeaders:
-    """Adds the headers that keep pages of this server to themselves."""
+    """Adds the headers that keep pages of this server to themselves, and let them connect to `sockets`."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, sockets: str, *, https: bool) -> None:
         self._app = app
+        self._policies = {
+            docs: POLICY.format(styles=" 'unsafe-inline'" if docs else "", sockets=sockets) for docs in (False, True)
+        }
+        self._headers = [*HEADERS.items(), *([TRANSPORT] if https else [])]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        styles = " 'unsafe-inline'" if scope["path"].startswith(DOCS_PATH) else ""
+        path: str = scope["path"]
+        private = path.startswith(PRIVATE_PATHS)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = POLICY.format(styles=styles)
-                for name, value in HEADERS.items():
+                headers["Content-Security-Policy"] = self._policies[path.startswith(DOCS_PATH)]
+                for name, value in (*self._headers, CACHE) if private else self._headers:
                     headers.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
 
 
-class TooLargeAnswer:
-    """Gives the library's answer to a body beyond `size_bytes_max` the shape of all errors."""
+class OperatorPort:
+    """Where operators have a port of their own, there is nothing for them on any other."""
 
-    def __init__(self, app: ASGIApp, size_bytes_max: int) -> None:
+    def __init__(self, app: ASGIApp, port: int) -> None:
         self._app = app
-        self._error = BadRequest("too_large", limit=size_bytes_max)
+        self._port = port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        replaced = False
+        if scope["type"] == "http" and for_operators(scope["path"]) and scope["server"][1] != self._port:
+            await error_response(BadRequest("not_found"))(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
-        async def send_translated(message: Message) -> None:
-            nonlocal replaced
-            if message["type"] == "http.response.start" and message["status"] == self._error.row.status:
-                replaced = True
-                await error_response(self._error)(scope, receive, send)
-            elif not replaced:
-                await send(message)
 
-        await self._app(scope, receive, send_translated)
+class AskFirst:
+    """Lets nobody on without a credential, before a byte of the body is read; a new route is guarded unless listed."""
+
+    def __init__(self, app: ASGIApp, callers: Callers, metrics: Metrics) -> None:
+        self._app = app
+        self._callers = callers
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(PRIVATE_PATHS):
+            try:
+                await self._ask(Request(scope))
+            except VoicewireError as error:
+                self._metrics.errors.labels(error.row_code).inc()
+                await error_response(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _ask(self, request: Request) -> None:
+        self._callers.check(request)
+        if not request.url.path.startswith(PUBLIC_PATHS):
+            await self._callers.identify(request)
+
+
+def for_operators(path: str) -> bool:
+    """Whether `path` is for those who run the server."""
+    return any(path == each or path.startswith(f"{each}/") for each in OPERATOR_PATHS)

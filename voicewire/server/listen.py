@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 import sys
 import time
@@ -17,6 +18,7 @@ LOGGER = logging.getLogger(__name__)
 
 BACKLOG = 2_048
 SEND_BUFFER_BYTES = 64 * 1024
+RECEIVE_BUFFER_BYTES = 64 * 1024  # a client says little; else megabytes could wait for us, for each
 UNSENT_BYTES = 16 * 1024
 DEAD_PEER_MS = 15_000  # unacknowledged for so long, the connection is gone
 RECONNECT_MS = 1_000
@@ -24,7 +26,7 @@ GRACE_S = 5  # for HTTP requests, after the streams are over
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; what it sets is inherited by every connection. Raises `OSError`.
+    """Return a listening socket; what it sets is inherited by every connection. Raises `OSError`, with the address.
 
     Without these, a peer that does not read has megabytes buffered for it and stays for many minutes, pings or not.
     """
@@ -32,14 +34,25 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for name, value in (("TCP_NOTSENT_LOWAT", UNSENT_BYTES), ("TCP_USER_TIMEOUT", DEAD_PEER_MS)):
         if hasattr(socket, name):  # not on every system
             listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    listener.bind((host, port))
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, error.strerror, f"{host}:{port}") from None
     listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
+
+
+def allow_connections() -> None:
+    """Let this process have as many connections open as the system permits it: the usual start is a thousand."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class DrainingServer(uvicorn.Server):

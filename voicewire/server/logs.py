@@ -1,48 +1,149 @@
-"""How the server logs: lines for people or JSON for machines, and never a query string, where secrets end up."""
+"""How the server logs: lines for people or JSON for machines, never what anybody said, nor a secret.
+
+All of the code logs through the standard library. What reaches a line is an event, which is a text of ours, and the
+fields of `FIELDS`; of an exception its kind and its place, and its words only where they cannot be a client's.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
-import time
+import re
+import traceback
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
 
-UVICORN = ("uvicorn", "uvicorn.error")
+import msgspec
+from redis.exceptions import RedisError
+from structlog.contextvars import bind_contextvars, clear_contextvars, merge_contextvars
+from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
+from structlog.typing import EventDict, Processor, WrappedLogger
 
+from voicewire.errors import VoicewireError
 
-class JsonLines(logging.Formatter):
-    """One JSON object for each record: time, level, logger, message, and the traceback where there is one."""
+FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "request": "the request's id, as in `X-Request-ID`",
+        "session": "the session on a socket",
+        "tenant": "whose it is",
+        "method": "of HTTP, or WS",
+        "route": "the template of the address, without what stands in it",
+        "status": "of the answer",
+        "ms": "how long it took",
+        "code": "the error's, in the table of errors",
+    }
+)
+"""What a line may carry beside its event, and what that is."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+ALWAYS = ("time", "level", "logger", "event")
+OURS = "voicewire"
+UVICORN = "uvicorn.error"
+CAUSES_MAX = 4
+PLAIN = (OSError, RedisError, AssertionError, VoicewireError, NotImplementedError)
+"""Exceptions whose words come from us or the system: others repeat what they were given."""
 
-
-class NoQueries(logging.Filter):
-    """Takes query strings out of uvicorn's lines, which print them even with its access log off."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(_without_query(each) for each in record.args)
-        return True
-
-
-def _without_query(value: object) -> object:
-    return value.partition("?")[0] if isinstance(value, str) and value.startswith("/") else value
+SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\b(vw_[a-z]+_\w+?)_[\w-]{20,}"), r"\1_…"),
+    (re.compile(r"\beyJ[\w-]*\.[\w-]*\.[\w-]*"), "…"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+\S+"), r"\1 …"),
+    (re.compile(r"://[^\s/@]*@"), "://…@"),
+)
+"""The last net: what is known to be a secret by its form."""
 
 
 def configure(level: str, style: str) -> None:
-    """Log to standard error in `style`, `text` or `json`, from `level` on."""
+    """Log to standard error in `style`, `text` or `json`: what is ours from `level` on, of libraries their warnings.
+
+    Libraries print below that what they read and write: headers, messages, addresses.
+    """
     handler = logging.StreamHandler()
-    plain = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(JsonLines() if style == "json" else plain)
-    logging.basicConfig(level=level.upper(), handlers=[handler])
-    for name in UVICORN:
-        logging.getLogger(name).addFilter(NoQueries())
-    logging.getLogger(UVICORN[1]).setLevel(max(logging.WARNING, logging.getLogger().level))
+    handler.setFormatter(formatter(style))
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=max(logging.WARNING, number), handlers=[handler])
+    logging.getLogger(OURS).setLevel(number)
+    logging.getLogger(UVICORN).setLevel(logging.ERROR)  # it warns of whatever strangers send
+
+
+def formatter(style: str) -> logging.Formatter:
+    """Return what turns a record into a line of `style`."""
+    named: list[Processor] = [merge_contextvars, add_log_level, add_logger_name, ExtraAdder(allow=FIELDS)]
+    collect = [*named, timed, described, allowed]
+    render: list[Processor] = [ProcessorFormatter.remove_processors_meta, as_json if style == "json" else as_text]
+    return ProcessorFormatter(processors=render, foreign_pre_chain=collect, use_get_message=True)
+
+
+def bind(**fields: object) -> None:
+    """Have every line of this request or connection from here on carry `fields`."""
+    assert fields.keys() <= FIELDS.keys(), fields
+    bind_contextvars(**fields)
+
+
+def start(request: str) -> None:
+    """Begin a request: nothing of the one before on the same connection is carried on."""
+    clear_contextvars()
+    bind(request=request)
+
+
+def timed(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Add the time of the record, in UTC."""
+    moment = datetime.fromtimestamp(event["_record"].created, UTC)
+    event["time"] = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return event
+
+
+def described(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Say of an exception what may be said, and of a library's event its first line without a query."""
+    information = event.pop("exc_info", None)
+    if isinstance(information, tuple) and information[1] is not None:
+        event["traceback"] = "".join(_lines(information[1]))
+    if not str(event["logger"]).startswith(OURS):
+        # asyncio goes on with what a task has in hand, uvicorn prints whole addresses
+        event["event"] = re.sub(r"\?[^\s\"']*", "", str(event["event"]).strip().partition("\n")[0])
+    return event
+
+
+def allowed(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Let through what the table has, and what the formatter needs."""
+    known = {*ALWAYS, *FIELDS, "traceback", "_record", "_from_structlog"}
+    return {name: value for name, value in event.items() if name in known}
+
+
+def as_json(_: WrappedLogger, __: str, event: EventDict) -> str:
+    """Return one JSON object."""
+    ordered = {name: event[name] for name in (*ALWAYS, *FIELDS, "traceback") if name in event}
+    return without_secrets(msgspec.json.encode(ordered).decode())
+
+
+def as_text(_: WrappedLogger, __: str, event: EventDict) -> str:
+    """Return one line, and behind it the traceback where there is one."""
+    fields = " ".join(f"{name}={event[name]}" for name in FIELDS if name in event)
+    line = f"{event['time']} {event['level'].upper()} {event['logger']}: {str(event['event']).replace(chr(10), ' ')}"
+    parts = [f"{line} {fields}" if fields else line, str(event.get("traceback", "")).rstrip()]
+    return without_secrets("\n".join(part for part in parts if part))
+
+
+def without_secrets(line: str) -> str:
+    """Return `line` with what has the form of a secret taken out."""
+    for pattern, instead in SECRETS:
+        line = pattern.sub(instead, line)
+    return line
+
+
+def _lines(error: BaseException, depth: int = 0) -> Iterator[str]:
+    """As Python prints an exception and its causes, the last first, without the words of strangers."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None and depth < CAUSES_MAX:
+        yield from _lines(before, depth + 1)
+        yield "\nfrom which came:\n\n"
+    yield "Traceback (most recent call last):\n"
+    yield from traceback.format_tb(error.__traceback__)
+    yield f"{type(error).__module__}.{type(error).__qualname__}{_words(error)}\n"
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions[:CAUSES_MAX]:
+            yield from _lines(each, depth + 1) if depth < CAUSES_MAX else ()
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, VoicewireError):
+        return f": {error.row_code}"
+    return f": {error}".partition("\n")[0] if isinstance(error, PLAIN) else ""

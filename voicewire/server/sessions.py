@@ -8,6 +8,7 @@ import logging
 import secrets
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from voicewire import frames
@@ -49,6 +50,9 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._live)
+
+    def __iter__(self) -> Iterator[Live]:
+        return iter([*self._live.values()])
 
     def admit(self) -> None:
         """Raise `Busy` when no further connection may come in."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Message
 from starlette.websockets import WebSocket
 
@@ -17,17 +21,22 @@ from voicewire.auth.authenticate import (
 )
 from voicewire.auth.principal import Principal
 from voicewire.context import Wire
-from voicewire.errors import TABLE, BadRequest, Gone, Unauthorized, VoicewireError
+from voicewire.errors import TABLE, BadRequest, Gone, OverQuota, Unauthorized, VoicewireError
 from voicewire.frames import SUBPROTOCOL
 from voicewire.server.answers import error_response
 from voicewire.server.live import Live
+from voicewire.server.logs import bind
 from voicewire.server.metrics import Metrics
+from voicewire.server.pace import Pace
 from voicewire.server.sessions import Sessions
+from voicewire.server.strangers import Strangers
 from voicewire.server.wire import WireProtocol, frame_header, wire_of
 from voicewire.session import text_wire
 
 GOODBYE = 1000  # RFC 6455, section 7.4.1: the purpose has been fulfilled
 IDLE = "idle"
+TRIES_MAX = 4  # first messages: resumes that are gone, and a hello
+RETRY_MS = 1_000
 RESUME_HINT = '"resume"'  # stands in every resume message: others need not be parsed twice
 
 
@@ -42,37 +51,45 @@ class StreamEndpoint:
     origins: frozenset[str]
     hello_s: float
     idle_s: float
+    strangers: Strangers
+    messages_max: int
 
     async def serve(self, websocket: WebSocket) -> None:
+        with ExitStack() as stranger:  # counted as one, until it has said who it is
+            live = await self._admit(websocket, stranger)
+        if live is not None:
+            bind(session=live.id, tenant=live.principal.tenant)
+            await self._converse(websocket, wire_of(websocket.scope), live)
+
+    async def _admit(self, websocket: WebSocket, stranger: ExitStack) -> Live | None:
         try:
-            principal = await self._greet(websocket)
+            principal = await self._greet(websocket, stranger)
         except VoicewireError as error:
             self.metrics.refused.labels(error.row_code).inc()
             await websocket.send_denial_response(error_response(error))
-            return
+            return None
         offered = websocket.scope["subprotocols"]
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
         wire = wire_of(websocket.scope)
         try:
-            live = await self._enter(websocket, wire, principal)
+            return await self._enter(websocket, wire, principal)
         except VoicewireError as error:
             self._refuse(wire, error)
-            return
-        if live is not None:
-            await self._converse(websocket, wire, live)
+            return None
 
     def _refuse(self, wire: WireProtocol, error: VoicewireError) -> None:
         self.metrics.refused.labels(error.row_code).inc()
         _put(wire, text_wire(frames.Error.of(error)))
         wire.finish(error.row.close, error.row_code)
 
-    async def _greet(self, websocket: WebSocket) -> Principal | None:
+    async def _greet(self, websocket: WebSocket, stranger: ExitStack) -> Principal | None:
         """Refuse what can be refused before the handshake is; return who it is, if that was shown."""
         self.sessions.admit()
         refuse_query_secrets(websocket.url.query)
         check_origin(websocket.headers.get("origin"), self.origins)
         credential = credential_from_headers(websocket.headers)
         if credential is None:
+            stranger.enter_context(self.strangers.counted(websocket.client.host if websocket.client else ""))
             return None
         principal = await self.authenticator.authenticate(credential)
         principal.require("speak")
@@ -82,17 +99,14 @@ class StreamEndpoint:
         """Return the session, new or resumed; None when the client left before it had one."""
         if principal is not None:
             return self.sessions.begin(wire, principal)
-        self.sessions.unauthenticated += 1
         try:
             async with asyncio.timeout(self.hello_s):
                 return await self._first_message(websocket, wire)
         except TimeoutError:
             raise Unauthorized("no_hello", limit=self.hello_s) from None
-        finally:
-            self.sessions.unauthenticated -= 1
 
     async def _first_message(self, websocket: WebSocket, wire: WireProtocol) -> Live | None:
-        while True:
+        for _ in range(TRIES_MAX):
             event = await websocket.receive()
             if event["type"] != "websocket.receive":
                 return None
@@ -106,7 +120,8 @@ class StreamEndpoint:
                         return live
                     _put(wire, text_wire(frames.Error.of(Gone())))  # a hello may follow
                 case _:
-                    raise Unauthorized("no_hello", limit=self.hello_s)
+                    break
+        raise Unauthorized("no_hello", limit=self.hello_s)
 
     async def _resume(self, wire: WireProtocol, message: frames.Resume) -> Live | None:
         found = await self.sessions.claim(message)
@@ -156,8 +171,11 @@ class StreamEndpoint:
 
     async def _messages(self, websocket: WebSocket, wire: WireProtocol, live: Live, event: Message) -> int:
         """Take messages until the connection ends; return its close code."""
+        pace = Pace(self.messages_max)
         while event["type"] == "websocket.receive":
-            if (text := event.get("text")) is not None:
+            if not pace.allows(time.monotonic()):
+                self._refuse(wire, OverQuota(retry_after_ms=RETRY_MS))  # the end comes as an event
+            elif (text := event.get("text")) is not None:
                 live.receive(text)
             else:
                 live.receive_binary()
@@ -173,6 +191,11 @@ class StreamEndpoint:
             except TimeoutError:
                 if not live.session.contexts:
                     wire.finish(GOODBYE, IDLE)
+
+
+async def refuse_plain(request: Request) -> Response:  # noqa: ARG001 - a route takes its request
+    """Answer who asks for the socket's address without asking for a socket."""
+    return error_response(BadRequest("upgrade_required"))
 
 
 def _why(code: int) -> str:

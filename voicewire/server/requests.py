@@ -1,0 +1,64 @@
+"""Every request has an id, which it can bring along, and a line in the log when it is over."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from voicewire.server.logs import start
+
+LOGGER = logging.getLogger(__name__)
+
+HEADER = "X-Request-ID"
+SANE = re.compile(r"[A-Za-z0-9._-]{8,64}")
+SECRET = re.compile(r"vw_|eyJ")  # how our keys and tokens begin: who takes one for an id is not to find it in a log
+ID_BYTES = 12
+STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+SWITCHED = 101
+QUIET_PATHS = frozenset({"/health", "/ready", "/metrics"})  # asked all day long
+
+
+class Requests:
+    """Gives each request its id, and tells the log how it went: no address, only the template of its route."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = Headers(scope=scope).get(HEADER, "")
+        request = given if SANE.fullmatch(given) and not SECRET.search(given) else f"r_{secrets.token_hex(ID_BYTES)}"
+        start(request)
+        began = time.monotonic()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] in STARTS:
+                status = message.get("status", SWITCHED)
+                message.setdefault("headers", [])
+                MutableHeaders(scope=message)[HEADER] = request
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            _log(scope, status, (time.monotonic() - began) * 1000)
+
+
+def _log(scope: Scope, status: int, ms: float) -> None:
+    level = logging.DEBUG if scope["path"] in QUIET_PATHS else logging.INFO
+    method = scope["method"] if scope["type"] == "http" else "WS"
+    LOGGER.log(
+        level, "request", extra={"method": method, "route": route_of(scope), "status": status, "ms": round(ms, 1)}
+    )
+
+
+def route_of(scope: Scope) -> str:
+    """Return the template of the route that was taken; what strangers make up has none."""
+    route = scope.get("route")
+    return getattr(route, "path_format", None) or getattr(route, "path", None) or "-"
