@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import uvicorn
@@ -52,23 +51,20 @@ from voicewire.server.requests import Requests
 from voicewire.server.routes import Routes
 from voicewire.server.sessions import Admission, Sessions
 from voicewire.server.speech import Speech
+from voicewire.server.storage import Storage, open_storage
 from voicewire.server.strangers import Strangers
 from voicewire.server.stream import StreamEndpoint, refuse_plain
+from voicewire.server.tasks import cancelled_by_sigterm, supervise, together
 from voicewire.server.ticker import Ticker
 from voicewire.server.timeouts import Patience, http_protocol
-from voicewire.server.watch import Watch
 from voicewire.server.wire import WireProtocol
 from voicewire.session import Limits
-from voicewire.storage.embedded_redis import EmbeddedRedis
-from voicewire.storage.redis import open_redis
-
-LOGGER = logging.getLogger(__name__)
+from voicewire.storage.store import Store
 
 COLLECT = (20_000, 50, 1_000)  # objects, and collections of the younger generations, between collections
 PING_S = 8.0  # between pings, and to answer one: a peer that does not read is gone within 16 s
 NOT_FOUND = 404
 TOO_LARGE = 413
-RESTART_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +72,7 @@ class Gateway:
     """A running gateway's parts, as the application needs them."""
 
     config: Config
-    redis: Redis
+    storage: Storage
     pools: Mapping[str, Pool]
     pipeline: Pipeline
     sessions: Sessions
@@ -86,42 +82,35 @@ class Gateway:
     tickets: TicketStore
     first_key: str | None
 
+    @property
+    def redis(self) -> Redis:
+        return self.storage.redis
+
+    @property
+    def store(self) -> Store:
+        return self.storage.store
+
 
 @contextlib.asynccontextmanager
 async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
-    """Start Redis, the engines and the clock; stop them in the opposite order."""
+    """Start Redis, PostgreSQL, the engines and the clock; stop them in the opposite order."""
+    opened = False
     async with contextlib.AsyncExitStack() as stack:
-        starting = asyncio.create_task(open_pools(config, stack), name="engines")
-        try:
-            redis = await _open_redis(config, stack)
-        finally:
-            pools = await starting
-        gateway = _assemble(config, redis, pools)
+        storing = asyncio.create_task(open_storage(config, stack, lambda: opened), name="storage")
+        engines = asyncio.create_task(open_pools(config, stack), name="engines")
+        await together(storing, engines)
+        gateway = _assemble(config, storing.result(), engines.result())
         stack.callback(gateway.machinery.ticker.close)
-        journal = asyncio.create_task(_keep_running("journal", gateway.machinery.journal.run), name="journal")
-        stack.push_async_callback(_cancel, journal)
-        watch = Watch(gateway.sessions, gateway.authenticator)
-        watching = asyncio.create_task(_keep_running("watch", watch.run), name="watch")
-        stack.push_async_callback(_cancel, watching)
+        supervise(stack, "journal", gateway.machinery.journal.run)
+        opened = True
         yield gateway
 
 
-async def _open_redis(config: Config, stack: contextlib.AsyncExitStack) -> Redis:
-    url = config.redis_url
-    if not url:
-        embedded = EmbeddedRedis(config.data_dir)
-        url = await embedded.start()
-        stack.push_async_callback(embedded.stop)
-    redis = open_redis(url)
-    stack.push_async_callback(redis.aclose)
-    return redis
-
-
-def _assemble(config: Config, redis: Redis, pools: Mapping[str, Pool]) -> Gateway:
+def _assemble(config: Config, storage: Storage, pools: Mapping[str, Pool]) -> Gateway:
     catalogue = Catalogue(((pool.model, pool.voices) for pool in pools.values()), config.default_model)
     clips, metrics = Clips(config.cache_bytes), Metrics()
     pipeline = Pipeline(pools, clips, catalogue)
-    journal = Journal(redis, interval_s=config.journal_ms / 1000, resume_s=config.resume_s)
+    journal = Journal(storage.redis, interval_s=config.journal_ms / 1000, resume_s=config.resume_s)
     ticker = Ticker(config.tick_ms / 1000, metrics.tick_lag_s.observe)
     settings = Settings(_limits(config), config.stall_s, config.resume_s, config.resume_bytes_max)
     meter = Meter(Unrecorded(), admit_all, same_price, limited=False)
@@ -132,12 +121,12 @@ def _assemble(config: Config, redis: Redis, pools: Mapping[str, Pool]) -> Gatewa
         first_key = keys.bootstrap(config.bootstrap_key)
     except ValueError as error:
         raise ConfigError(f"{variable('bootstrap_key')}: {error}") from error
-    tickets = TicketStore(redis, lifetime_s=config.ticket_s)
+    tickets = TicketStore(storage.redis, lifetime_s=config.ticket_s)
     caller_limits = CallerLimits(config.streams_max, config.contexts_max, config.text_chars_max)
     authenticator = Authenticator(keys, keys.pepper, tickets, same_limits(caller_limits))
     sessions = Sessions(machinery, admission)
     metrics.read(Readings(sessions, pools, clips, journal))
-    return Gateway(config, redis, pools, pipeline, sessions, machinery, metrics, authenticator, tickets, first_key)
+    return Gateway(config, storage, pools, pipeline, sessions, machinery, metrics, authenticator, tickets, first_key)
 
 
 def _limits(config: Config) -> Limits:
@@ -225,11 +214,7 @@ def _routes(gateway: Gateway, callers: Callers) -> Routes:
 
     async def missing() -> list[str]:
         names = [f"engine {name}" for name, pool in gateway.pools.items() if not pool.stats().workers]
-        try:
-            await gateway.redis.ping()
-        except (RedisError, OSError):
-            names.append("redis")
-        return names
+        return [*names, *await gateway.storage.missing()]
 
     return Routes(
         gateway.pipeline.catalogue,
@@ -258,32 +243,17 @@ def _stream(gateway: Gateway, origins: frozenset[str]) -> StreamEndpoint:
     )
 
 
-async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
-    """The supervisor of a task that has no end: what kills it is logged, and it starts again."""
-    while True:
-        try:
-            await run()
-        except Exception:
-            LOGGER.critical("the task %s died", name, exc_info=True)
-        await asyncio.sleep(RESTART_S)
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
 async def run(config: Config) -> None:
     """Serve until a signal ends it."""
     listener = listen(config.host, config.port)
     port = listener.getsockname()[1]
-    listeners = [listener, *([listen(config.admin_host, config.admin_port)] if config.admin_port else [])]
-    async with open_gateway(config) as gateway:
-        uvicorn_config = _uvicorn_config(build_app(gateway, port), config)
-        server = DrainingServer(uvicorn_config, gateway.sessions, config.drain_s, _greeting(gateway, listener))
-        await server.serve(sockets=listeners)
-        await gateway.sessions.leave()
+    with cancelled_by_sigterm() as no_longer:
+        async with open_gateway(config) as gateway:
+            uvicorn_config = _uvicorn_config(build_app(gateway, port), config)
+            server = DrainingServer(uvicorn_config, gateway.sessions, config.drain_s, _greeting(gateway, listener))
+            await server.serve(sockets=[listener])
+            no_longer()
+            await gateway.sessions.leave()
 
 
 def _uvicorn_config(app: FastAPI, config: Config) -> uvicorn.Config:
@@ -326,5 +296,6 @@ def serve(config: Config) -> int:
     configure(config.log_level, config.log_format)
     allow_connections()
     _collect_seldom()
-    uvloop.run(run(config))
+    with contextlib.suppress(asyncio.CancelledError):  # SIGTERM during the start
+        uvloop.run(run(config))
     return os.EX_OK

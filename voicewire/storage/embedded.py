@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from voicewire.config import ConfigError
 
@@ -41,33 +41,47 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._path = folder / "lock"
         self._file: IO[str] | None = None
+        self._made: list[Path] = []  # what was not there before
 
     def acquire(self) -> None:
         """Make the folder, for its owner only, and lock it. Raises `StartError` when that cannot be."""
         try:
+            self._made = [path for path in (self._path, self._folder) if not path.exists()]
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = (self._folder / "lock").open("a+", encoding="ascii")
+            self._file = self._path.open("a+", encoding="ascii")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = holder(self._folder)
-            self.release()
-            raise StartError(
-                f"{self._folder} is in use by another voicewire{f' (process {pid})' if pid else ''};"
-                " give each its own data folder"
-            ) from None
+            self._refuse()
         except OSError as error:
             self.release()
             raise StartError(f"the data folder {self._folder} cannot be used: {error.strerror}") from error
+        assert self._file is not None
+        if not self._path.exists() or self._path.stat().st_ino != os.fstat(self._file.fileno()).st_ino:
+            self._refuse()  # whoever had it has removed it
         self._file.truncate(0)
         self._file.write(f"{os.getpid()}\n")
         self._file.flush()
 
-    def release(self) -> None:
-        """Let the folder go. The file stays: removing it would let two lock two files of one name."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+    def release(self, *, discard: bool = False) -> None:
+        """Let the folder go; with `discard`, as it was before, as long as nobody has put anything into it."""
+        if self._file is None:
+            return
+        if discard:
+            with contextlib.suppress(OSError):  # it is in use for something else
+                for path in self._made:
+                    path.rmdir() if path == self._folder else path.unlink()
+        self._file.close()
+        self._file = None
+
+    def _refuse(self) -> NoReturn:
+        pid = holder(self._folder)
+        self.release()
+        raise StartError(
+            f"{self._folder} is in use by another voicewire{f' (process {pid})' if pid else ''};"
+            " give each its own data folder"
+        ) from None
 
 
 def holder(folder: Path) -> int | None:
@@ -96,10 +110,12 @@ class Home:
         self._logfile = folder / logfile
         self._names = names
         self._alias: Path | None = None
+        self._made = False
 
     def make(self) -> None:
         """Make the folder, for its owner only. Raises `StartError`."""
         try:
+            self._made = not self.folder.exists()
             self.folder.mkdir(mode=0o700, exist_ok=True)
             self.folder.chmod(0o700)
         except OSError as error:
@@ -114,6 +130,11 @@ class Home:
             self._alias = Path(tempfile.mkdtemp(prefix="voicewire-"))
             (self._alias / self.folder.name).symlink_to(self.folder)
         return self._alias / self.folder.name
+
+    def discard(self) -> None:
+        """Remove the folder, if it was not there before."""
+        if self._made:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def forget(self) -> None:
         """Remove the link, if there is one."""
@@ -251,6 +272,10 @@ class EmbeddedServer(ABC):
         await asyncio.to_thread(self._reap)
         self._pid = 0
         await asyncio.to_thread(self._home.forget)
+
+    def discard(self) -> None:
+        """Remove what was not there before the start. The server is stopped."""
+        self._home.discard()
 
     async def _adopt(self) -> bool:
         """Take over the server that a killed gateway left behind, if it answers."""
