@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
@@ -94,6 +93,13 @@ class _Known:
     fresh: bool = True
 
 
+@dataclass(slots=True)
+class _Prices:
+    permille: Mapping[str, int]
+    at: float
+    fresh: bool = True
+
+
 class Plans:
     """Reads plans, and remembers each tenant's limits for a while; `news` makes it forget what was changed.
 
@@ -110,8 +116,7 @@ class Plans:
         self._clock = clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._changes = 0
-        self._prices: Mapping[str, int] = {}
-        self._prices_changed = asyncio.Event()
+        self._prices = _Prices({}, -math.inf)
         news.on(TENANTS_TOPIC, self._forget)
         news.on(PLANS_TOPIC, self._forget_all)
 
@@ -134,22 +139,19 @@ class Plans:
             self._keep(tenant, _Known(limits, now))
         return limits
 
-    def permille(self, model: str) -> int:
-        """What a second of `model` costs, in thousandths of one; as `run` knows it."""
-        return self._prices.get(model, PERMILLE)
-
-    async def load(self) -> None:
-        """Read the prices of models. Raises `Busy`."""
-        self._prices = await self.prices()
-
-    async def run(self) -> None:
-        """Keep the prices of models as they are, until cancelled."""
-        while True:
-            self._prices_changed.clear()
-            with contextlib.suppress(Busy):
-                await self.load()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._prices_changed.wait(), self._kept_s)
+    async def permille(self, model: str) -> int:
+        """Return what a second of `model` costs, in thousandths of one. As `limits` while PostgreSQL is away."""
+        known, now = self._prices, self._clock()
+        if not known.fresh or now - known.at >= self._kept_s:
+            changes = self._changes
+            try:
+                known = _Prices(await self.prices(), now)
+            except Busy:
+                if now - known.at >= STALE_S:
+                    raise
+            else:
+                self._prices = replace(known, fresh=changes == self._changes)
+        return known.permille.get(model, PERMILLE)
 
     async def all(self, *, public: bool = False) -> list[Plan]:
         """Return all plans in their order, or those that people may see."""
@@ -222,7 +224,7 @@ class Plans:
             each.fresh = False
 
     def _forget_all(self, _: str) -> None:
-        self._prices_changed.set()
+        self._prices.fresh = False
         self._forget("")
 
 

@@ -1,0 +1,146 @@
+"""What a caller may do by its plan, asked before anything is done for it, over HTTP and on the socket."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from voicewire.auth.principal import Limits, Principal
+from voicewire.errors import BadRequest, Busy, Forbidden, OverQuota
+from voicewire.server.leases import Leases
+from voicewire.server.strangers import group_of
+from voicewire.storage.buckets import Buckets
+from voicewire.storage.rates import Bucket, Lease, Places, Rates, Taken
+
+GENERAL_MINUTE = 600  # of requests that are not for speech, at least …
+GENERAL_TIMES = 10  # … and so many for each that is
+WINDOW_S = 60
+REQUEST_BYTES = 12
+
+
+class Limiter:
+    """Counts a caller in its tenant's plan, and in its key where that may have less.
+
+    Raises `OverQuota` with `retry_after_ms`. Over HTTP the answer says how much is left.
+    """
+
+    def __init__(self, rates: Rates, leases: Leases, limits: Callable[[str], Awaitable[Limits]]) -> None:
+        self._rates = rates
+        self._leases = leases
+        self._limits = limits
+        self._here = Buckets()
+
+    async def admit_context(self, principal: Principal) -> None:
+        """Count one utterance on the socket."""
+        buckets, _ = await self._counts(principal)
+        _refuse(await self._rates.admit(principal.tenant, buckets))
+
+    async def enter(self, principal: Principal, stream: str, replaces: str = "") -> None:
+        """Take a place for a connection, until `leave`; also for one that goes on with what `replaces` was."""
+        _, places = await self._counts(principal)
+        _refuse(await self._leases.take(Lease(principal.tenant, stream, places, replaces)))
+
+    def leave(self, stream: str) -> None:
+        """Give the place of a connection or of a request back."""
+        self._leases.drop(stream)
+
+    async def speech(self, request: Request, principal: Principal, chars: int, model: str) -> str:
+        """Count a request that speaks, and take a place for it; return the name under which to give that back.
+
+        Raises also `BadRequest` for a text that is too long, and `Forbidden` for a model that the plan lacks.
+        """
+        if chars > principal.limits.text_chars:
+            raise BadRequest("text_too_long", limit=principal.limits.text_chars)
+        require_model(principal, model)
+        buckets, places = await self._counts(principal)
+        name = f"h_{secrets.token_urlsafe(REQUEST_BYTES)}"
+        taken = await self._leases.take(Lease(principal.tenant, name, places), buckets)
+        _tell(request, taken)
+        _refuse(taken)
+        return name
+
+    async def request(self, request: Request, principal: Principal) -> None:
+        """Count a request as one of the plan's."""
+        buckets, _ = await self._counts(principal)
+        taken = await self._rates.admit(principal.tenant, buckets)
+        _tell(request, taken)
+        _refuse(taken)
+
+    def general(self, principal: Principal) -> None:
+        """Count any request, on this gateway alone: nobody may keep it busy with what costs no credit."""
+        most = max(GENERAL_MINUTE, GENERAL_TIMES * principal.limits.requests_minute)
+        step_us = Bucket("", most).step_us
+        now_us = time.monotonic_ns() // 1_000
+        level = self._here.take(f"{principal.tenant}:{principal.id}", step_us, most, now_us)
+        if level.wait_us:
+            raise OverQuota(retry_after_ms=level.wait_us // 1_000 + 1)
+
+    async def stranger(self, request: Request, what: str, per_minute: int) -> None:
+        """Count a request of somebody unknown by the address it comes from. Raises `Busy` while Redis is away."""
+        address = group_of(request.client.host) if request.client else ""
+        taken = await self._rates.take(f"{what}:{address}", per_minute, known=False)
+        _tell(request, taken)
+        _refuse(taken)
+
+    async def _counts(self, principal: Principal) -> tuple[list[Bucket], tuple[Places, ...]]:
+        """Where a caller is counted: in its tenant, and apart if it may have less than that."""
+        own = principal.limits
+        try:
+            plan = await self._limits(principal.tenant)
+        except Busy:  # PostgreSQL is away: what it said when the caller came
+            plan = own
+        buckets = [Bucket("", plan.requests_minute)]
+        places = [Places("", plan.streams)]
+        if own.requests_minute < plan.requests_minute:
+            buckets.append(Bucket(principal.id, own.requests_minute))
+        if own.streams < plan.streams:
+            places.append(Places(principal.id, own.streams))
+        return buckets, tuple(places)
+
+
+def require_model(principal: Principal, model: str) -> None:
+    """Raise `Forbidden` unless the caller's plan has `model`."""
+    models = principal.limits.models
+    if models is not None and model not in models:
+        raise Forbidden(problem=f"its plan does not have the model {model}")
+
+
+def _refuse(taken: Taken) -> None:
+    if taken.allowed:
+        return
+    if taken.full:
+        raise OverQuota("too_many_streams", limit=taken.limit, retry_after_ms=taken.retry_after_ms)
+    raise OverQuota(retry_after_ms=taken.retry_after_ms)
+
+
+def _tell(request: Request, taken: Taken) -> None:
+    if not taken.full:
+        request.state.taken = taken
+
+
+class RateFields:
+    """Says in an answer what was counted: draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+
+        async def send_with_fields(message: Message) -> None:
+            taken: Taken | None = state.get("taken")
+            if message["type"] == "http.response.start" and taken is not None:
+                headers = MutableHeaders(scope=message)
+                headers["RateLimit-Policy"] = f'"requests";q={taken.limit};w={WINDOW_S}'
+                headers["RateLimit"] = f'"requests";r={taken.remaining};t={taken.reset_s}'
+            await send(message)
+
+        await self._app(scope, receive, send_with_fields)
