@@ -25,14 +25,18 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from benchmarks.harness import KEY, SENTENCES, Client, Served, connect, percentile, report, served
-from voicewire.frames import HEADER, pack_audio
+from voicewire.config import Config
+from voicewire.context import UNBUNDLED_FRAMES
+from voicewire.frames import BUNDLE, HEADER, pack_audio
+from voicewire.plan import GROUP_BUNDLES, GROUP_FRAMES
 from voicewire.server.ticker import Ticker
+from voicewire.session import Limits
+from voicewire.types import Format
 
-RATE_HZ = 24_000
-FRAME = 480
-LEAD_MS = 3_000  # the default
-GROUP_FRAMES = 3  # that the server sends at once to those who are so far ahead; of bundles, two
+RATE_HZ, FRAME = Format().rate_hz, Format().frame_samples
+LEAD_MS = Limits().lead_ms
 LEAD = LEAD_MS * RATE_HZ // 1000
+FRAMES_PER_S = RATE_HZ // FRAME
 SETTLE_S = 6.0
 LATE_MS = 30.0
 
@@ -43,7 +47,6 @@ class Streamer(Client):
     text = ""
     bundle = 1
     lead_ms = LEAD_MS
-    group = GROUP_FRAMES
     late: list[float] = []  # noqa: RUF012 - one list of the whole client process
     frames = 0
     noting = False
@@ -59,9 +62,9 @@ class Streamer(Client):
         if seq == 0:
             self.started = now
         if Streamer.noting:
-            count = self.bundle if flags & 4 else 1
+            count = self.bundle if flags & BUNDLE else 1
             Streamer.frames += count
-            due_with = 2 * self.bundle if self.bundle > 1 else self.group
+            due_with = GROUP_BUNDLES * self.bundle if self.bundle > 1 else GROUP_FRAMES
             ahead = pts + due_with * FRAME - LEAD
             if ahead > 0:
                 Streamer.late.append(now - self.started - ahead / RATE_HZ)
@@ -115,7 +118,7 @@ async def listen(server: Served, streams: int, seconds: float) -> dict[str, floa
         "streams": streams,
         "p50_ms": percentile(late, 0.5) * 1e3,
         "p99_ms": percentile(late, 0.99) * 1e3,
-        "delivered": Streamer.frames / (lasted * streams * 50),
+        "delivered": Streamer.frames / (lasted * streams * FRAMES_PER_S),
         "errors": Streamer.errors,
         "us_per_frame": used / max(1, Streamer.frames) * 1e6,
         "core": used / lasted,
@@ -168,7 +171,7 @@ class BareStream:
 
     def tick(self, now: float) -> None:
         while True:
-            end = min(len(self.frames), self.at + (self.bundle if self.at >= 10 else 1))
+            end = min(len(self.frames), self.at + (self.bundle if self.at >= UNBUNDLED_FRAMES else 1))
             at = self.started + (end * FRAME - LEAD) / RATE_HZ
             if at > now:
                 self.ticker.schedule(self, at)
@@ -193,7 +196,7 @@ def bare(pipe: Connection, core: int, bundle: int) -> None:
     frames = [rng.randbytes(rng.randrange(70, 90)) for _ in range(1_400)]
 
     async def run() -> None:
-        ticker = Ticker(0.005)
+        ticker = Ticker(Config().tick_ms / 1000)
 
         async def handle(socket: ServerConnection) -> None:
             stream: BareStream | None = None

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +12,7 @@ from functools import partial
 import numpy as np
 from av import AudioFrame, CodecContext
 
+from benchmarks.harness import report
 from voicewire.codecs.base import open_encoder
 from voicewire.codecs.resample import Resampler
 from voicewire.types import Codec, Format, Pcm
@@ -29,27 +29,20 @@ def main() -> None:
     speech, chunks_22k = speechlike(RATE_HZ), chunks(speechlike(22_050), 22_050)
     ours = micros(partial(encode, Format(), speech))
     theirs = micros(partial(encode_with_pyav, speech))
-    figures = {
-        "opus_cx0_us_per_frame": ours / FRAMES,
-        "opus_cx5_us_per_frame": micros(partial(encode, Format(complexity=5), speech)) / FRAMES,
-        "pcm_s16le_us_per_audio_s": micros(partial(encode, Format(Codec.PCM_S16LE), speech)) / SECONDS,
-        "mulaw_8k_us_per_audio_s": micros(partial(encode, Format(Codec.MULAW, 8_000), speechlike(8_000))) / SECONDS,
-        "resample_22050_24000_us_per_audio_s": micros(partial(resample, chunks_22k, 24_000)) / SECONDS,
-        "resample_22050_8000_us_per_audio_s": micros(partial(resample, chunks_22k, 8_000)) / SECONDS,
-        "opus_open_us": micros(partial(open_encoder, Format()), MANY),
-        "opus_reset_us": micros(open_encoder(Format()).flush, MANY),
-        "resampler_open_us": micros(partial(Resampler, 22_050, 24_000), MANY),
-    }
-    reference = {"pyav_opus_cx0_us_per_frame": theirs / FRAMES}
-    print(
-        json.dumps(
-            {
-                "name": "codec",
-                "figures": rounded(figures),
-                "reference": rounded(reference),
-                "ratio": round(theirs / ours, 2),
-            }
-        )
+    report(
+        name="codec",
+        opus_cx0_us_per_frame=ours / FRAMES,
+        opus_cx5_us_per_frame=micros(partial(encode, Format(complexity=5), speech)) / FRAMES,
+        pcm_s16le_us_per_audio_s=micros(partial(encode, Format(Codec.PCM_S16LE), speech)) / SECONDS,
+        mulaw_8k_us_per_audio_s=micros(partial(encode, Format(Codec.MULAW, 8_000), speechlike(8_000))) / SECONDS,
+        resample_22050_24000_us_per_audio_s=micros(partial(resample, chunks_22k, 24_000)) / SECONDS,
+        resample_22050_8000_us_per_audio_s=micros(partial(resample, chunks_22k, 8_000)) / SECONDS,
+        opus_open_us=micros(partial(open_encoder, Format()), MANY),
+        opus_reset_us=micros(open_encoder(Format()).flush, MANY),
+        resampler_open_us=micros(partial(Resampler, 22_050, 24_000), MANY),
+        reference="PyAV over libopus with the same settings",
+        reference_opus_cx0_us_per_frame=theirs / FRAMES,
+        ratio=theirs / ours,
     )
 
 
@@ -98,10 +91,6 @@ def speechlike(rate_hz: int) -> Pcm:
     voice = sum((np.sin(2 * np.pi * 130 * n * time_s) / n for n in range(1, 20)), np.zeros(time_s.size))
     breath = np.random.default_rng(7).normal(0, 0.01, time_s.size)
     return (6_000 * (0.55 - 0.45 * np.cos(8 * np.pi * time_s)) * (voice + breath)).astype(np.int16)
-
-
-def rounded(figures: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 2) for name, value in figures.items()}
 
 
 if __name__ == "__main__":

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
-import statistics
 import sys
 import time
 
 import uvloop
 
+from benchmarks.harness import percentile, report
 from voicewire.engines.base import EngineSpec
 from voicewire.engines.espeak import open_engine
 from voicewire.engines.pool import Pool
@@ -108,34 +107,20 @@ async def measure() -> tuple[list[float], tuple[float, float]]:
     return firsts, costs
 
 
-def p50_ms(seconds: list[float]) -> float:
-    return statistics.median(seconds) * 1e3
-
-
-def p99_ms(seconds: list[float]) -> float:
-    return statistics.quantiles(seconds, n=100)[98] * 1e3
-
-
 def main() -> None:
     reference = alone()
     firsts, (slice_s, block_s) = uvloop.run(measure())
-    figures = {
-        "first_slice_ms_p50": p50_ms(firsts),
-        "first_slice_ms_p99": p99_ms(firsts),
-        "handoff_ms_p50": p50_ms(firsts) - p50_ms(reference),
-        "gateway_us_per_slice": slice_s * 1e6,
-        "gateway_us_per_block": block_s * 1e6,
-    }
-    compared = {"render_ms_p50": p50_ms(reference), "render_ms_p99": p99_ms(reference)}
-    print(
-        json.dumps(
-            {
-                "name": "pool",
-                "figures": {name: round(value, 3) for name, value in figures.items()},
-                "reference": {name: round(value, 3) for name, value in compared.items()},
-                "ratio": round(p50_ms(reference) / p50_ms(firsts), 2),
-            }
-        )
+    report(
+        name="pool",
+        first_slice_ms_p50=percentile(firsts, 0.5) * 1e3,
+        first_slice_ms_p99=percentile(firsts, 0.99) * 1e3,
+        handoff_ms_p50=(percentile(firsts, 0.5) - percentile(reference, 0.5)) * 1e3,
+        gateway_us_per_slice=slice_s * 1e6,
+        gateway_us_per_block=block_s * 1e6,
+        reference="render, in this process",
+        reference_ms_p50=percentile(reference, 0.5) * 1e3,
+        reference_ms_p99=percentile(reference, 0.99) * 1e3,
+        ratio=percentile(reference, 0.5) / percentile(firsts, 0.5),
     )
 
 

@@ -6,13 +6,13 @@ The reference is the bare sentence segmenter, which gets the whole text at once.
 from __future__ import annotations
 
 import gc
-import json
 import random
 import time
 from collections.abc import Callable
 
 import sentencex
 
+from benchmarks.harness import report
 from voicewire.blocks import Splitter
 
 CHARS = 2_000_000
@@ -80,16 +80,16 @@ def main() -> None:
     tokens = [text[at : at + TOKEN_CHARS] for at in range(0, len(text), TOKEN_CHARS)]
     ours = best_chars_per_s(lambda: split(tokens), len(text))
     reference = best_chars_per_s(lambda: sentencex.segment("en", text), len(text))
-    result = {
-        "name": "splitter",
-        "chars_per_s": round(ours),
-        "reference_chars_per_s": round(reference),
-        "ratio": round(ours / reference, 3),
-        "target_chars_per_s": TARGET_CHARS_PER_S,
-        "blocks": split(tokens),
-        "token_chars": TOKEN_CHARS,
-    }
-    print(json.dumps(result))
+    report(
+        name="splitter",
+        chars_per_s=round(ours),
+        reference="the bare segmenter, given the whole text at once",
+        reference_chars_per_s=round(reference),
+        ratio=ours / reference,
+        target_chars_per_s=TARGET_CHARS_PER_S,
+        blocks=split(tokens),
+        token_chars=TOKEN_CHARS,
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from voicewire import frames
 from voicewire.auth.principal import Principal
-from voicewire.errors import Busy, Gone, OverQuota
+from voicewire.errors import RETRY_MS, Busy, Gone, OverQuota
 from voicewire.server.journal import Claimed, token_hash
 from voicewire.server.live import Identity, Live
 from voicewire.server.machinery import Machinery
@@ -27,7 +27,6 @@ SESSION_BYTES = 12
 TOKEN_BYTES = 32
 LEAVING_AT_ONCE = 32  # sessions written to Redis beside each other when the server stops …
 LEAVE_S = 10.0  # … and how long that may take in all
-RETRY_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
