@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
 
+from tests.accounts.running import live, running
 from voicewire.accounts.key_cache import ASK_EVERY_S, REMEMBERED_S, UNSURE_S, KeyCache
 from voicewire.accounts.keys import Keys, Maker, Wish
 from voicewire.accounts.news import News
@@ -48,17 +48,6 @@ class Watched(Store):
         return list(rows)
 
 
-@asynccontextmanager
-async def running(*loops: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(loop) for loop in loops]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 @pytest.fixture
 async def watched(postgres_url: str) -> AsyncIterator[Watched]:
     store = Watched(postgres_url)
@@ -84,18 +73,12 @@ async def cache(watched: Watched, news: News, clock: Clock) -> AsyncIterator[Key
         yield cache
 
 
-async def _live(news: News) -> None:
-    async with asyncio.timeout(5):
-        while not news.live:
-            await asyncio.sleep(0.01)
-
-
 async def test_a_key_is_asked_for_once_in_30_seconds(
     watched: Watched, cache: KeyCache, news: News, clock: Clock
 ) -> None:
     made = await Keys(watched, PEPPER, None).make(HOME, Wish("a client"))
     async with running(news.run()):
-        await _live(news)
+        await live(news)
         for _ in range(3):
             assert await cache.find(made.record.id) == made.record
         assert await cache.find("aaaaaaaa") is None
@@ -131,7 +114,7 @@ async def test_what_another_gateway_changes_is_seen_at_once(watched: Watched, re
         heard.clear()
 
     async with running(cache.run(), here.run()):
-        await _live(here)
+        await live(here)
         heard.clear()
         key = generate_key()
         assert await cache.find(key_id(key)) is None
@@ -247,14 +230,14 @@ async def test_a_silent_redis_is_noticed_and_what_was_missed_is_forgotten(redis:
     heard: list[str] = []
     news.on("keys", heard.append)
     async with running(news.run()):
-        await _live(news)
+        await live(news)
         assert heard == [""]
         await redis.client_kill_filter(_type="pubsub")
         async with asyncio.timeout(5):
             while news.live:
                 await asyncio.sleep(0.01)
         await others.tell("keys", "missed")
-        await _live(news)
+        await live(news)
         assert heard[:2] == ["", ""]
 
 
@@ -267,7 +250,7 @@ async def test_what_could_not_be_told_is_told_later(redis: Redis) -> None:
     heard: list[str] = []
     hearing.on("keys", heard.append)
     async with running(hearing.run()):
-        await _live(hearing)
+        await live(hearing)
         telling._redis = Deaf()
         await telling.tell("keys", "late")
         telling._redis = redis

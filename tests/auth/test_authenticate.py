@@ -1,7 +1,9 @@
 import logging
 import traceback
-from pathlib import Path
+from dataclasses import replace
+from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 from starlette.datastructures import Headers
@@ -13,32 +15,58 @@ from voicewire.auth.authenticate import (
     local_access,
     local_principal,
     refuse_query_secrets,
+    same_limits,
 )
-from voicewire.auth.file_keys import FileKeys
-from voicewire.auth.keys import KeyRecord, generate_key, key_id
+from voicewire.auth.keys import KeyLimits, KeyRecord, generate_key, hash_key, key_id
 from voicewire.auth.principal import Limits
 from voicewire.auth.tickets import TicketStore
 from voicewire.errors import BadRequest, Forbidden, Unauthorized
 
 ORIGIN = "https://reader.example"
+PEPPER = b"p" * 32
+NOW = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+class Shelf:
+    """A key store in memory, for what an authenticator does with one; the real one has tests of its own."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, KeyRecord] = {}
+        self.asked: list[str] = []
+        self.uses: list[str] = []
+
+    async def find(self, key_id: str, /) -> KeyRecord | None:
+        self.asked.append(key_id)
+        return self.records.get(key_id)
+
+    def used(self, key_id: str, /) -> None:
+        self.uses.append(key_id)
+
+    def put(self, key: str, **fields: object) -> str:
+        self.records[key_id(key)] = KeyRecord(key_id(key), hash_key(PEPPER, key), NOW, **fields)  # type: ignore[arg-type]  # as a test names them
+        return key
+
+    def change(self, key: str, **fields: object) -> None:
+        self.records[key_id(key)] = msgspec.structs.replace(self.records[key_id(key)], **fields)
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> FileKeys:
-    return FileKeys(tmp_path)
+def keys() -> Shelf:
+    return Shelf()
 
 
 @pytest.fixture
-def authenticator(keys: FileKeys, redis: Redis) -> Authenticator:
-    return Authenticator(keys, keys.pepper, TicketStore(redis), Limits(streams=7))
+def authenticator(keys: Shelf, redis: Redis) -> Authenticator:
+    return Authenticator(keys, PEPPER, TicketStore(redis), same_limits(Limits(streams=7)), now=lambda: NOW)
 
 
-async def test_a_good_key_is_its_caller(keys: FileKeys, authenticator: Authenticator) -> None:
-    key = keys.create("a client", frozenset({"speak"}), "acme")
+async def test_a_good_key_is_its_caller(keys: Shelf, authenticator: Authenticator) -> None:
+    key = keys.put(generate_key(), label="a client", scopes=frozenset({"speak"}), tenant="acme")
     principal = await authenticator.authenticate(key)
     assert (principal.id, principal.tenant, principal.label, principal.kind) == (key_id(key), "acme", "a client", "key")
     assert principal.scopes == {"speak"}
     assert principal.limits == Limits(streams=7)
+    assert keys.uses == [key_id(key)]
 
 
 @pytest.mark.parametrize(
@@ -53,19 +81,30 @@ async def test_a_good_key_is_its_caller(keys: FileKeys, authenticator: Authentic
         "x" * 10_000_000,
     ],
 )
-async def test_anything_else_is_nobody(keys: FileKeys, authenticator: Authenticator, shown: str | None) -> None:
-    keys.create("a client")
-    keys.bootstrap("the-key-of-the-operator")
+async def test_anything_else_is_nobody(keys: Shelf, authenticator: Authenticator, shown: str | None) -> None:
+    keys.put(generate_key())
+    keys.put("the-key-of-the-operator")
     with pytest.raises(Unauthorized):
         await authenticator.authenticate(shown)
+    assert keys.uses == []
 
 
-async def test_a_revoked_key_is_nobody_and_so_is_what_it_made(keys: FileKeys, authenticator: Authenticator) -> None:
-    key = keys.create("a client")
+ENDS = {
+    "revoked": {"revoked": NOW},
+    "expired": {"expires": NOW},
+    "its tenant suspended": {"suspended": True},
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+async def test_a_key_that_ended_is_nobody_and_so_is_what_it_made(
+    keys: Shelf, authenticator: Authenticator, end: dict[str, object]
+) -> None:
+    key = keys.put(generate_key())
     principal = await authenticator.authenticate(key)
     await authenticator.confirm(principal)
     ticket = await authenticator._tickets.create(principal, ORIGIN)
-    keys.revoke(key_id(key))
+    keys.change(key, **end)
     for attempt in (authenticator.authenticate(key), authenticator.confirm(principal)):
         with pytest.raises(Unauthorized):
             await attempt
@@ -73,12 +112,21 @@ async def test_a_revoked_key_is_nobody_and_so_is_what_it_made(keys: FileKeys, au
         await authenticator.redeem(ticket, ORIGIN)
 
 
-async def test_a_ticket_is_redeemed_once(keys: FileKeys, authenticator: Authenticator) -> None:
-    principal = await authenticator.authenticate(keys.create("a client"))
+async def test_a_ticket_is_redeemed_once(keys: Shelf, authenticator: Authenticator) -> None:
+    principal = await authenticator.authenticate(keys.put(generate_key()))
     ticket = await authenticator._tickets.create(principal, ORIGIN)
     assert (await authenticator.redeem(ticket, ORIGIN)).id == principal.id
     with pytest.raises(Unauthorized):
         await authenticator.redeem(ticket, ORIGIN)
+
+
+async def test_who_stays_long_has_the_limits_and_scopes_of_now(keys: Shelf, authenticator: Authenticator) -> None:
+    key = keys.put(generate_key())
+    principal = await authenticator.authenticate(key)
+    keys.change(key, limits=KeyLimits(streams=2), scopes=frozenset({"voices:read", "admin"}))
+    fresh = await authenticator.confirm(replace(principal, kind="ticket"))
+    assert (fresh.limits.streams, fresh.kind) == (2, "ticket")
+    assert fresh.scopes == {"voices:read"}
 
 
 async def test_a_local_caller_has_no_key_that_could_be_revoked(authenticator: Authenticator) -> None:
@@ -87,24 +135,11 @@ async def test_a_local_caller_has_no_key_that_could_be_revoked(authenticator: Au
     assert (await authenticator.redeem(ticket, "http://localhost:8080")).id == "local"
 
 
-class Watched:
-    """A key store that remembers what it was asked; it knows no key."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    async def find(self, key_id: str, /) -> KeyRecord | None:
-        self.asked.append(key_id)
-        return None
-
-
-async def test_the_store_is_asked_once_whatever_is_shown(redis: Redis) -> None:
-    store = Watched()
-    authenticator = Authenticator(store, b"p" * 32, TicketStore(redis))
+async def test_the_store_is_asked_once_whatever_is_shown(keys: Shelf, authenticator: Authenticator) -> None:
     for shown in (generate_key(), "not a key", "", "x" * 1_000):
         with pytest.raises(Unauthorized):
             await authenticator.authenticate(shown)
-    assert len(store.asked) == 4
+    assert len(keys.asked) == 4
 
 
 async def test_a_refused_key_shows_nowhere(authenticator: Authenticator, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,13 +1,25 @@
 import hmac
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicewire.auth.keys import GIVEN_KEY_ID, KeyRecord, generate_key, hash_key, key_id, matches, well_formed
+from voicewire.auth.keys import (
+    GIVEN_KEY_ID,
+    KeyLimits,
+    KeyRecord,
+    generate_key,
+    hash_key,
+    key_id,
+    matches,
+    well_formed,
+)
+from voicewire.auth.principal import Limits
 
 PEPPER = b"p" * 32
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
@@ -33,8 +45,8 @@ def test_every_key_is_found_by_its_public_part_and_matches_only_its_own_record(s
     other = generate_key(random_bytes=lambda size: bytes(255 - byte for byte in seed[:size]))
     assert key_id(key) == key.split("_")[2]
     assert well_formed(key)
-    assert matches(PEPPER, key, _record(key))
-    assert not matches(PEPPER, other, _record(key))
+    assert matches(PEPPER, key, _record(key), NOW)
+    assert not matches(PEPPER, other, _record(key), NOW)
 
 
 GOOD = generate_key(random_bytes=bytes)
@@ -64,8 +76,8 @@ FORGED = {
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED.keys())
 def test_a_forged_key_never_matches(forged: str) -> None:
-    assert not matches(PEPPER, forged, _record(GOOD))
-    assert not matches(PEPPER, forged, None)
+    assert not matches(PEPPER, forged, _record(GOOD), NOW)
+    assert not matches(PEPPER, forged, None, NOW)
 
 
 def test_a_key_of_another_form_can_only_be_the_operators() -> None:
@@ -74,11 +86,30 @@ def test_a_key_of_another_form_can_only_be_the_operators() -> None:
 
 
 def test_another_pepper_does_not_match() -> None:
-    assert not matches(b"q" * 32, GOOD, _record(GOOD))
+    assert not matches(b"q" * 32, GOOD, _record(GOOD), NOW)
 
 
 def test_a_revoked_key_does_not_match() -> None:
-    assert not matches(PEPPER, GOOD, _record(GOOD, revoked=NOW))
+    assert not matches(PEPPER, GOOD, _record(GOOD, revoked=NOW), NOW)
+
+
+def test_a_key_ends_when_it_expires_and_with_its_tenant() -> None:
+    over = msgspec.structs.replace(_record(GOOD), expires=NOW)
+    assert not matches(PEPPER, GOOD, over, NOW)
+    assert matches(PEPPER, GOOD, over, NOW - timedelta(seconds=1))
+    assert not matches(PEPPER, GOOD, msgspec.structs.replace(over, expires=None, suspended=True), NOW)
+
+
+def test_a_keys_own_limits_only_lower() -> None:
+    plan = Limits(streams=5, requests_minute=60, models=frozenset({"espeak", "kokoro"}))
+    own = KeyLimits(streams=2, requests_minute=600, models=frozenset({"kokoro", "tone"}))
+    assert own.lower(plan) == replace(plan, streams=2, models=frozenset({"kokoro"}))
+    assert KeyLimits().lower(plan) == plan
+    both = own.within(KeyLimits(streams=3, contexts=1, models=frozenset({"tone"})))
+    assert both == KeyLimits(streams=2, contexts=1, requests_minute=600, models=frozenset({"tone"}))
+    record = msgspec.structs.replace(_record(GOOD), limits=own, expires=NOW)
+    principal = record.principal(plan)
+    assert (principal.limits, principal.expires, principal.key) == (own.lower(plan), NOW.timestamp(), "aaaaaaaa")
 
 
 def test_the_work_is_the_same_for_a_known_and_an_unknown_id(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +122,7 @@ def test_the_work_is_the_same_for_a_known_and_an_unknown_id(monkeypatch: pytest.
 
     monkeypatch.setattr(hmac, "compare_digest", spy)
     for key, record in [(GOOD, _record(GOOD)), (FORGED["another secret"], _record(GOOD)), (GOOD, None)]:
-        matches(PEPPER, key, record)
+        matches(PEPPER, key, record, NOW)
     assert compared == [(64, 64)] * 3
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 from urllib.parse import parse_qsl
 
-from voicewire.auth.keys import KeyStore, key_id, matches, well_formed
+from voicewire.auth.keys import KeyStore, key_id, matches, utc_now, well_formed
 from voicewire.auth.principal import HOME_TENANT, Limits, Principal
 from voicewire.auth.scopes import CLIENT_SCOPES
 from voicewire.auth.tickets import TicketStore
@@ -30,6 +33,19 @@ PROXY_HEADERS = ("forwarded", "via", "x-real-ip")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
+LimitsOf = Callable[[str], Awaitable[Limits]]
+"""Tells what a tenant may hold at once and ask for."""
+
+
+def same_limits(limits: Limits) -> LimitsOf:
+    """Return what gives every tenant the same `limits`."""
+
+    async def of(_: str) -> Limits:
+        return limits
+
+    return of
+
+
 class People(Protocol):
     """Knows people by their tokens: JSON Web Tokens of ours or of an issuer that is trusted."""
 
@@ -50,43 +66,55 @@ class Authenticator:
         keys: KeyStore,
         pepper: bytes,
         tickets: TicketStore,
-        limits: Limits | None = None,
+        limits: LimitsOf,
         people: People | None = None,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._keys = keys
         self._pepper = pepper
         self._tickets = tickets
-        self._limits = limits or Limits()
+        self._limits = limits
         self._people = people
+        self._now = now
 
     async def authenticate(self, credential: str | None) -> Principal:
-        """Return the caller that `credential`, an API key or a person's token, stands for. Raises `Unauthorized`."""
+        """Return the caller that `credential`, an API key or a person's token, stands for.
+
+        Raises `Unauthorized`, and `Busy` when it cannot be known now.
+        """
         if credential and self._people and looks_like_token(credential):
             return await self._people.find(credential)
         key = credential if credential and well_formed(credential) else ""
         record = await self._keys.find(key_id(key))
-        if not matches(self._pepper, key, record) or record is None:
+        if not matches(self._pepper, key, record, self._now()) or record is None:
             raise Unauthorized
-        return record.principal(self._limits)
+        self._keys.used(record.id)
+        return record.principal(await self._limits(record.tenant))
 
     async def redeem(self, ticket: str, origin: str | None) -> Principal:
         """Spend a ticket and return its caller. Raises `Unauthorized`, also when its key was revoked since."""
-        principal = await self._tickets.redeem(ticket, origin)
-        await self.confirm(principal)
-        return principal
+        return await self.confirm(await self._tickets.redeem(ticket, origin))
 
-    async def confirm(self, principal: Principal) -> None:
-        """Raise `Unauthorized` when what `principal` showed is not good any more: for connections that live long."""
+    async def confirm(self, principal: Principal) -> Principal:
+        """Return `principal` as it is by now, for connections that live long: limits and scopes may be less.
+
+        Raises `Unauthorized` when what it showed is not good any more, and `Busy` when it cannot be known now.
+        """
         if principal.id == LOCAL_ID:
-            return
-        if not principal.key:
-            if self._people is None:
-                raise Unauthorized
-            await self._people.confirm(principal)
-            return
-        record = await self._keys.find(principal.key)
-        if record is None or record.revoked:
+            return principal
+        if principal.key:
+            return await self._confirm_key(principal)
+        if self._people is None or (principal.expires or math.inf) <= self._now().timestamp():
             raise Unauthorized
+        await self._people.confirm(principal)
+        return replace(principal, limits=await self._limits(principal.tenant))
+
+    async def _confirm_key(self, principal: Principal) -> Principal:
+        record = await self._keys.find(principal.key)
+        if record is None or record.ended(self._now()):
+            raise Unauthorized
+        fresh = record.principal(await self._limits(record.tenant))
+        return replace(fresh, kind=principal.kind, scopes=principal.scopes & fresh.scopes)
 
 
 def looks_like_token(credential: str) -> bool:

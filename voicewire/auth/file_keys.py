@@ -74,6 +74,9 @@ class FileKeys:
             await asyncio.to_thread(self._look)
         return self._given.get(key_id) or self._records.get(key_id)
 
+    def used(self, key_id: str, /) -> None:
+        """A file does not say when."""
+
     def bootstrap(self, given: str = "") -> str | None:
         """Make sure that there is a first key, and return it in clear if it is new or was `given`.
 

@@ -12,8 +12,9 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable
-from datetime import datetime
-from typing import Literal, Protocol
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Protocol
 
 import msgspec
 
@@ -30,6 +31,48 @@ _FORM = re.compile(r"vw_(?:live|test)_([a-z2-7]{8})_[A-Za-z0-9_-]{43}", re.ASCII
 _NOBODY = "0" * 64
 
 
+COUNTED = ("streams", "contexts", "text_chars", "requests_minute")
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class KeyLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a key may have less of than its tenant. None: as much."""
+
+    streams: AtLeastOne | None = None
+    contexts: AtLeastOne | None = None
+    text_chars: AtLeastOne | None = None
+    requests_minute: AtLeastOne | None = None
+    models: frozenset[str] | None = None
+
+    def lower(self, limits: Limits) -> Limits:
+        """Return `limits`, but no more than these."""
+        return replace(
+            limits,
+            streams=_least(limits.streams, self.streams),
+            contexts=_least(limits.contexts, self.contexts),
+            text_chars=_least(limits.text_chars, self.text_chars),
+            requests_minute=_least(limits.requests_minute, self.requests_minute),
+            models=_common(limits.models, self.models),
+        )
+
+    def within(self, other: KeyLimits) -> KeyLimits:
+        """Return the lower of both in everything."""
+        counts = {name: _lower(getattr(self, name), getattr(other, name)) for name in COUNTED}
+        return KeyLimits(models=_common(self.models, other.models), **counts)
+
+
+def _lower(one: int | None, other: int | None) -> int | None:
+    return min((each for each in (one, other) if each is not None), default=None)
+
+
+def _least(most: int, wanted: int | None) -> int:
+    return most if wanted is None else min(most, wanted)
+
+
+def _common(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:
+    return other if one is None else one if other is None else one & other
+
+
 class KeyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is kept of a key: everything but the key. `hash` is hex."""
 
@@ -40,22 +83,38 @@ class KeyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     tenant: str = HOME_TENANT
     scopes: frozenset[str] = CLIENT_SCOPES
     revoked: datetime | None = None
-    limits: Limits | None = None  # None: the server's own
+    limits: KeyLimits | None = None  # None: the tenant's
+    environment: Literal["live", "test"] = "live"
+    user: str = ""  # who made it
+    expires: datetime | None = None
+    suspended: bool = False  # its tenant is, or who made it
+    last_used: datetime | None = None
+    replaces: str = ""  # the key that it was made for, by rotation
 
     def __repr__(self) -> str:
         return f"KeyRecord(id={self.id!r}, tenant={self.tenant!r}, revoked={self.revoked is not None})"
 
+    def ended(self, now: datetime) -> bool:
+        """Whether the key is good for nothing at `now`."""
+        over = self.expires is not None and self.expires <= now
+        return over or self.suspended or self.revoked is not None
+
     def principal(self, limits: Limits) -> Principal:
-        """Return the caller that shows this key; `limits` stand where the record has none."""
-        return Principal(self.id, self.tenant, self.scopes, "key", self.label, self.limits or limits, key=self.id)
+        """Return the caller that shows this key, whose tenant has `limits`."""
+        lowered = self.limits.lower(limits) if self.limits else limits
+        expires = self.expires.timestamp() if self.expires else None
+        return Principal(self.id, self.tenant, self.scopes, "key", self.label, lowered, key=self.id, expires=expires)
 
 
 class KeyStore(Protocol):
     """Finds what is kept of a key."""
 
     async def find(self, key_id: str, /) -> KeyRecord | None:
-        """Return the record of `key_id`, revoked or not, or None."""
+        """Return the record of `key_id`, also of a key that ended, or None. Raises `Busy` when it cannot be known."""
         ...
+
+    def used(self, key_id: str, /) -> None:
+        """Take note that the key of this id was shown, and is right."""
 
 
 def generate_key(
@@ -84,10 +143,15 @@ def well_formed(key: str) -> bool:
     return shortest <= len(key) <= longest and key.isascii() and key.isprintable() and " " not in key
 
 
-def matches(pepper: bytes, key: str, record: KeyRecord | None) -> bool:
-    """Whether `key` is the one that `record` was made of, and not revoked.
+def matches(pepper: bytes, key: str, record: KeyRecord | None, now: datetime) -> bool:
+    """Whether `key` is the one that `record` was made of, and still good.
 
     A stranger learns nothing from the time it takes: with no record the same work is done against a dummy.
     """
     same = hmac.compare_digest(hash_key(pepper, key), record.hash if record else _NOBODY)
-    return same and record is not None and record.revoked is None
+    return same and record is not None and not record.ended(now)
+
+
+def utc_now() -> datetime:
+    """Return the time of day, as records have it."""
+    return datetime.now(UTC)

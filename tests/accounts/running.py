@@ -1,0 +1,28 @@
+"""Loops that have no end, run beside a test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+
+from voicewire.accounts.news import News
+
+
+@asynccontextmanager
+async def running(*loops: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run `loops` until the block ends."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def live(news: News) -> None:
+    """Wait until what others tell is heard."""
+    async with asyncio.timeout(5):
+        while not news.live:
+            await asyncio.sleep(0.01)
