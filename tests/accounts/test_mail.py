@@ -61,13 +61,14 @@ async def smtp_server(inbox: Inbox, **options: Any) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def running(mailer: Mailer) -> AsyncIterator[Mailer]:
-    task = asyncio.create_task(mailer.run())
+    tasks = [asyncio.create_task(mailer.run()) for _ in range(2)]
     try:
         yield mailer
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 def letter() -> Letter:

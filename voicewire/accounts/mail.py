@@ -12,7 +12,7 @@ import ipaddress
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -33,7 +33,6 @@ TIMEOUT_S = 15.0  # for each step of the protocol
 TOTAL_S = 60.0  # for a whole mail: a server may drip
 PAUSES_S = (2.0, 15.0, 60.0, 300.0)  # before each further try
 CLOSE_S = 5.0
-RESTART_S = 1.0
 RETRY_MS = 5_000
 FILES_MAX = 1_000
 FOLDER = "mail"
@@ -50,6 +49,10 @@ class Letter:
     subject: str
     text: str
     html: str
+
+
+Make = Callable[[], Awaitable[Letter | None]]
+"""Writes a letter when its turn has come, or finds that none is needed. Raises `Busy` to be asked again."""
 
 
 class Refused(Exception):
@@ -138,7 +141,7 @@ class FileCarrier:
 
 
 class Mailer:
-    """Takes letters at once, and has `carrier` carry them while `run` runs."""
+    """Takes letters at once, and has `carrier` carry them while `run` runs: once for each sender, side by side."""
 
     def __init__(
         self,
@@ -152,7 +155,7 @@ class Mailer:
         self._sender = sender
         self._pauses_s = pauses_s
         self._clock = clock
-        self._waiting: asyncio.Queue[Letter] = asyncio.Queue(waiting_max)
+        self._waiting: asyncio.Queue[Letter | Make] = asyncio.Queue(waiting_max)
         self.sent = 0
         self.lost = 0
 
@@ -161,18 +164,21 @@ class Mailer:
         """Letters that no sender has taken up."""
         return self._waiting.qsize()
 
-    def post(self, letter: Letter) -> None:
-        """Take a letter. Raises `Busy` when too many wait."""
+    def post(self, letter: Letter | Make) -> None:
+        """Take a letter, or what will write it. Raises `Busy` when too many wait."""
         try:
             self._waiting.put_nowait(letter)
         except asyncio.QueueFull:
             raise Busy(retry_after_ms=RETRY_MS) from None
 
     async def run(self) -> None:
-        """Send until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for number in range(SENDERS):
-                group.create_task(self._sender_loop(), name=f"mail-{number}")
+        """Send one letter after the other, until cancelled."""
+        while True:
+            waiting = await self._waiting.get()
+            try:
+                await self._deliver(waiting)
+            finally:
+                self._waiting.task_done()
 
     async def drain(self, within_s: float = CLOSE_S) -> None:
         """Wait for what is waiting or under way, for a while; say what is left."""
@@ -181,34 +187,28 @@ class Mailer:
         if self.waiting:
             LOGGER.warning("%d mails were not sent", self.waiting)
 
-    async def _sender_loop(self) -> None:
+    async def _deliver(self, waiting: Letter | Make) -> None:
+        pauses_s = iter(self._pauses_s)
+        letter: Letter | None = None
         while True:
-            letter = await self._waiting.get()
             try:
-                await self._deliver(letter)
-            finally:
-                self._waiting.task_done()
-
-    async def _deliver(self, letter: Letter) -> None:
-        message = _message(letter, self._sender, self._clock())
-        for pause_s in (*self._pauses_s, None):
-            try:
-                await self._carrier.carry(message)
-            except Refused as refused:
-                return self._give_up(letter, refused)
-            except NotSent as failure:
+                letter = letter or await _written(waiting)
+                if letter:
+                    await self._carrier.carry(_message(letter, self._sender, self._clock()))
+            except (Refused, NotSent, Busy) as failure:
+                purpose = letter.purpose if letter else "further"
+                pause_s = None if isinstance(failure, Refused) else next(pauses_s, None)
                 if pause_s is None:
-                    return self._give_up(letter, failure)
-                LOGGER.info("a %s mail waits %g s: %s", letter.purpose, pause_s, failure)
+                    return self._give_up(purpose, failure)
+                LOGGER.info("a %s mail waits %g s: %s", purpose, pause_s, failure)
                 await asyncio.sleep(pause_s)
             else:
-                self.sent += 1
+                self.sent += letter is not None
                 return None
-        return None
 
-    def _give_up(self, letter: Letter, reason: Exception) -> None:
+    def _give_up(self, purpose: str, reason: Exception) -> None:
         self.lost += 1
-        LOGGER.error("a %s mail could not be sent: %s", letter.purpose, reason)
+        LOGGER.error("a %s mail could not be sent: %s", purpose, reason)
 
 
 def open_carrier(smtp_url: str, data_dir: Path) -> Carrier:
@@ -230,6 +230,10 @@ def _message(letter: Letter, sender: str, now: datetime) -> EmailMessage:
     message.set_content(letter.text)
     message.add_alternative(letter.html, subtype="html")
     return message
+
+
+async def _written(waiting: Letter | Make) -> Letter | None:
+    return waiting if isinstance(waiting, Letter) else await waiting()
 
 
 def _refusal(status: int) -> Exception:

@@ -1,0 +1,130 @@
+"""Logins: each has one refresh token, which is replaced at every use. One that comes a second time ends the login.
+
+RFC 9700, section 4.14.2: either the person or a thief has the newer one, and nobody can tell who.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import re
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from voicewire.accounts.users import Where
+from voicewire.errors import Unauthorized
+
+LOGGER = logging.getLogger(__name__)
+
+IDLE = timedelta(days=30)  # without a refresh
+LIFE = timedelta(days=180)
+LOGINS_MAX = 50  # of one person; a new one ends the oldest
+SECRET_BYTES = 32
+TAG_BYTES = 18
+_FORM = re.compile(r"vwr_([0-9a-f]{16})_([A-Za-z0-9_-]{43})([A-Za-z0-9_-]{24})", re.ASCII)
+
+
+class Login(NamedTuple):
+    """A login in force. `token` refreshes it, once."""
+
+    id: str
+    user: str
+    tenant: str
+    token: str
+
+
+class Logins:
+    """Opens, refreshes and ends logins.
+
+    A token carries a tag of ours, made with `secret`: an invented one must not end somebody's login.
+    """
+
+    def __init__(self, secret: bytes, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> None:
+        self._secret = hmac.digest(secret, b"refresh tokens", "sha256")
+        self._random_bytes = random_bytes
+
+    async def open(self, where: Where, user: str, tenant: str, now: datetime) -> Login:
+        """Begin a login."""
+        number = self._random_bytes(8).hex()
+        token = self._token(number)
+        await where.execute(
+            "INSERT INTO logins (id, user_id, tenant, token_hash, created, used, expires)"
+            " VALUES ($1, $2, $3, $4, $5, $5, $6)",
+            f"l_{number}",
+            user,
+            tenant,
+            _hash(token),
+            now,
+            now + IDLE,
+        )
+        await where.execute(
+            "UPDATE logins SET ended = $2 WHERE id IN (SELECT id FROM logins WHERE user_id = $1 AND ended IS NULL"
+            " AND expires > $2 ORDER BY used DESC, id OFFSET $3)",
+            user,
+            now,
+            LOGINS_MAX,
+        )
+        return Login(f"l_{number}", user, tenant, token)
+
+    async def refresh(self, where: Where, token: str, now: datetime) -> Login | None:
+        """Replace `token` by a new one; None when it is not in force. Raises `Unauthorized` if it is not ours."""
+        number = self._number(token)
+        new = self._token(number)
+        row = await where.fetchrow(
+            "UPDATE logins SET token_hash = $3, used = $4, expires = least($4 + $5::interval, created + $6::interval)"
+            " WHERE id = $1 AND token_hash = $2 AND ended IS NULL AND expires > $4 RETURNING user_id, tenant",
+            f"l_{number}",
+            _hash(token),
+            _hash(new),
+            now,
+            IDLE,
+            LIFE,
+        )
+        return Login(f"l_{number}", row["user_id"], row["tenant"], new) if row else None
+
+    async def end_reused(self, where: Where, token: str, now: datetime) -> str:
+        """End the login of a token that was used before; return its id."""
+        login = f"l_{self._number(token)}"
+        if await self.end(where, login, now):
+            LOGGER.warning("the login %s is ended: a refresh token came a second time", login)
+        return login
+
+    async def move(self, where: Where, login: str, tenant: str) -> None:
+        """Let a login be for another tenant of the person."""
+        await where.execute("UPDATE logins SET tenant = $2 WHERE id = $1", login, tenant)
+
+    async def end(self, where: Where, login: str, now: datetime) -> bool:
+        """End a login; return False when it had ended."""
+        status = await where.execute("UPDATE logins SET ended = $2 WHERE id = $1 AND ended IS NULL", login, now)
+        return status == "UPDATE 1"
+
+    async def end_all(self, where: Where, user: str, now: datetime, *, but: str = "") -> None:
+        """End every login of a person but one."""
+        await where.execute(
+            "UPDATE logins SET ended = $2 WHERE user_id = $1 AND ended IS NULL AND id <> $3", user, now, but
+        )
+
+    def _token(self, number: str) -> str:
+        secret = _plain64(self._random_bytes(SECRET_BYTES))
+        return f"vwr_{number}_{secret}{self._tag(number, secret)}"
+
+    def _tag(self, number: str, secret: str) -> str:
+        return _plain64(hmac.digest(self._secret, f"{number}{secret}".encode(), "sha256")[:TAG_BYTES])
+
+    def _number(self, token: str) -> str:
+        form = _FORM.fullmatch(token)
+        if form is None or not hmac.compare_digest(self._tag(form[1], form[2]), form[3]):
+            raise Unauthorized
+        return form[1]
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _plain64(octets: bytes) -> str:
+    return urlsafe_b64encode(octets).decode().rstrip("=")
