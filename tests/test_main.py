@@ -15,6 +15,7 @@ import soundfile
 
 from tests.conftest import Served
 from voicewire.__main__ import COMMANDS, main, parser
+from voicewire.config import settings
 
 TEXT = "The quick brown fox jumps over the lazy dog. It costs $4.50 today."
 FIGURES = r"\d+\.\d\d s of audio · \d+\.\d\d s billed · first audio after \d+ ms"
@@ -115,11 +116,12 @@ def test_a_text_beyond_the_limit_is_spoken_in_parts(served: Served, tmp_path: Pa
     assert re.findall(r"s  (.+)$", result.err, re.MULTILINE) == ["One", "Two"]
 
 
-@pytest.mark.parametrize("text", ["", " \n ", "..."])
-def test_nothing_to_say_is_a_file_without_sound(served: Served, tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["", " \n ", "...", "👍 👍"])
+def test_nothing_to_say_is_a_file_without_sound_and_a_word_about_it(served: Served, tmp_path: Path, text: str) -> None:
     result = _run(served, "say", text, "-o", tmp_path / "out.wav")
     assert result.status == 0
-    assert soundfile.info(tmp_path / "out.wav").frames < 24_000
+    assert " · nothing in the text can be spoken · " in result.err
+    assert soundfile.info(tmp_path / "out.wav").frames == 0
 
 
 @pytest.mark.parametrize("text", ["x\udcffy", "a\x01b", "\u202ereversed", "👩‍👩‍👧 日本語"])
@@ -192,6 +194,8 @@ TROUBLE = {
     "no server to list": (("voices", "--url", "http://127.0.0.1:1"), 3, "there is no voicewire server at"),
     "no address": (("voices", "--url", "gopher://x"), 3, "is not the address of a server"),
     "no key": (("voices", "--data", "{}/none"), 4, "there is no key for"),
+    "no such voice": (("voices", "--language", "xx"), 1, "there is no voice for the language 'xx'"),
+    "no such voice of that": (("voices", "--model", "tone", "--language", "xx"), 1, "no voice of the model 'tone' for"),
     "unknown ending": (("say", "x", "-o", "{}/a.doc"), 2, "must end in"),
     "no folder": (("say", "x", "-o", "{}/none/a.wav"), 5, "No such file"),
     "unknown key": (("keys", "revoke", "aaaaaaaa"), 2, "there is no key 'aaaaaaaa' in force"),
@@ -274,6 +278,13 @@ def test_wrong_arguments_are_refused_with_status_2(arguments: list[str], capsys:
         main(arguments, {})
     assert refused.value.code == 2
     assert "usage: voicewire" in capsys.readouterr().err
+
+
+def test_the_help_of_the_server_has_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"], {})
+    said = capsys.readouterr().out
+    assert all(f"\n  {row.variable} " in said and row.meaning in said for row in settings())
 
 
 def test_every_command_has_help() -> None:

@@ -15,8 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from voicewire.commands.problems import Exit, Problem
+from voicewire.config import settings
 
 LOCAL = "server (default: VOICEWIRE_URL, else http://127.0.0.1:8080)"
+VARIABLE_WIDTH = 42
 KEY = "API key (default: VOICEWIRE_API_KEY, else the one that a server on this machine left)"
 
 
@@ -68,7 +70,7 @@ def _serve(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _say(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from voicewire.commands.say import Wish, say
-    from voicewire.commands.target import find_target
+    from voicewire.commands.target import find_target, key_named
 
     if arguments.text == "-" and sys.stdin is None:
         raise Problem(Exit.USAGE, "there is no standard input to read from")
@@ -83,15 +85,17 @@ def _say(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         {name: value for name, value in options.items() if value is not None},
     )
     target = find_target(arguments.url, arguments.key, arguments.data, environ)
-    return asyncio.run(say(wish, target, sys.stderr))
+    with key_named(target):
+        return asyncio.run(say(wish, target, sys.stderr))
 
 
 def _voices(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from voicewire.commands.target import find_target
+    from voicewire.commands.target import find_target, key_named
     from voicewire.commands.voices import list_voices
 
     target = find_target(arguments.url, arguments.key, arguments.data, environ)
-    list_voices(target, arguments.model, arguments.language, sys.stdout)
+    with key_named(target):
+        list_voices(target, arguments.model, arguments.language, sys.stdout)
     return Exit.OK
 
 
@@ -131,7 +135,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_serve(command: argparse.ArgumentParser) -> None:
-    command.epilog = "Everything else is set by environment variables that begin with VOICEWIRE_."
+    command.formatter_class = argparse.RawDescriptionHelpFormatter
+    rows = [f"  {row.variable:<{VARIABLE_WIDTH}} {row.meaning}" for row in settings()]
+    command.epilog = "\n".join(["environment variables (docs/settings.md has their bounds):", *rows])
     command.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     command.add_argument("--port", help="port to listen on, 0 for a free one (default: 8080)")
     _add_data(command)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from voicewire.commands.problems import Exit, Problem
-from voicewire.commands.target import Target, find_target, get, problem, server_config
+from voicewire.commands.target import Target, find_target, get, key_named, problem, server_config
 from voicewire.dial import ServerError, Unreachable
 
 KEY = "key-of-the-server-here"
@@ -17,9 +17,10 @@ def data_dir(tmp_path: Path) -> Path:
 
 def test_what_is_given_wins_over_the_environment_and_that_over_the_folder(data_dir: Path) -> None:
     environ = {"VOICEWIRE_URL": "http://127.0.0.1:9", "VOICEWIRE_API_KEY": "key-of-the-environment"}
-    assert find_target(None, None, data_dir, {}) == ("http://127.0.0.1:8080", KEY)
-    assert find_target(None, None, data_dir, environ) == ("http://127.0.0.1:9", "key-of-the-environment")
-    assert find_target("localhost:8", "key-that-was-given", data_dir, environ) == ("localhost:8", "key-that-was-given")
+    assert find_target(None, None, data_dir, {}) == ("http://127.0.0.1:8080", KEY, data_dir)
+    assert find_target(None, None, data_dir, environ) == ("http://127.0.0.1:9", "key-of-the-environment", None)
+    given = find_target("localhost:8", "key-that-was-given", data_dir, environ)
+    assert given == ("localhost:8", "key-that-was-given", None)
 
 
 def test_the_data_folder_is_the_servers(data_dir: Path) -> None:
@@ -39,8 +40,18 @@ def test_a_name_that_only_looks_like_this_machine_is_another(data_dir: Path, url
 
 
 def test_without_any_key_it_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(Problem, match="voicewire serve"):
+    with pytest.raises(Problem, match=rf"in {tmp_path}: start `voicewire serve`, name its folder with --data"):
         find_target(None, None, tmp_path, {})
+
+
+def test_a_key_that_was_found_and_is_refused_is_named(data_dir: Path) -> None:
+    found, given = find_target(None, None, data_dir, {}), find_target(None, KEY, data_dir, {})
+    with pytest.raises(Problem, match=rf"wrong \(the key is from {data_dir}; .+ another --data"), key_named(found):
+        raise ServerError("unauthorized", "wrong")
+    with pytest.raises(ServerError), key_named(given):
+        raise ServerError("unauthorized", "wrong")
+    with pytest.raises(ServerError), key_named(found):
+        raise ServerError("forbidden", "no")
 
 
 @pytest.mark.parametrize("key", ["short", "a key with spaces", "key\r\nX-Injected: yes", "schlüssel-schlüssel"])

@@ -120,6 +120,8 @@ class Saying:
         parts = [f"{self._received_ms / 1000:.2f} s of audio", f"{self._billed_ms / 1000:.2f} s billed"]
         if self._first_audio_s is not None:
             parts.append(f"first audio after {self._first_audio_s * 1000:.0f} ms")
+        if not self._received_ms and not self.interrupted:
+            parts.append("nothing in the text can be spoken")
         if self._output:
             parts.append(f"written to {self._output}")
         if self.interrupted:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import NamedTuple
@@ -25,10 +26,11 @@ BODY_BYTES_MAX = 16 << 20
 
 
 class Target(NamedTuple):
-    """A server's address and the key for it."""
+    """A server's address and the key for it; `folder` is where the key was found, None when it was given."""
 
     url: str
     key: str
+    folder: Path | None = None
 
     def __repr__(self) -> str:
         return f"Target(url={self.url!r})"
@@ -52,13 +54,28 @@ def find_target(url: str | None, key: str | None, data: Path | None, environ: Ma
     """
     url = url or environ.get(URL_VARIABLE) or DEFAULT_URL
     local = urlsplit(stream_url(url)).hostname in LOOPBACK
-    key = key or environ.get(KEY_VARIABLE) or (read_client_key(data_dir(environ, data)) if local else "")
+    key = key or environ.get(KEY_VARIABLE) or ""
+    folder = data_dir(environ, data) if local and not key else None
+    if folder:
+        key = read_client_key(folder)
     if not key:
-        where = "start `voicewire serve` on this machine first, or " if local else ""
-        raise Problem(Exit.REFUSED, f"there is no key for {url}: {where}give --key or {KEY_VARIABLE}")
+        where = f" in {folder}: start `voicewire serve`, name its folder with --data, or" if folder else ":"
+        raise Problem(Exit.REFUSED, f"there is no key for {url}{where} give --key or {KEY_VARIABLE}")
     if not well_formed(key):
         raise Problem(Exit.REFUSED, "that is not a key: it must be 8 to 256 visible ASCII characters")
-    return Target(url, key)
+    return Target(url, key, folder)
+
+
+@contextmanager
+def key_named(target: Target) -> Iterator[None]:
+    """When a key that was found is refused, say where: another server may have left it there."""
+    try:
+        yield
+    except ServerError as error:
+        if error.code != "unauthorized" or target.folder is None:
+            raise
+        hint = f"the key is from {target.folder}; a server that was started with another --data has its own"
+        raise Problem(Exit.REFUSED, f"{error.message} ({hint})") from error
 
 
 def get(target: Target, path: str) -> bytes:

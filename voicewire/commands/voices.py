@@ -6,6 +6,7 @@ from typing import TextIO
 
 import msgspec
 
+from voicewire.commands.problems import Exit, Problem
 from voicewire.commands.table import write_table
 from voicewire.commands.target import Target, get
 from voicewire.dial import ServerError
@@ -27,12 +28,18 @@ class _Voices(msgspec.Struct):
 
 
 def list_voices(target: Target, model: str, language: str, out: TextIO) -> None:
-    """Write the voices, of `model` and of `language` (which "en" is for "en-GB" too) where these are not empty."""
+    """Write the voices, of `model` and of `language` (which "en" is for "en-GB" too) where these are not empty.
+
+    Raises `Problem` when there is none.
+    """
     try:
         voices = msgspec.json.decode(get(target, "/v1/voices"), type=_Voices).voices
     except msgspec.DecodeError:
         raise ServerError("internal", f"{target.url} does not list voices as voicewire does") from None
     rows = [_row(voice) for voice in voices if model in {"", voice.model} and _speaks(voice, language)]
+    if not rows:
+        wanted = [f"of the model {model!r}"] * bool(model) + [f"for the language {language!r}"] * bool(language)
+        raise Problem(Exit.FAILED, " ".join(["there is no voice", *wanted]))
     write_table(HEADS, rows, out)
 
 

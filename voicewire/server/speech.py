@@ -121,7 +121,10 @@ class Speech:
         body: SpeechRequest,
         timestamps: Annotated[bool, Query(description="keep the words; `Words-Location` says where")] = False,
     ) -> StreamingResponse:
-        """Speak a text and answer with one audio file."""
+        """Speak a text and answer with one audio file.
+
+        A text in which nothing can be spoken, such as "..." or an emoji, is answered by a valid file without sound.
+        """
         if self.draining():
             raise Busy("draining", retry_after_ms=RETRY_MS)
         principal = await self.callers.require(request, "speak")
