@@ -61,7 +61,9 @@ class SpeechRequest(BaseModel):
     language: Annotated[str, Field(max_length=200, description="BCP 47; picks a voice where none is named")] = ""
     speed: Annotated[float, Field(ge=0.5, le=2.0, allow_inf_nan=False)] = 1.0
     seed: Annotated[int | None, Field(ge=0, lt=2**32, description="the same seed gives the same audio")] = None
-    format: FileKind = FileKind.WAV
+    format: Annotated[
+        FileKind, Field(description="sample-exact, but for the end of mp3: up to two frames of silence, as it streams")
+    ] = FileKind.WAV
     rate: Annotated[int | None, Field(ge=8_000, le=48_000, description="Hz; the engine's own if left out")] = None
     bitrate: Annotated[int | None, Field(ge=6_000, le=320_000, description="bit/s, for mp3 and opus")] = None
     offsets: Annotated[Offsets, Field(description="the unit of positions in the words")] = Offsets.CODEPOINT
