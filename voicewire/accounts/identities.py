@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from voicewire.accounts import links, tenants, users
 from voicewire.accounts.audit import note
@@ -32,6 +32,16 @@ class Identity(Protocol):
     def email_verified(self) -> bool: ...
     @property
     def name(self) -> str: ...
+
+
+class Visitor(NamedTuple):
+    """An `Identity`."""
+
+    issuer: str
+    subject: str
+    email: str
+    email_verified: bool
+    name: str
 
 
 class Identities:
