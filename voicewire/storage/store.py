@@ -65,6 +65,9 @@ class Unreachable(Busy):
         super().__init__(retry_after_ms=RETRY_MS)
         self.reason = reason
 
+    def __str__(self) -> str:
+        return f"PostgreSQL cannot be asked: {self.reason}"
+
 
 class Session:
     """One connection. Every method takes the statement and its `$1, $2, …`, and raises `Busy` or `Conflict`."""
@@ -241,6 +244,8 @@ def _translated() -> Iterator[None]:
         yield
     except asyncpg.UniqueViolationError as error:
         raise Conflict(error.constraint_name or "") from error
+    except asyncpg.DataError as error:  # a NUL, half of a character, a number beyond all bounds
+        raise BadRequest(problem="a value cannot be kept") from error
     except NOT_TEXT as error:
         raise BadRequest(problem="a text holds a character that cannot be kept") from error
     except AWAY as error:
