@@ -83,9 +83,10 @@ class EmbeddedPostgres(EmbeddedServer):
         if pid is None or (self._child is not None and pid != self._child.pid):
             return State.DOWN
         self._pid = pid  # from here on a stop knows whom to ask
-        if _status(self._home.folder) == "starting":
-            return State.LOADING
-        return State.READY if await _answers(self._home.reach() / SOCKET) else State.DOWN
+        status = _status(self._home.folder)
+        if status == "ready" and await _answers(self._home.reach() / SOCKET):
+            return State.READY
+        return State.LOADING if status == "starting" else State.DOWN
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         folder = self._home.folder
@@ -96,8 +97,9 @@ class EmbeddedPostgres(EmbeddedServer):
         if not (folder / "PG_VERSION").exists():
             _create(programs, folder, account)
         _check_version(folder)
-        # PostgreSQL goes by the number alone, which in a container is soon another's; nobody is at home
-        (folder / PIDFILE).unlink(missing_ok=True)
+        # PostgreSQL goes by the number alone, which in a container is soon another's, or nobody's and still there
+        for stale in (PIDFILE, f"{SOCKET}.lock"):
+            (folder / stale).unlink(missing_ok=True)
         arguments = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         try:
             with self._home.open_log() as output:
