@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from voicewire.errors import BadRequest
 from voicewire.types import Model, Voice
+
+BLEND_MARKS = re.compile(r"[+,(]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +22,40 @@ class Choice:
     language: str
 
 
-class Catalogue:
-    """Models and their voices, by id and by friendly name, in any case of letters."""
+class Names(Protocol):
+    """Knows what a client's names for models and voices mean."""
 
-    def __init__(self, models: Iterable[tuple[Model, Sequence[Voice]]], default_model: str) -> None:
+    def resolve(self, model_id: str, voice: str, language: str) -> Choice:
+        """Find what a client asked for; raises `BadRequest` for an unknown model or voice."""
+        ...
+
+
+class Current:
+    """What names mean at the moment that they are used, by whatever catalogue `now` returns."""
+
+    def __init__(self, now: Callable[[], Names]) -> None:
+        self._now = now
+
+    def resolve(self, model_id: str, voice: str, language: str) -> Choice:
+        """See `Names`."""
+        return self._now().resolve(model_id, voice, language)
+
+
+class Catalogue:
+    """Models and their voices, by id and by friendly name, in any case of letters.
+
+    `hidden` are voices that engines have and nobody here may use, not even in a blend: pairs of model and id.
+    """
+
+    def __init__(
+        self,
+        models: Iterable[tuple[Model, Sequence[Voice]]],
+        default_model: str,
+        hidden: Collection[tuple[str, str]] = (),
+    ) -> None:
         self._models: dict[str, Model] = {}
         self._voices: dict[str, Mapping[str, Voice]] = {}
+        self._hidden = frozenset((model, voice.casefold()) for model, voice in hidden)
         for model, voices in models:
             self._models[model.id] = model
             by_name = {voice.name.casefold(): voice for voice in voices}
@@ -67,7 +99,7 @@ class Catalogue:
         if known:
             return Choice(self._models[known.model], known.id, language or known.language)
         blending = next((each for each in ([model] if model_id else self.models()) if each.blends), None)
-        if blending and any(mark in voice for mark in "+,("):  # the engine checks its parts
+        if blending and self._may_blend(blending, voice):  # the engine checks its parts
             return Choice(blending, voice, language)
         raise BadRequest("unknown_voice", voice=voice)
 
@@ -77,14 +109,19 @@ class Catalogue:
     def _find_anywhere(self, voice: str) -> Voice | None:
         return next((known for model in self.models() if (known := self._find(model, voice))), None)
 
+    def _may_blend(self, model: Model, voice: str) -> bool:
+        parts = BLEND_MARKS.split(voice)
+        return len(parts) > 1 and not any((model.id, part.strip().casefold()) in self._hidden for part in parts)
+
     def _speaks(self, model: Model, language: str) -> str:
         """The model's default voice, or its first of the language, or of the language's family."""
         default = self._find(model, model.default_voice)
-        assert default is not None, model.default_voice
-        wanted = language.casefold()
-        if not wanted or default.language.casefold() == wanted:
-            return default.id
         voices = self.voices(model.id)
+        if not voices:
+            raise BadRequest("unknown_voice", voice=model.default_voice)
+        wanted = (language or (default or voices[0]).language).casefold()
+        if default and default.language.casefold() == wanted:
+            return default.id
         exact = (voice.id for voice in voices if voice.language.casefold() == wanted)
         family = (voice.id for voice in voices if voice.language.casefold().split("-")[0] == wanted.split("-")[0])
         found = next(exact, None) or next(family, None)
