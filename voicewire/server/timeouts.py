@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from asyncio.events import TimerHandle
 from asyncio.transports import BaseTransport
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from voicewire.server.bounds import CUT_KEY
 
 HEAD_BYTES_MAX = 32 * 1024
 SLOWEST_BYTES_S = 512
+LINGER_NOT = b"\1\0\0\0\0\0\0\0"  # struct linger: on, for 0 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,10 @@ class TimedHttp(HttpToolsProtocol):
         self.transport.close()
 
     def _end(self) -> None:
+        """Reset it: else the system would go on for minutes to hand over what was written."""
         self._reading = None
+        connection = self.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
         self.transport.abort()
 
     def _refuse(self, status: HTTPStatus) -> None:
