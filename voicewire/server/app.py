@@ -23,9 +23,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 
 from voicewire import __version__
-from voicewire.auth.authenticate import Authenticator, same_limits
+from voicewire.auth.authenticate import Authenticator
 from voicewire.auth.file_keys import FileKeys
-from voicewire.auth.principal import Limits as CallerLimits
 from voicewire.auth.tickets import TicketStore
 from voicewire.catalogue import Catalogue
 from voicewire.clips import Clips
@@ -34,15 +33,17 @@ from voicewire.engines.pool import Pool
 from voicewire.errors import VoicewireError
 from voicewire.frames import Parser
 from voicewire.pipeline import Pipeline
+from voicewire.server.accounts import Accounts, open_accounts
 from voicewire.server.answers import answering
 from voicewire.server.bounds import CutShort, RequestsAtOnce, TooLargeAnswer, UnreadBodies
 from voicewire.server.callers import Callers
 from voicewire.server.guards import AskFirst, OperatorPort, SecurityHeaders
 from voicewire.server.journal import Journal
+from voicewire.server.limits import RateFields
 from voicewire.server.listen import GRACE_S, DrainingServer, allow_connections, listen
 from voicewire.server.logs import configure
 from voicewire.server.machinery import Machinery, Settings
-from voicewire.server.metering import Meter, Unrecorded, admit_all, same_price
+from voicewire.server.metering import Meter, Unrecorded
 from voicewire.server.metrics import Metrics, Readings
 from voicewire.server.origins import own_origins, sockets_of
 from voicewire.server.pages import pages
@@ -73,6 +74,7 @@ class Gateway:
 
     config: Config
     storage: Storage
+    accounts: Accounts
     pools: Mapping[str, Pool]
     pipeline: Pipeline
     sessions: Sessions
@@ -99,21 +101,22 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
         storing = asyncio.create_task(open_storage(config, stack, lambda: opened), name="storage")
         engines = asyncio.create_task(open_pools(config, stack), name="engines")
         await together(storing, engines)
-        gateway = _assemble(config, storing.result(), engines.result())
+        accounts = open_accounts(config, storing.result(), stack)
+        gateway = _assemble(config, storing.result(), accounts, engines.result())
         stack.callback(gateway.machinery.ticker.close)
         supervise(stack, "journal", gateway.machinery.journal.run)
         opened = True
         yield gateway
 
 
-def _assemble(config: Config, storage: Storage, pools: Mapping[str, Pool]) -> Gateway:
+def _assemble(config: Config, storage: Storage, accounts: Accounts, pools: Mapping[str, Pool]) -> Gateway:
     catalogue = Catalogue(((pool.model, pool.voices) for pool in pools.values()), config.default_model)
     clips, metrics = Clips(config.cache_bytes), Metrics()
     pipeline = Pipeline(pools, clips, catalogue)
     journal = Journal(storage.redis, interval_s=config.journal_ms / 1000, resume_s=config.resume_s)
     ticker = Ticker(config.tick_ms / 1000, metrics.tick_lag_s.observe)
     settings = Settings(_limits(config), config.stall_s, config.resume_s, config.resume_bytes_max)
-    meter = Meter(Unrecorded(), admit_all, same_price, limited=False)
+    meter = Meter(Unrecorded(), accounts.limiter.admit_context, accounts.plans.permille, limited=False)
     machinery = Machinery(settings, pipeline, ticker, journal, meter, Parser(), metrics.observe_context)
     admission = Admission(config.streams_max, config.outbox_bytes_max)
     keys = FileKeys(config.data_dir)
@@ -122,11 +125,12 @@ def _assemble(config: Config, storage: Storage, pools: Mapping[str, Pool]) -> Ga
     except ValueError as error:
         raise ConfigError(f"{variable('bootstrap_key')}: {error}") from error
     tickets = TicketStore(storage.redis, lifetime_s=config.ticket_s)
-    caller_limits = CallerLimits(config.streams_max, config.contexts_max, config.text_chars_max)
-    authenticator = Authenticator(keys, keys.pepper, tickets, same_limits(caller_limits))
-    sessions = Sessions(machinery, admission)
+    authenticator = Authenticator(keys, keys.pepper, tickets, accounts.plans.limits)
+    sessions = Sessions(machinery, admission, accounts.limiter)
     metrics.read(Readings(sessions, pools, clips, journal))
-    return Gateway(config, storage, pools, pipeline, sessions, machinery, metrics, authenticator, tickets, first_key)
+    return Gateway(
+        config, storage, accounts, pools, pipeline, sessions, machinery, metrics, authenticator, tickets, first_key
+    )
 
 
 def _limits(config: Config) -> Limits:
@@ -148,7 +152,7 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
     config = gateway.config
     origins = own_origins(config, port) | frozenset(config.allowed_origins)
     listening = frozenset({config.host}) if config.trusts_local and is_loopback(config.host) else frozenset()
-    callers = Callers(gateway.authenticator, origins, listening, port)
+    callers = Callers(gateway.authenticator, origins, listening, port, gateway.accounts.limiter)
     app = FastAPI(
         title="voicewire",
         version=__version__,
@@ -165,6 +169,7 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
             callers,
             gateway.redis,
             gateway.machinery.meter,
+            gateway.accounts.limiter,
             gateway.metrics,
             lambda: gateway.sessions.draining,
         ).router()
@@ -185,6 +190,7 @@ def _middleware(config: Config, callers: Callers, metrics: Metrics) -> list[Midd
         Middleware(CutShort, metrics=metrics),
         Middleware(SecurityHeaders, sockets=sockets, https=config.public_url.startswith("https://")),
         Middleware(UnreadBodies),
+        Middleware(RateFields),
     ]
     if config.admin_port:
         chain.append(Middleware(OperatorPort, port=config.admin_port))

@@ -15,7 +15,8 @@ from voicewire.auth.authenticate import (
     local_principal,
     refuse_query_secrets,
 )
-from voicewire.auth.principal import Principal
+from voicewire.auth.principal import HOME_TENANT, Principal
+from voicewire.server.limits import Limiter
 from voicewire.server.logs import bind
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -29,6 +30,7 @@ class Callers:
     origins: frozenset[str]
     listening: frozenset[str]
     port: int
+    limiter: Limiter
 
     async def require(self, request: Request, scope: str) -> Principal:
         """Return the caller if it has `scope`. Raises `Unauthorized`, `Forbidden` or `BadRequest`."""
@@ -43,17 +45,18 @@ class Callers:
         check_origin(request.headers.get("origin"), self.origins)
 
     async def identify(self, request: Request) -> Principal:
-        """Return the caller, found once for each request. Raises `Unauthorized`."""
+        """Return the caller, found and counted once for each request. Raises `Unauthorized` or `OverQuota`."""
         found: Principal | None = getattr(request.state, "principal", None)
         if found is None:
             found = request.state.principal = await self._principal(request)
             bind(tenant=found.tenant)
+            self.limiter.general(found)
         return found
 
     async def _principal(self, request: Request) -> Principal:
         credential = credential_from_headers(request.headers)
         if credential is None and self._local(request):
-            return local_principal()
+            return local_principal(await self.limiter.limits_of(HOME_TENANT))
         return await self.authenticator.authenticate(credential)
 
     def _local(self, request: Request) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from redis.exceptions import RedisError
 
@@ -50,12 +50,26 @@ class Leases:
                 async with asyncio.timeout_at(due):
                     await self._wake.wait()
             self._wake.clear()
-            released, self._released = self._released, []
-            try:
-                if released:
-                    await self._rates.release(released)
-                if clock() >= due:
-                    due = clock() + self._renew_s
-                    await self._rates.renew(list(self._held.values()))
-            except (RedisError, OSError) as error:
-                LOGGER.warning("the places of streams were not kept: %s", type(error).__name__)
+            await self.give_back()
+            if clock() >= due:
+                due = clock() + self._renew_s
+                await self._renew()
+
+    async def give_back(self) -> None:
+        """Tell Redis of all that was dropped; once, since places that are not renewed end by themselves."""
+        released, self._released = self._released, []
+        with _logged():
+            if released:
+                await self._rates.release(released)
+
+    async def _renew(self) -> None:
+        with _logged():
+            await self._rates.renew(list(self._held.values()))
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        LOGGER.warning("the places of streams were not kept: %s", type(error).__name__)

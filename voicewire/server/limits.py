@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 
@@ -17,10 +16,12 @@ from voicewire.server.strangers import group_of
 from voicewire.storage.buckets import Buckets
 from voicewire.storage.rates import Bucket, Lease, Places, Rates, Taken
 
+UNCOUNTED = 1_000_000
+"""So many requests a minute, or streams, are no limit: then Redis is not asked."""
+
 GENERAL_MINUTE = 600  # of requests that are not for speech, at least …
 GENERAL_TIMES = 10  # … and so many for each that is
 WINDOW_S = 60
-REQUEST_BYTES = 12
 
 
 class Limiter:
@@ -32,25 +33,31 @@ class Limiter:
     def __init__(self, rates: Rates, leases: Leases, limits: Callable[[str], Awaitable[Limits]]) -> None:
         self._rates = rates
         self._leases = leases
-        self._limits = limits
+        self.limits_of = limits
         self._here = Buckets()
 
     async def admit_context(self, principal: Principal) -> None:
         """Count one utterance on the socket."""
         buckets, _ = await self._counts(principal)
-        _refuse(await self._rates.admit(principal.tenant, buckets))
+        if buckets:
+            _refuse(await self._rates.admit(principal.tenant, buckets))
 
     async def enter(self, principal: Principal, stream: str, replaces: str = "") -> None:
         """Take a place for a connection, until `leave`; also for one that goes on with what `replaces` was."""
         _, places = await self._counts(principal)
-        _refuse(await self._leases.take(Lease(principal.tenant, stream, places, replaces)))
+        if places:
+            _refuse(await self._leases.take(Lease(principal.tenant, stream, places, replaces)))
 
     def leave(self, stream: str) -> None:
         """Give the place of a connection or of a request back."""
         self._leases.drop(stream)
 
-    async def speech(self, request: Request, principal: Principal, chars: int, model: str) -> str:
-        """Count a request that speaks, and take a place for it; return the name under which to give that back.
+    async def left(self) -> None:
+        """Wait until what was given back is free for others, or Redis cannot be told."""
+        await self._leases.give_back()
+
+    async def speech(self, request: Request, principal: Principal, stream: str, chars: int, model: str) -> None:
+        """Count a request that speaks, and take a place for it, until `leave`.
 
         Raises also `BadRequest` for a text that is too long, and `Forbidden` for a model that the plan lacks.
         """
@@ -58,18 +65,10 @@ class Limiter:
             raise BadRequest("text_too_long", limit=principal.limits.text_chars)
         require_model(principal, model)
         buckets, places = await self._counts(principal)
-        name = f"h_{secrets.token_urlsafe(REQUEST_BYTES)}"
-        taken = await self._leases.take(Lease(principal.tenant, name, places), buckets)
-        _tell(request, taken)
-        _refuse(taken)
-        return name
-
-    async def request(self, request: Request, principal: Principal) -> None:
-        """Count a request as one of the plan's."""
-        buckets, _ = await self._counts(principal)
-        taken = await self._rates.admit(principal.tenant, buckets)
-        _tell(request, taken)
-        _refuse(taken)
+        if buckets or places:
+            taken = await self._leases.take(Lease(principal.tenant, stream, places), buckets)
+            _tell(request, taken)
+            _refuse(taken)
 
     def general(self, principal: Principal) -> None:
         """Count any request, on this gateway alone: nobody may keep it busy with what costs no credit."""
@@ -91,11 +90,11 @@ class Limiter:
         """Where a caller is counted: in its tenant, and apart if it may have less than that."""
         own = principal.limits
         try:
-            plan = await self._limits(principal.tenant)
+            plan = await self.limits_of(principal.tenant)
         except Busy:  # PostgreSQL is away: what it said when the caller came
             plan = own
-        buckets = [Bucket("", plan.requests_minute)]
-        places = [Places("", plan.streams)]
+        buckets = [Bucket("", plan.requests_minute)] if plan.requests_minute < UNCOUNTED else []
+        places = [Places("", plan.streams)] if plan.streams < UNCOUNTED else []
         if own.requests_minute < plan.requests_minute:
             buckets.append(Bucket(principal.id, own.requests_minute))
         if own.streams < plan.streams:
@@ -119,7 +118,7 @@ def _refuse(taken: Taken) -> None:
 
 
 def _tell(request: Request, taken: Taken) -> None:
-    if not taken.full:
+    if taken.limit and not taken.full:
         request.state.taken = taken
 
 

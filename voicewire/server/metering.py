@@ -74,10 +74,11 @@ class Paces:
 class Bill:
     """One stream at the ledger: holds for its blocks, what was handed over, and the end, once."""
 
-    __slots__ = ("_admitted", "_hurry", "_meter", "_open", "_told", "spoken", "tab")
+    __slots__ = ("_admitted", "_counted", "_hurry", "_meter", "_open", "_told", "spoken", "tab")
 
-    def __init__(self, meter: Meter, spoken: Spoken, tab: Tab) -> None:
+    def __init__(self, meter: Meter, spoken: Spoken, tab: Tab, *, counted: bool) -> None:
         self._meter = meter
+        self._counted = counted
         self._open = True
         self._admitted = False
         self._hurry = int(UNTOLD_S * tab.rate_hz)
@@ -92,7 +93,7 @@ class Bill:
     async def pay(self, making: Making, speed: float, clip_ms: int | None) -> None:
         """Take a hold for a block. Raises `OverQuota("insufficient_credit")`, or `Busy` when nobody can say.
 
-        With the first the stream counts as a request: raises `OverQuota("rate_limited")`.
+        With the first the stream counts as a request, if it was not: raises `OverQuota("rate_limited")`.
         """
         if not self._meter.limited:
             self.note(making, speed, clip_ms)
@@ -104,10 +105,10 @@ class Bill:
         self._admitted = True
         await self._learn_price()
         # both ask Redis: the first sound waits for the slower, not for one after the other
-        held, admitted = await asyncio.gather(
-            self._hold(making, speed, clip_ms), self._meter.admit(self.spoken.principal), return_exceptions=True
-        )
-        for refusal in (admitted, held):
+        asked: list[Awaitable[None]] = [self._hold(making, speed, clip_ms)]
+        if not self._counted:
+            asked.append(self._meter.admit(self.spoken.principal))
+        for refusal in reversed(await asyncio.gather(*asked, return_exceptions=True)):
             if refusal is not None:
                 raise refusal
 
@@ -193,9 +194,9 @@ class Meter:
     def __len__(self) -> int:
         return len(self._open)
 
-    def open(self, spoken: Spoken, tab: Tab) -> Bill:
-        """Open the bill of a stream."""
-        bill = Bill(self, spoken, tab)
+    def open(self, spoken: Spoken, tab: Tab, *, counted: bool = False) -> Bill:
+        """Open the bill of a stream; `counted`: as a request, already."""
+        bill = Bill(self, spoken, tab, counted=counted)
         self._open.add(bill)
         return bill
 

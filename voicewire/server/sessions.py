@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 from voicewire import frames
 from voicewire.auth.principal import Principal
 from voicewire.errors import RETRY_MS, Busy, Gone, OverQuota
 from voicewire.server.journal import Claimed, token_hash
+from voicewire.server.limits import Limiter
 from voicewire.server.live import Identity, Live
 from voicewire.server.machinery import Machinery
 from voicewire.server.outbox import Outbox
@@ -40,10 +42,11 @@ class Admission:
 class Sessions:
     """Every session that is on a connection of this process, by id."""
 
-    def __init__(self, machinery: Machinery, admission: Admission) -> None:
+    def __init__(self, machinery: Machinery, admission: Admission, limiter: Limiter) -> None:
         self.draining = False
         self._machinery = machinery
         self._admission = admission
+        self._limiter = limiter
         self._live: dict[str, Live] = {}
         self._by_principal: Counter[str] = Counter()
 
@@ -60,12 +63,13 @@ class Sessions:
         if len(self._live) >= self._admission.streams_max:
             raise Busy(retry_after_ms=RETRY_MS)
 
-    def begin(self, wire: WireProtocol, principal: Principal) -> Live:
+    async def begin(self, wire: WireProtocol, principal: Principal) -> Live:
         """Start a new session; raises `OverQuota` when its principal has too many, and as `admit`."""
-        self.admit()  # once more: who said late who they are may come behind others, or behind a signal
         token = secrets.token_urlsafe(TOKEN_BYTES)
         identity = Identity(f"s_{secrets.token_urlsafe(SESSION_BYTES)}", token, 1, principal)
-        live = self._enter(wire, identity)
+        async with self._place(identity.session, identity.owner, principal):
+            self.admit()  # once more: who said late who they are may come behind others, or behind a signal
+            live = self._enter(wire, identity)
         live.begin(self._ready(identity, resumed=False))
         return live
 
@@ -88,9 +92,10 @@ class Sessions:
             return None
         return Identity(message.session, message.resume_token, claimed.owner, claimed.record.principal), claimed
 
-    def resume(self, wire: WireProtocol, identity: Identity, claimed: Claimed, received: dict[str, int]) -> Live:
-        """Go on with a claimed session behind the frames that were `received`, by context."""
-        live = self._enter(wire, identity)
+    async def resume(self, wire: WireProtocol, identity: Identity, claimed: Claimed, received: dict[str, int]) -> Live:
+        """Go on with a claimed session behind the frames that were `received`, by context. Raises `OverQuota`."""
+        async with self._place(identity.session, identity.owner, identity.principal):
+            live = self._enter(wire, identity)
         live.session.channels = claimed.record.channels
         live.restore(self._ready(identity, resumed=True), claimed.contexts, received, time.monotonic())
         return live
@@ -107,9 +112,20 @@ class Sessions:
         """Forget a session that left; twice is as good as once."""
         if self._live.get(live.id) is live:
             del self._live[live.id]
+            self._limiter.leave(_place_of(live.id, live.owner))
             self._by_principal[live.principal.id] -= 1
             if not self._by_principal[live.principal.id]:
                 del self._by_principal[live.principal.id]
+
+    async def step_aside(self, live: Live) -> None:
+        """Forget a session for now, and free its place before another asks for one."""
+        self.remove(live)
+        await self._limiter.left()
+
+    async def come_back(self, live: Live) -> None:
+        """Count a session in that had stepped aside. Raises `OverQuota`."""
+        async with self._place(live.id, live.owner, live.principal):
+            self.add(live)
 
     def drain(self, reconnect_ms: int) -> None:
         """Let nobody in any more, and tell everybody."""
@@ -142,6 +158,17 @@ class Sessions:
         except TimeoutError:
             LOGGER.warning("%d sessions were not kept in time and cannot be resumed", len(self))
 
+    @contextlib.asynccontextmanager
+    async def _place(self, session: str, owner: int, principal: Principal) -> AsyncIterator[None]:
+        """Take the place of a session among those of its tenant, given back if it does not come to one."""
+        place, before = _place_of(session, owner), _place_of(session, owner - 1)
+        await self._limiter.enter(principal, place, before)
+        try:
+            yield
+        except BaseException:
+            self._limiter.leave(place)
+            raise
+
     def _enter(self, wire: WireProtocol, identity: Identity) -> Live:
         before = self._live.get(identity.session)
         if before is not None:  # resumed twice at once: the later claim owns it, whichever comes here first
@@ -162,3 +189,8 @@ class Sessions:
     def _ready(self, identity: Identity, *, resumed: bool) -> frames.Ready:
         limits = self._limits(identity.principal).declared()
         return frames.Ready(identity.session, identity.token, resumed, limits)
+
+
+def _place_of(session: str, owner: int) -> str:
+    """What a session's place is called while a connection owns it: who took it over must not lose it to who had it."""
+    return f"{session}:{owner}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -22,6 +23,7 @@ from voicewire.errors import RETRY_MS, BadRequest, Busy
 from voicewire.pipeline import Pipeline, Recital
 from voicewire.pipeline import Request as SpeechOrder
 from voicewire.server.callers import Callers
+from voicewire.server.limits import Limiter
 from voicewire.server.metering import Bill, Meter, Spoken
 from voicewire.server.metrics import Metrics
 from voicewire.tab import Tab
@@ -104,6 +106,7 @@ class Speech:
     callers: Callers
     redis: Redis
     meter: Meter
+    limiter: Limiter
     metrics: Metrics
     draining: Callable[[], bool]
     prefix: str = KEY_PREFIX
@@ -136,17 +139,18 @@ class Speech:
         format = Format(Codec.PCM_S16LE, rate_hz, FRAME_MS)
         order = SpeechOrder(principal.tenant, choice, body.speed, body.seed, format)
         spoken = Spoken(principal, f"h_{secrets.token_urlsafe(STREAM_BYTES)}", choice.model.id, choice.voice)
-        bill = self.meter.open(spoken, Tab(format.frame_samples, rate_hz))
-        recital = self.pipeline.speak(order, body.text, ahead_ms=AHEAD_MS, payer=bill)
-        transcript = Transcript(rate_hz, Positions(body.offsets), [])
-        transcript.positions.push(body.text)
-        headers = {}
-        words_id = ""
-        if timestamps:
-            words_id = secrets.token_urlsafe(16)
-            headers[WORDS_HEADER] = f"/v1/words/{words_id}"
-        parts = self._parts(recital, bill, encoder, body.format, transcript, self._words_key(principal, words_id))
-        first = await anext(parts)  # what fails before the first sound is answered with a status
+        await self.limiter.speech(request, principal, spoken.stream, len(body.text), spoken.model)
+        with ExitStack() as unheard:
+            unheard.callback(self.limiter.leave, spoken.stream)
+            bill = self.meter.open(spoken, Tab(format.frame_samples, rate_hz), counted=True)
+            recital = self.pipeline.speak(order, body.text, ahead_ms=AHEAD_MS, payer=bill)
+            transcript = Transcript(rate_hz, Positions(body.offsets), [])
+            transcript.positions.push(body.text)
+            words_id = secrets.token_urlsafe(16) if timestamps else ""
+            parts = self._parts(recital, bill, encoder, body.format, transcript, self._words_key(principal, words_id))
+            first = await anext(parts)  # what fails before the first sound is answered with a status
+            unheard.pop_all()
+        headers = {WORDS_HEADER: f"/v1/words/{words_id}"} if words_id else {}
         return StreamingResponse(_after(first, parts), media_type=content_type(body.format, rate_hz), headers=headers)
 
     async def _parts(
@@ -171,6 +175,7 @@ class Speech:
                 bill.handed()
         finally:
             await runs.aclose()
+            self.limiter.leave(bill.spoken.stream)
             self.meter.start(bill.finish())
             self.metrics.audio_s.labels("http").inc(transcript.samples / transcript.rate_hz)
         if words_key:

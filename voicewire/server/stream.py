@@ -98,7 +98,7 @@ class StreamEndpoint:
     async def _enter(self, websocket: WebSocket, wire: WireProtocol, principal: Principal | None) -> Live | None:
         """Return the session, new or resumed; None when the client left before it had one."""
         if principal is not None:
-            return self.sessions.begin(wire, principal)
+            return await self.sessions.begin(wire, principal)
         try:
             async with asyncio.timeout(self.hello_s):
                 return await self._first_message(websocket, wire)
@@ -114,7 +114,7 @@ class StreamEndpoint:
                 case frames.Hello(ticket):
                     principal = await self.authenticator.redeem(ticket, websocket.headers.get("origin"))
                     principal.require("speak")
-                    return self.sessions.begin(wire, principal)
+                    return await self.sessions.begin(wire, principal)
                 case frames.Resume() as message:
                     if live := await self._resume(wire, message):
                         return live
@@ -131,7 +131,7 @@ class StreamEndpoint:
         identity, claimed = found
         await self.authenticator.confirm(identity.principal)
         received = {name: last.seq for name, last in message.received.items()}
-        return self.sessions.resume(wire, identity, claimed, received)
+        return await self.sessions.resume(wire, identity, claimed, received)
 
     async def _converse(self, websocket: WebSocket, wire: WireProtocol, live: Live) -> None:
         self.metrics.streams.inc()
@@ -160,10 +160,10 @@ class StreamEndpoint:
         if not isinstance(message, frames.Resume):
             fresh.receive(data)
             return fresh
-        self.sessions.remove(fresh)  # one of the two counts, not both
+        await self.sessions.step_aside(fresh)  # one of the two counts, not both
         live = await self._resume(wire, message)
         if live is None:
-            self.sessions.add(fresh)
+            await self.sessions.come_back(fresh)
             fresh.send(frames.Error.of(Gone()))
             return fresh
         await fresh.leave(resumable=False)

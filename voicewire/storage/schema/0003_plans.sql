@@ -20,7 +20,7 @@ INSERT INTO plans (id, name, price_cents, seconds, requests_minute, streams, req
     ('basic', 'Basic', 1900, 3600, 30, 2, 10000, true, 2),
     ('pro', 'Pro', 7000, 14400, 60, 5, 100000, true, 3),
     ('enterprise', 'Enterprise', NULL, NULL, 600, 100, 1000000, true, 4),
-    ('home', 'This server', 0, NULL, 6000, 4000, 10000000, false, 0);
+    ('home', 'This server', 0, NULL, 1000000, 1000000, 10000000, false, 0);
 
 CREATE TABLE subscriptions (                    -- every tenant has one
     tenant          text PRIMARY KEY REFERENCES tenants ON DELETE CASCADE,

@@ -1,0 +1,50 @@
+"""Accounts as a gateway has them: who has which plan, and what follows from it."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+from voicewire.accounts.grants import Grants
+from voicewire.accounts.news import News
+from voicewire.accounts.plans import Plans
+from voicewire.accounts.subscriptions import Subscriptions
+from voicewire.config import Config
+from voicewire.server.leases import Leases
+from voicewire.server.limits import Limiter
+from voicewire.server.storage import Storage
+from voicewire.server.tasks import supervise
+from voicewire.storage.ledger import Ledger
+from voicewire.storage.rates import Rates
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The parts."""
+
+    news: News
+    ledger: Ledger
+    plans: Plans
+    grants: Grants
+    subscriptions: Subscriptions
+    limiter: Limiter
+
+
+def open_accounts(config: Config, storage: Storage, stack: contextlib.AsyncExitStack) -> Accounts:
+    """Build them, and keep running what has no end until `stack` is unwound."""
+    news = News(storage.redis)
+    plans = Plans(storage.store, news, billing=config.billing, contexts=config.contexts_max)
+    rates = Rates(storage.redis)
+    leases = Leases(rates)
+    ledger = Ledger(storage.redis, storage.store)
+    grants = Grants(storage.store, ledger)
+    subscriptions = Subscriptions(storage.store, grants, news)
+
+    async def grant_months() -> None:
+        await storage.migrated.wait()
+        await subscriptions.run()
+
+    supervise(stack, "news", news.run)
+    supervise(stack, "leases", leases.run)
+    supervise(stack, "months", grant_months)
+    return Accounts(news, ledger, plans, grants, subscriptions, Limiter(rates, leases, plans.limits))
