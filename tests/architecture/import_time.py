@@ -11,8 +11,8 @@ from tests.architecture.source import Module, Offence, callee, functions
 CONSTANT_MAKERS = {
     "AfterValidator", "CFUNCTYPE", "ConfigDict", "Decoder", "Encoder", "Field", "MappingProxyType", "Meta", "POINTER",
     "Path", "Struct", "TypeVar", "_samples", "_setting", "auto", "bytes", "compile", "dataclass", "datetime", "escape",
-    "field", "float", "fromkeys", "frozenset", "getLogger", "int", "items", "join", "lru_cache", "maketrans", "namedtuple",
-    "range", "replace", "set", "sorted", "split", "timedelta", "tuple", "zeros",
+    "field", "float", "fromkeys", "frozenset", "getLogger", "int", "items", "join", "lru_cache", "maketrans",
+    "namedtuple", "range", "replace", "set", "sorted", "split", "timedelta", "tuple", "zeros",
 }  # fmt: skip
 CHANGERS = {
     "add", "append", "appendleft", "clear", "discard", "extend", "insert", "move_to_end", "pop", "popitem", "remove",
