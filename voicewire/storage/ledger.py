@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
+from redis.asyncio import Redis
 
 from voicewire.errors import Busy
+from voicewire.storage.facts import AMEND, PARK, SETTLE, Fact, Facts, Name, name_of
+from voicewire.storage.ledger_calls import Away, Calls
+from voicewire.storage.ledger_records import GRANT_ROW, billed, load_op
+from voicewire.storage.ledger_script import (
+    GRANTS,
+    LEASE_MS,
+    NEVER_MS,
+    UNKNOWN,
+    Answer,
+    Item,
+    Keys,
+    LedgerScript,
+    Op,
+    block_op,
+    restore_op,
+    tenant_op,
+)
+from voicewire.storage.life import Life, View
+from voicewire.storage.store import Row, Store
 
+__all__ = ["Item", "Ledger", "Reserved"]
 
-class Item(Struct, frozen=True):
-    """A block of a stream: what a hold, a bill and each of their repeats are known by, and what usage says of it."""
+PATIENCE_S = 0.9  # for what somebody waits for: `Busy` comes within a second
+RETRY_S = 0.05
+RETRY_MS = 1_000
+OPEN_MAX = 50_000  # blocks whose hold is remembered
+UNRECORDED_S = 3_600.0  # since PostgreSQL took an entry: then nothing more is sold
+UNRECORDED_MAX = 2_000_000
+STALE_S = 600.0  # Redis keeps a block for an hour; what was told so long ago is looked up before it is said again
+RESENT_MAX = 2_000  # facts in one turn
 
-    tenant: str
-    stream: str
-    block: int
-    model: str
-    voice: str
-    key: str
-    cached: bool = False
+APPLIED = "UPDATE grants SET applied = now() WHERE id = $1 AND applied IS NULL"
+
+LOGGER = logging.getLogger(__name__)
 
 
 class Reserved(Struct, frozen=True):
@@ -30,37 +57,196 @@ class Reserved(Struct, frozen=True):
 
 
 class Ledger:
-    """The meter's side of the ledger. `ms` are credit, `audio_ms` sound: of the whole block, not since the last call."""
+    """The meter's side of the ledger. `ms` are credit, `audio_ms` sound, of the whole block: not since the last call.
+
+    What is told by `settle`, `park` and `amend` is kept until PostgreSQL has it, and said again after every loss.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        store: Store,
+        *,
+        prefix: str = "vw:",
+        lease_ms: int = LEASE_MS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.keys = Keys(prefix)
+        self.calls = Calls(redis, LedgerScript(self.keys, lease_ms=lease_ms))
+        self.facts = Facts()
+        self.resent = 0
+        self._store = store
+        self._clock = clock
+        self._open: OrderedDict[Name, tuple[int, int]] = OrderedDict()  # hold and whether metered
+        self._behind = False
 
     async def reserve(self, item: Item, want_ms: int, least_ms: int, *, metered: bool) -> Reserved:
         """Hold `want_ms`, or what is left where that is at least `least_ms`; refuse otherwise.
 
         Raises `Busy` within a second when Redis cannot be asked, unless the tenant is not `metered`.
         """
-        raise Busy(retry_after_ms=1_000)
+        assert item.stream != GRANTS, "entries of grants stand under this name"
+        if self.facts.full or (self._behind and metered):
+            raise Busy(retry_after_ms=RETRY_MS)
+        op = block_op("reserve", item, hold=want_ms, least=least_ms, metered=int(metered))
+        try:
+            answer = await self._insist(op)
+        except Busy:
+            if metered:
+                raise
+            answer = Answer("OK", None, want_ms, 0)  # speech goes on; what it costs is told later
+        hold_ms = int(answer.value)
+        if answer.status != "SPENT":
+            self._remember(item, hold_ms, int(metered))
+        return Reserved(answer.status != "SPENT", hold_ms, _left(answer) if metered else None)
 
     async def touch(self, pairs: Sequence[tuple[Item, int, int]]) -> None:
-        """Tell what was delivered so far, `(item, ms, audio_ms)` each, and put off the end of the holds."""
+        """Tell what was delivered so far, `(item, ms, audio_ms)` each, and put off the end of the holds.
+
+        What Redis does not take is told by the next call.
+        """
+        ops = []
+        for item, ms, audio_ms in pairs:
+            hold, metered = self._open.get(name_of(item), (0, UNKNOWN))
+            ops.append(block_op("touch", item, ms, audio_ms, hold=hold, metered=metered))
+        answers = await self.calls.do_each(ops)
+        missing = {op.tenant: op for op, answer in zip(ops, answers, strict=True) if _lacks_account(answer)}
+        if missing:
+            await asyncio.gather(*map(self._load, missing), return_exceptions=True)
 
     async def settle(self, item: Item, ms: int, audio_ms: int) -> int | None:
         """Bill a block: nothing more will be delivered of it. Return what is left to the tenant, if it can be said."""
-        return None
+        return await self._tell(SETTLE, item, ms, audio_ms)
 
     async def park(self, item: Item, ms: int, audio_ms: int) -> int | None:
         """Bill what was delivered of a block and free its hold; more may come after a resume. As `settle`."""
-        return None
+        return await self._tell(PARK, item, ms, audio_ms)
 
     async def amend(self, item: Item, ms: int, audio_ms: int) -> int | None:
         """Lower what was billed for a block: a cancel said that less was heard. As `settle`."""
-        return None
+        return await self._tell(AMEND, item, ms, audio_ms)
 
     async def left(self, tenant: str) -> int | None:
         """Return what is left to a tenant, holds included. Raises `Busy` when nobody can be asked."""
-        raise Busy(retry_after_ms=1_000)
+        return _left(await self._insist(tenant_op("left", tenant)))
 
     async def grant(self, grant_id: str) -> None:
         """Add a row of `grants` to its tenant's account in Redis, once. Raises `Busy`; the sweep will do it then."""
+        row = await self._grant(grant_id)
+        if row is None:
+            return
+        expires = NEVER_MS if row["expires_ms"] is None else row["expires_ms"]
+        await self._insist(tenant_op("grant", row["tenant"], grant_id, expires, row["ms"]))
+        await self._store.execute(APPLIED, grant_id)
 
     async def reverse(self, grant_id: str, ms: int | None = None) -> int:
         """Take back what is left of a grant, `ms` at most, once; return how much that was. Raises `Busy`."""
-        raise Busy(retry_after_ms=1_000)
+        row = await self._grant(grant_id)
+        if row is None:
+            return 0
+        answer = await self._insist(tenant_op("reverse", row["tenant"], grant_id, row["ms"] if ms is None else ms))
+        return int(answer.value)
+
+    def observe(self, view: View, now_s: float) -> None:
+        """Take note of how Redis stands: forget what is recorded, and sell no more where nothing is for long."""
+        if self.calls.life is not None and view.life == self.calls.life:
+            self.facts.confirm(self.calls.life, view)
+        self._behind = view.waiting > UNRECORDED_MAX or view.behind_s(now_s) > UNRECORDED_S
+
+    async def resend(self) -> None:
+        """Say again what was not heard, or is lost. Raises `Busy` where PostgreSQL must be asked first and is away."""
+        life = self.calls.life
+        if life is None:
+            return
+        facts = [fact for fact, _ in zip(self.facts.unsaid(life), range(RESENT_MAX), strict=False)]
+        await self._look_up([fact for fact in facts if self._doubtful(fact, life)], life)
+        self.resent += len(facts)
+        await asyncio.gather(*map(self._say, facts))
+
+    def _doubtful(self, fact: Fact, life: Life) -> bool:
+        return fact.life != life or self._clock() - fact.told_s > STALE_S
+
+    async def _look_up(self, facts: Sequence[Fact], life: Life) -> None:
+        """Tell Redis what PostgreSQL has of blocks that it may not know any more."""
+        for at in range(0, len(facts), RESENT_MAX):
+            some = facts[at : at + RESENT_MAX]
+            items = [block_op("", fact.item) for fact in some]
+            names = [(op.tenant, op.stream, str(fact.item.block)) for op, fact in zip(items, some, strict=True)]
+            streams = await billed(self._store, names)
+            answers = await self.calls.do_each(
+                restore_op(tenant, stream, life.epoch, states) for (tenant, stream), states in streams.items()
+            )
+            if any(isinstance(answer, BaseException) for answer in answers):
+                raise Busy(retry_after_ms=RETRY_MS)
+            for fact in some:
+                fact.life, fact.told_s = life, self._clock()
+
+    async def _tell(self, kind: str, item: Item, ms: int, audio_ms: int) -> int | None:
+        _, metered = self._open.pop(name_of(item), (0, UNKNOWN))
+        fact = Fact(item, kind, ms, audio_ms, metered, self.calls.life, self._clock())
+        fact = self.facts.tell(fact)
+        return await self._say(fact)
+
+    async def _say(self, fact: Fact) -> int | None:
+        """Say a fact once; return what is left. Where that fails, it stays among those to be said."""
+        life = self.calls.life
+        if life is None or self._doubtful(fact, life):
+            return None
+        fact.asked = True
+        try:
+            answer = await self._ask(block_op(fact.kind, fact.item, fact.ms, fact.audio_ms, metered=fact.metered))
+        except (Away, Busy):
+            return None
+        finally:
+            fact.asked = False
+        if life == self.calls.life:
+            fact.applied = (life, answer.seq)
+        return _left(answer)
+
+    async def _insist(self, op: Op) -> Answer:
+        """Ask until there is an answer. Raises `Busy` when there is none in time."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    await self.calls.opened()
+                    try:
+                        return await self._ask(op)
+                    except Away:
+                        await asyncio.sleep(RETRY_S)
+        except TimeoutError:
+            raise Busy(retry_after_ms=RETRY_MS) from None
+
+    async def _ask(self, op: Op) -> Answer:
+        """Ask once; where Redis has no account of the tenant, it gets one. Raises `Away` or `Busy`."""
+        answer = await self.calls.do(op)
+        if answer.status == "NOACCT":
+            await self._load(op.tenant)
+            answer = await self.calls.do(op)
+        if answer.status in {"NOACCT", "ERROR"}:
+            LOGGER.error("the ledger could not do an operation: %s", answer.value)
+            raise Away
+        return answer
+
+    async def _load(self, tenant: str) -> None:
+        """Bring an account from PostgreSQL, in the life in which it was found missing. Raises `Away` or `Busy`."""
+        life = self.calls.life
+        op = await load_op(self._store, tenant)
+        if life is None or life != self.calls.life:
+            raise Away
+        await self.calls.do(op)
+
+    async def _grant(self, grant_id: str) -> Row | None:
+        return await self._store.fetchrow(GRANT_ROW, grant_id)
+
+    def _remember(self, item: Item, hold_ms: int, metered: int) -> None:
+        self._open[name_of(item)] = (hold_ms, metered)
+        if len(self._open) > OPEN_MAX:
+            self._open.popitem(last=False)
+
+
+def _left(answer: Answer) -> int | None:
+    return None if answer.left_ms is None else max(0, answer.left_ms)
+
+
+def _lacks_account(answer: Answer | BaseException) -> bool:
+    return isinstance(answer, Answer) and answer.status == "NOACCT"

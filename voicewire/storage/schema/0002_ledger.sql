@@ -6,7 +6,7 @@ CREATE TABLE grants (                           -- each is an account of its own
     tenant      text NOT NULL REFERENCES tenants ON DELETE CASCADE,
     kind        text NOT NULL CHECK (kind IN ('plan', 'package', 'admin', 'refund')),
     ms          bigint NOT NULL CHECK (ms >= 0),
-    left_ms     bigint NOT NULL CHECK (left_ms >= 0),
+    left_ms     bigint NOT NULL,                -- unchecked: a doubt is for reconcile to report, not to stop the flusher
     expires     timestamptz,                    -- null: never
     created     timestamptz NOT NULL DEFAULT now(),
     note        text NOT NULL DEFAULT '',
@@ -21,7 +21,7 @@ CREATE TABLE entries (                          -- facts about blocks and grants
     stream      text NOT NULL,                  -- a context or a request; 'grant' for grants
     block       text NOT NULL,                  -- its index; the grant's id
     post        integer NOT NULL,               -- 0 the first post of a block, then corrections
-    kind        text NOT NULL CHECK (kind IN ('use', 'late', 'refund', 'grant', 'lapse', 'reverse')),
+    kind        text NOT NULL CHECK (kind IN ('use', 'late', 'refund', 'grant', 'lapse', 'reverse', 'cover')),
     ms          bigint NOT NULL,                -- charged (+) or given back (-)
     audio_ms    bigint NOT NULL DEFAULT 0,      -- of sound, before the multiplier
     cached      boolean NOT NULL DEFAULT false,
@@ -29,15 +29,17 @@ CREATE TABLE entries (                          -- facts about blocks and grants
     voice       text NOT NULL DEFAULT '',
     key_id      text NOT NULL DEFAULT '',
     at          timestamptz NOT NULL,
+    recorded    timestamptz NOT NULL DEFAULT now(),
     epoch       bigint NOT NULL DEFAULT 0,
     seq         bigint NOT NULL DEFAULT 0,
     UNIQUE (tenant, stream, block, post)
 );
 CREATE INDEX entries_usage ON entries (tenant, at);
+CREATE INDEX entries_recorded ON entries (recorded);
 
 CREATE TABLE postings (                         -- double entry: the postings of one entry add up to zero
     entry       bigint NOT NULL REFERENCES entries,
-    account     text NOT NULL,                  -- 'grant:<id>', 'overdraft:<tenant>', 'open:<tenant>', 'usage', 'issued', 'lapsed'
+    account     text NOT NULL,                  -- 'grant:<id>', 'overdraft:<tenant>', 'open:<tenant>', 'usage', 'issued', 'lapsed', 'reversed'
     ms          bigint NOT NULL,
     PRIMARY KEY (entry, account)
 );
