@@ -114,12 +114,35 @@ def _keys(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return Exit.OK
 
 
+def _migrate(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from voicewire.commands.migrate import migrate_database
+    from voicewire.commands.target import server_config
+
+    asyncio.run(migrate_database(server_config(environ, data_dir=arguments.data), sys.stdout))
+    return Exit.OK
+
+
+def _doctor(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from voicewire.commands.doctor import doctor
+    from voicewire.commands.target import server_config
+
+    return asyncio.run(doctor(server_config(environ, data_dir=arguments.data), sys.stdout))
+
+
 def _version(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: ARG001 - as every command
     print(f"voicewire {version('voicewire')}")
     return Exit.OK
 
 
-COMMANDS = {"serve": _serve, "say": _say, "voices": _voices, "keys": _keys, "version": _version}
+COMMANDS = {
+    "serve": _serve,
+    "say": _say,
+    "voices": _voices,
+    "keys": _keys,
+    "migrate": _migrate,
+    "doctor": _doctor,
+    "version": _version,
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -130,6 +153,8 @@ def parser() -> argparse.ArgumentParser:
     _add_say(commands.add_parser("say", help="speak a text", description="Speak a text, aloud or into a file."))
     _add_voices(commands.add_parser("voices", help="list voices", description="List what a server can speak with."))
     _add_keys(commands.add_parser("keys", help="make, list and revoke API keys", description="Manage API keys."))
+    _add_data(commands.add_parser("migrate", help="bring the database up to date", description="Apply what is due."))
+    _add_data(commands.add_parser("doctor", help="examine the installation", description="Say what is wrong here."))
     commands.add_parser("version", help="print the version")
     return top
 

@@ -226,8 +226,11 @@ class EmbeddedServer(ABC):
         self._spawning: asyncio.Future[subprocess.Popen[bytes]] | None = None
 
     @abstractmethod
-    async def _open(self) -> str:
-        """Return the address, and prepare to ask there."""
+    def url(self) -> str:
+        """The address, whether or not it runs. `stop` removes what a long path needs for one."""
+
+    async def _open(self) -> None:  # noqa: B027 - not every server needs it
+        """Prepare to ask for the state."""
 
     @abstractmethod
     async def _probe(self) -> State:
@@ -245,13 +248,13 @@ class EmbeddedServer(ABC):
         """Return the server's address once it answers. Raises `StartError`, with the end of its log."""
         await asyncio.to_thread(self._home.make)
         try:
-            url = await self._open()
+            await self._open()
             if not await self._adopt():
                 await self._launch()
         except BaseException:
             await self.stop()
             raise
-        return url
+        return self.url()
 
     async def watch(self) -> None:
         """Start the server again whenever it ends, at the same address. Runs until it is cancelled."""

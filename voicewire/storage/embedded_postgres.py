@@ -75,7 +75,7 @@ class EmbeddedPostgres(EmbeddedServer):
         super().__init__("postgres", home)
         self._settings = {**SETTINGS, **(settings or {})}
 
-    async def _open(self) -> str:
+    def url(self) -> str:
         return f"postgresql://{USER}@/{DATABASE}?host={quote(str(self._home.reach()), safe='')}"
 
     async def _probe(self) -> State:

@@ -34,10 +34,11 @@ class EmbeddedRedis(EmbeddedServer):
         super().__init__("redis", home)
         self._client: Redis | None = None
 
-    async def _open(self) -> str:
-        url = f"unix://{quote(str(self._home.reach() / SOCKET))}"
-        self._client = open_redis(url)
-        return url
+    def url(self) -> str:
+        return f"unix://{quote(str(self._home.reach() / SOCKET))}"
+
+    async def _open(self) -> None:
+        self._client = open_redis(self.url())
 
     async def _probe(self) -> State:
         assert self._client is not None

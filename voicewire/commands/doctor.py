@@ -1,0 +1,49 @@
+"""`voicewire doctor`: what there is, what is used, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TextIO
+
+from voicewire.commands.checks import (
+    check_codecs,
+    check_engines,
+    check_folder,
+    check_port,
+    check_python,
+    check_settings,
+)
+from voicewire.commands.checks_afar import check_issuers, check_mail, check_postgres, check_redis
+from voicewire.commands.findings import Finding, Verdict
+from voicewire.commands.problems import Exit
+from voicewire.commands.table import write_table
+from voicewire.config import Config
+
+HEADS = ("", "part", "found")
+
+
+async def doctor(config: Config, out: TextIO) -> Exit:
+    """Examine the installation, starting nothing and writing nothing but the report. FAILED when something is wrong."""
+    findings = [finding async for finding in examine(config)]
+    write_table(HEADS, [(str(verdict), part, says) for part, says, verdict in findings], out)
+    count = sum(finding.verdict is Verdict.WRONG for finding in findings)
+    out.write(f"\n{count} {'thing is' if count == 1 else 'things are'} wrong\n" if count else "\nall is well\n")
+    return Exit.FAILED if count else Exit.OK
+
+
+async def examine(config: Config) -> AsyncIterator[Finding]:
+    """Look at each part in turn."""
+    yield check_python()
+    for finding in check_settings(config):
+        yield finding
+    yield check_folder(config.data_dir)
+    yield check_port(config)
+    yield await check_redis(config)
+    yield await check_postgres(config)
+    for finding in check_engines(config):
+        yield finding
+    for finding in check_codecs():
+        yield finding
+    yield await check_mail(config)
+    async for finding in check_issuers(config):
+        yield finding
