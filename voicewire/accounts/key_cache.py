@@ -17,6 +17,9 @@ from voicewire.auth.keys import GIVEN_KEY_ID, KeyLimits, KeyRecord, utc_now
 from voicewire.errors import Busy
 from voicewire.storage.store import Store
 
+KEYS_TOPIC = "keys"  # news of one key
+KEYS_OF_TENANT_TOPIC = "tenants"  # news of a tenant, or of a person in it, that was suspended or let back
+
 REMEMBERED_S = 30.0
 UNSURE_S = 2.0  # how long while the news are not heard: what is revoked elsewhere ends within 5 s all the same
 KNOWN_MAX = 20_000
@@ -75,8 +78,8 @@ class KeyCache:
         self._changed: set[str] | None = None  # while keys are being read: those that changed meanwhile
         self._away = False  # whether PostgreSQL did not answer when it was asked last
         self._used: dict[str, datetime] = {}
-        news.on("keys", self._forget)
-        news.on("tenants", self._forget_tenant)
+        news.on(KEYS_TOPIC, self._forget)
+        news.on(KEYS_OF_TENANT_TOPIC, self._forget_tenant)
 
     async def find(self, key_id: str, /) -> KeyRecord | None:
         """Return the record of `key_id`, or None. Raises `Busy` when PostgreSQL is away and it is not remembered."""

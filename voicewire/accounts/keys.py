@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from voicewire.accounts import audit
-from voicewire.accounts.key_cache import COLUMNS, TABLES, record_of
+from voicewire.accounts.key_cache import COLUMNS, KEYS_TOPIC, TABLES, record_of
 from voicewire.accounts.news import News
 from voicewire.auth.keys import KeyLimits, KeyRecord, generate_key, hash_key, key_id, utc_now
 from voicewire.auth.principal import Principal
@@ -241,7 +241,7 @@ class Keys:
 
     async def _tell(self, key_id: str) -> None:
         if self._news is not None:
-            await self._news.tell("keys", key_id)
+            await self._news.tell(KEYS_TOPIC, key_id)
 
 
 async def _get(where: Store | Session, tenant: str, key_id: str, lock: str = "") -> KeyRecord:

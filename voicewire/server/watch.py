@@ -1,63 +1,70 @@
-"""Looks after who is on a socket: a key that was revoked, or a login that ended, ends what it let in."""
+"""Whoever was let in is looked at again: a revoked key or an expired token ends its live sessions within 5 s."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
-from typing import Protocol
 
 from voicewire import frames
+from voicewire.accounts.key_cache import KEYS_OF_TENANT_TOPIC, KEYS_TOPIC
+from voicewire.accounts.news import News
+from voicewire.accounts.plans import PLANS_TOPIC, TENANTS_TOPIC
+from voicewire.accounts.users import PEOPLE_TOPIC
+from voicewire.auth.authenticate import Authenticator
 from voicewire.auth.principal import Principal
-from voicewire.errors import Busy, Unauthorized
+from voicewire.errors import Busy, Forbidden, Unauthorized
+from voicewire.server.live import Live
 from voicewire.server.sessions import Sessions
 
-INTERVAL_S = 3.0  # promised: closed within 5 s of the revocation
-
-
-class Confirms(Protocol):
-    """Knows whether a credential is still good; `auth.authenticate.Authenticator` is the real one."""
-
-    async def confirm(self, principal: Principal) -> object: ...
+TOPICS = (KEYS_TOPIC, KEYS_OF_TENANT_TOPIC, PEOPLE_TOPIC, TENANTS_TOPIC, PLANS_TOPIC)
+EVERY_S = 4.0
+UNSURE_S = 2.0  # while the news are not heard: keys are then remembered for 2 s
+REST_S = 0.2  # between two looks, however much changes
+AT_ONCE = 500
 
 
 class Watch:
-    """Asks about everybody who is on a socket, once for each credential. `clock` is the time of day."""
+    """Looks at every live session of this process when something changes, and every few seconds."""
 
-    def __init__(
-        self,
-        sessions: Sessions,
-        confirms: Confirms,
-        interval_s: float = INTERVAL_S,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, sessions: Sessions, authenticator: Authenticator, news: News) -> None:
         self._sessions = sessions
-        self._confirms = confirms
-        self._interval_s = interval_s
-        self._clock = clock
+        self._authenticator = authenticator
+        self._news = news
+        self._woken = asyncio.Event()
+        for topic in TOPICS:
+            news.on(topic, lambda _: self._woken.set())
 
     async def run(self) -> None:
-        """Look every few seconds, for ever."""
+        """Look until cancelled."""
         while True:
-            await asyncio.sleep(self._interval_s)
+            try:
+                async with asyncio.timeout(EVERY_S if self._news.live else UNSURE_S):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass  # nothing changed; tokens may have expired
+            self._woken.clear()
             await self.look()
+            await asyncio.sleep(REST_S)
 
     async def look(self) -> None:
-        """End the sessions of those who may not be here any more."""
-        principals = {live.principal for live in self._sessions}
-        gone = {principal for principal in principals if not await self._good(principal)}
+        """Close the sessions of whoever may not speak any more, and lower the limits of whoever may less."""
+        callers: dict[Principal, list[Live]] = {}
         for live in self._sessions:
-            if live.principal in gone:
-                live.send(frames.Error.of(Unauthorized()))
-                live.close(Unauthorized())
+            callers.setdefault(live.principal, []).append(live)
+        waiting = list(callers.items())
+        while waiting:
+            now, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+            await asyncio.gather(*(self._look_at(principal, lives) for principal, lives in now))
 
-    async def _good(self, principal: Principal) -> bool:
-        if principal.expires is not None and principal.expires <= self._clock():
-            return False
+    async def _look_at(self, principal: Principal, lives: list[Live]) -> None:
         try:
-            await self._confirms.confirm(principal)
-        except Unauthorized:
-            return False
-        except Busy:  # who knows is away; those who are here stay until it is back
-            pass
-        return True
+            fresh = await self._authenticator.confirm(principal)
+            fresh.require("speak")
+        except (Unauthorized, Forbidden) as error:
+            for live in lives:
+                live.send(frames.Error.of(error))
+                live.close(error)
+        except Busy:
+            pass  # it cannot be known now: who was let in goes on
+        else:
+            for live in lives:
+                live.principal = fresh
