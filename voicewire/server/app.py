@@ -7,7 +7,7 @@ import contextlib
 import gc
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import uvicorn
@@ -58,6 +58,7 @@ from voicewire.server.stream import StreamEndpoint, refuse_plain
 from voicewire.server.tasks import cancelled_by_sigterm, supervise, together
 from voicewire.server.ticker import Ticker
 from voicewire.server.timeouts import Patience, http_protocol
+from voicewire.server.watch import Watch
 from voicewire.server.wire import WireProtocol
 from voicewire.session import Limits
 from voicewire.storage.store import Store
@@ -105,6 +106,7 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
         gateway = _assemble(config, storing.result(), accounts, engines.result())
         stack.callback(gateway.machinery.ticker.close)
         supervise(stack, "journal", gateway.machinery.journal.run)
+        supervise(stack, "watch", Watch(gateway.sessions, gateway.authenticator).run)
         opened = True
         yield gateway
 
@@ -253,11 +255,12 @@ async def run(config: Config) -> None:
     """Serve until a signal ends it."""
     listener = listen(config.host, config.port)
     port = listener.getsockname()[1]
+    listeners = [listener, *([listen(config.admin_host, config.admin_port)] if config.admin_port else [])]
     with cancelled_by_sigterm() as no_longer:
         async with open_gateway(config) as gateway:
             uvicorn_config = _uvicorn_config(build_app(gateway, port), config)
-            server = DrainingServer(uvicorn_config, gateway.sessions, config.drain_s, _greeting(gateway, listener))
-            await server.serve(sockets=[listener])
+            server = DrainingServer(uvicorn_config, gateway.sessions, config.drain_s, _greeting(gateway, listeners))
+            await server.serve(sockets=listeners)
             no_longer()
             await gateway.sessions.leave()
 
@@ -282,12 +285,18 @@ def _uvicorn_config(app: FastAPI, config: Config) -> uvicorn.Config:
     )
 
 
-def _greeting(gateway: Gateway, listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    lines = [f"voicewire {__version__} speaks on http://{f'[{host}]' if ':' in host else host}:{port}"]
+def _greeting(gateway: Gateway, listeners: Sequence[socket.socket]) -> str:
+    public, *operators = map(_address, listeners)
+    lines = [f"voicewire {__version__} speaks on {public}"]
+    lines += [f"/metrics and /admin are on {address}" for address in operators]
     if gateway.first_key and not gateway.config.bootstrap_key:
         lines.append(f"API key, shown only now: {gateway.first_key}")
     return "\n".join(lines) + "\n"
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _collect_seldom() -> None:

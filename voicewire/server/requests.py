@@ -60,5 +60,7 @@ def _log(scope: Scope, status: int, ms: float) -> None:
 
 def route_of(scope: Scope) -> str:
     """Return the template of the route that was taken; what strangers make up has none."""
-    route = scope.get("route")
-    return getattr(route, "path_format", None) or getattr(route, "path", None) or "-"
+    template: str = getattr(scope.get("route"), "path_format", "")
+    if not template and "endpoint" in scope and not scope.get("path_params"):  # a page's, or a folder's
+        template = scope.get("root_path") or scope["path"]
+    return template or "-"
