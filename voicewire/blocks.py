@@ -87,14 +87,15 @@ class Splitter:
     def push(self, text: str) -> list[Block]:
         """Take text of any size; return the blocks that have become certain."""
         self._parts.append(text)
-        self._asleep_chars -= len(text)
+        asleep_chars = self._asleep_chars = self._asleep_chars - len(text)
         # An ended splitter is always awake, so that this hot path need not ask.
-        if self._asleep_chars > 0:
+        if asleep_chars > 0:
             if self._markless(text):
                 return []
+            self._edges.skip(self._limit + LOOKAHEAD - asleep_chars - len(text))
             mark = self._edges.find_mark(text)
-            if mark and mark.end() == len(text) and mark[0] != "\n":
-                self._asleep_chars = 0  # what follows the mark decides
+            if asleep_chars >= LOOKAHEAD and mark and mark[0] != "\n" and _decides_nothing(text[mark.end() :]):
+                self._asleep_chars = 0  # what follows the mark decides, up to the limit
                 return []
         return self._cut(final=False)
 
@@ -153,3 +154,8 @@ class Splitter:
             self._limit = self._max_chars
         self._edges.begin(place, first=self._first)
         return block
+
+
+def _decides_nothing(behind: str) -> bool:
+    """Whether a mark with this behind it may still be anything: no white space but a blank line tells."""
+    return not behind or (behind.isspace() and behind.count("\n") < 2)

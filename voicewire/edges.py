@@ -42,6 +42,7 @@ _MARK: Final = re.compile(rf"[\n{re.escape(_ENDERS)}]")
 _MARK_OR_CLAUSE: Final = re.compile(rf"[-\n{re.escape(_ENDERS + _CLAUSES)}]")
 _JOINT: Final = re.compile(rf"({_ENDING}|){_BEHIND}")
 _JOINT_OR_CLAUSE: Final = re.compile(rf"({_ENDING}|[-{re.escape(_CLAUSES)}]*){_BEHIND}")
+_SINGLE: Final = frozenset(".?!")  # nearly every mark there is, and no ellipsis
 _ELLIPSIS: Final = re.compile(r"\.[ \xa0]*\.\Z|…\Z")
 _UNCLOSED: Final = re.compile(r"\[\d{0,3}|<(?:/\w{0,10})?")
 _FOLLOWING: Final = re.compile(rf"(?:[{re.escape(OPENERS)}]|(?<=>)\s)*(\w*)")
@@ -69,6 +70,10 @@ class Edges:
         self.waiting = False  # whether any further text may decide, even one without a mark
         if first is not self._first:
             self._take(first=first)
+
+    def skip(self, chars: int) -> None:
+        """Take it that the first `chars` of the text hold no mark."""
+        self._looked = chars
 
     def _take(self, *, first: bool) -> None:
         self._first = first
@@ -198,7 +203,7 @@ def _goes_on(joint: re.Match[str], word: str, next_character: str) -> bool:
     mark, closing = joint[1], joint[2]
     if word[:1].islower() and closing:
         return True
-    if _ELLIPSIS.search(mark):
+    if mark not in _SINGLE and _ELLIPSIS.search(mark):
         return word[:1].islower() or word[:1].isdecimal() or next_character in _CLAUSES
     return next_character in ",;:"
 

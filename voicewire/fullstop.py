@@ -65,13 +65,10 @@ class FullStop:
             return not first.isdecimal()
         if not first.isalpha() or first.islower():
             return False
-        return self._splits(word, following) if complete else None
+        return _splits(self._language, word, following) if complete else None
 
     def _known(self, word: str) -> bool:
-        return not self._splits(word, "Xq")
-
-    def _splits(self, word: str, following: str) -> bool:
-        return _splits(self._language, word, following)
+        return not _splits(self._language, word, "Xq")
 
 
 @lru_cache(maxsize=8_192)  # words come again, and the answer depends on nothing else

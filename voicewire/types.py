@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -115,8 +116,7 @@ class Word(NamedTuple):
     ends: int
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(msgspec.Struct, frozen=True, gc=False):
     """Text spoken as one, and where it stands in the client's text.
 
     `spoken` has the length of `text`: what must not be spoken (Markdown marks, the scheme of a bare
