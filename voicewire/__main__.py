@@ -126,7 +126,7 @@ def _doctor(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from voicewire.commands.doctor import doctor
     from voicewire.commands.target import server_config
 
-    return asyncio.run(doctor(server_config(environ, data_dir=arguments.data), sys.stdout))
+    return asyncio.run(doctor(lambda: server_config(environ, data_dir=arguments.data), sys.stdout))
 
 
 def _version(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: ARG001 - as every command

@@ -26,6 +26,7 @@ from voicewire.types import Codec, Format
 FREE_BYTES_LEAST = 1 << 30
 HIDDEN = "(set)"
 RATE_HZ = 24_000
+TELEPHONE = (Codec.MULAW, Codec.ALAW)
 
 
 def check_python() -> Finding:
@@ -86,7 +87,7 @@ def check_codecs() -> Iterator[Finding]:
     made, problems = [], []
     for codec in Codec:
         try:
-            open_encoder(Format(codec)).encode(silence)
+            open_encoder(Format(codec, 8_000) if codec in TELEPHONE else Format(codec)).encode(silence)
             made.append(str(codec))
         except Exception as error:  # noqa: BLE001 - whatever a library does, it is what we are here to say
             problems.append(wrong("codec", f"{codec}: {error}"))
@@ -113,7 +114,7 @@ def _shown(row: Setting, value: Any) -> str:
 def _opened(name: str) -> Finding:
     try:
         engine = importlib.import_module(f"voicewire.engines.{name}").open_engine()
-        return Finding(name, f"{len(engine.voices)} voices, {len(engine.model.languages)} languages")
+        return Finding(name, f"{len(engine.voices())} voices, {len(engine.model.languages)} languages")
     except Exception as error:  # noqa: BLE001 - whatever an engine does, it is what we are here to say
         return wrong(name, f"does not open: {error}")
 

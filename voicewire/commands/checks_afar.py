@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import smtplib
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -38,7 +38,8 @@ async def check_redis(config: Config) -> Finding:
         return wrong("redis", str(error))
     if holder(config.data_dir) is None:
         return Finding("redis", f"embedded {_version_of(program)}, not running")
-    return await _ask_redis(EmbeddedRedis(config.data_dir).url(), "embedded")
+    server = EmbeddedRedis(config.data_dir)
+    return await _ask_redis(server.url(), "embedded", server.stop)
 
 
 async def check_postgres(config: Config) -> Finding:
@@ -56,7 +57,8 @@ async def check_postgres(config: Config) -> Finding:
         )
     if holder(config.data_dir) is None:
         return Finding("postgres", f"embedded {_version_of(str(program))}, not running")
-    return await _ask_postgres(EmbeddedPostgres(config.data_dir).url(), "embedded")
+    server = EmbeddedPostgres(config.data_dir)
+    return await _ask_postgres(server.url(), "embedded", server.stop)
 
 
 async def check_mail(config: Config) -> Finding:
@@ -77,7 +79,11 @@ async def check_issuers(config: Config) -> AsyncIterator[Finding]:
             yield await _ask_issuer(client, issuer)
 
 
-async def _ask_redis(url: str, shown: str) -> Finding:
+async def _nothing() -> None:
+    pass
+
+
+async def _ask_redis(url: str, shown: str, leave: Callable[[], Awaitable[None]] = _nothing) -> Finding:
     client = open_redis(url)
     try:
         server, kept = await client.info("server"), await client.info("persistence")
@@ -86,6 +92,7 @@ async def _ask_redis(url: str, shown: str) -> Finding:
         return wrong("redis", f"{shown} does not answer: {error}")
     finally:
         await client.aclose()
+        await leave()
     found = str(server["redis_version"])
     says = f"{shown}, version {found}, appendonly {'on' if kept['aof_enabled'] else 'off'}"
     if tuple(int(part) for part in found.split(".")[:2]) < REDIS_OLDEST:
@@ -93,13 +100,11 @@ async def _ask_redis(url: str, shown: str) -> Finding:
     if memory.get("maxmemory_policy", "noeviction") != "noeviction":
         return wrong("redis", f"{says}: it may drop keys; set maxmemory-policy noeviction")
     if not kept["aof_enabled"]:
-        return note(
-            "redis", f"{says}: what it holds is lost when it restarts, and rebuilt from PostgreSQL where it can"
-        )
+        return note("redis", f"{says}: when it restarts, it forgets who may resume")
     return Finding("redis", says)
 
 
-async def _ask_postgres(url: str, shown: str) -> Finding:
+async def _ask_postgres(url: str, shown: str, leave: Callable[[], Awaitable[None]] = _nothing) -> Finding:
     store = await Store(url, connections_max=1).open()
     try:
         found = await store.fetchval("SELECT current_setting('server_version')")
@@ -108,6 +113,7 @@ async def _ask_postgres(url: str, shown: str) -> Finding:
         return wrong("postgres", f"{shown} does not answer: {error.reason}")
     finally:
         await store.close()
+        await leave()
     ours = migrations()[-1].name
     says = f"{shown}, version {found}, schema {schema or 'not there yet'}"
     if schema > ours:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TextIO
 
 from voicewire.commands.checks import (
@@ -14,26 +14,32 @@ from voicewire.commands.checks import (
     check_settings,
 )
 from voicewire.commands.checks_afar import check_issuers, check_mail, check_postgres, check_redis
-from voicewire.commands.findings import Finding, Verdict
+from voicewire.commands.findings import Finding, Verdict, wrong
 from voicewire.commands.problems import Exit
 from voicewire.commands.table import write_table
-from voicewire.config import Config
+from voicewire.config import Config, ConfigError
 
 HEADS = ("", "part", "found")
 
 
-async def doctor(config: Config, out: TextIO) -> Exit:
+async def doctor(load: Callable[[], Config], out: TextIO) -> Exit:
     """Examine the installation, starting nothing and writing nothing but the report. FAILED when something is wrong."""
-    findings = [finding async for finding in examine(config)]
+    findings = [finding async for finding in examine(load)]
     write_table(HEADS, [(str(verdict), part, says) for part, says, verdict in findings], out)
     count = sum(finding.verdict is Verdict.WRONG for finding in findings)
     out.write(f"\n{count} {'thing is' if count == 1 else 'things are'} wrong\n" if count else "\nall is well\n")
     return Exit.FAILED if count else Exit.OK
 
 
-async def examine(config: Config) -> AsyncIterator[Finding]:
-    """Look at each part in turn."""
+async def examine(load: Callable[[], Config]) -> AsyncIterator[Finding]:
+    """Look at each part in turn; without settings that are right, no further."""
     yield check_python()
+    try:
+        config = load()
+    except ConfigError as error:
+        for problem in str(error).splitlines():
+            yield wrong("setting", problem)
+        return
     for finding in check_settings(config):
         yield finding
     yield check_folder(config.data_dir)
