@@ -106,7 +106,7 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
         gateway = _assemble(config, storing.result(), accounts, engines.result())
         stack.callback(gateway.machinery.ticker.close)
         supervise(stack, "journal", gateway.machinery.journal.run)
-        supervise(stack, "watch", Watch(gateway.sessions, gateway.authenticator).run)
+        supervise(stack, "watch", Watch(gateway.sessions, gateway.authenticator, gateway.accounts.news).run)
         opened = True
         yield gateway
 
