@@ -27,6 +27,7 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "tenant.plan": "a tenant took another plan",
         "tenant.quotas": "what a tenant may have beside its plan was changed",
         "plan.put": "a plan was made or changed",
+        "package.put": "a package was made or changed",
         "price.put": "what a model costs was changed",
         "grant.create": "seconds were granted",
         "refund.create": "seconds were given back",

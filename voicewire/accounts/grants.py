@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from voicewire.accounts.audit import note
+from voicewire.auth.principal import HOME_TENANT
 from voicewire.errors import BadRequest, Busy
 from voicewire.storage.store import Conflict, Row, Session, Store
 
@@ -38,6 +39,11 @@ INSERT INTO balances (account, ms) VALUES ($1, $2) ON CONFLICT (account) DO UPDA
 IN_FORCE = """
 SELECT * FROM grants WHERE tenant = $1 AND (expires IS NULL OR expires > $2) AND left_ms > 0
 ORDER BY expires NULLS LAST, id LIMIT $3
+"""
+PUT_PACKAGE = """
+INSERT INTO packages (id, name, price_cents, currency, seconds, good_days, public) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (id) DO UPDATE SET
+    name = $2, price_cents = $3, currency = $4, seconds = $5, good_days = $6, public = $7
 """
 SPENT = """
 SELECT coalesce(sum(ms), 0) FROM entries
@@ -162,10 +168,17 @@ class Grants:
         rows = await self._store.fetch("SELECT * FROM packages WHERE public ORDER BY seconds, id")
         return [Package.of(row) for row in rows]
 
+    async def put_package(self, package: Package, actor: str) -> None:
+        """Make or change a package; what was given of it stays."""
+        async with self._store.transaction() as session:
+            await session.execute(PUT_PACKAGE, *(getattr(package, name) for name in Package.__slots__))
+            details = {name: getattr(package, name) for name in Package.__slots__}
+            await note(session, actor, "package.put", tenant=HOME_TENANT, subject=package.id, details=details)
+
     async def apply(self, grant_ids: Sequence[str]) -> None:
         """Tell the ledger of grants that were committed. Where Redis is away, its sweep will."""
-        for grant_id in grant_ids:
-            with contextlib.suppress(Busy):
+        with contextlib.suppress(Busy):
+            for grant_id in grant_ids:
                 await self._ledger.grant(grant_id)
 
     async def _add(self, grant: Grant, actor: str, action: str) -> Grant:

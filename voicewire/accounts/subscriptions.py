@@ -103,6 +103,10 @@ class Subscriptions:
             raise BadRequest("not_found")
         return Subscription.of(row)
 
+    async def plan_of(self, tenant: str) -> str:
+        """Return the id of the tenant's plan. Raises as `get`."""
+        return (await self.get(tenant)).plan.id
+
     async def choose(self, tenant: str, plan_id: str, actor: str, *, at_once: bool = False) -> Subscription:
         """Have `tenant` take a plan: a dearer one now, else when its month ends; `at_once` now in any case.
 

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from voicewire.accounts.audit import note
+from voicewire.accounts.emails import normal_email
 from voicewire.accounts.subscriptions import begin
-from voicewire.accounts.users import Where
+from voicewire.accounts.users import Where, by_email
 from voicewire.errors import BadRequest, Forbidden
 from voicewire.storage.store import Session
 
@@ -79,6 +80,18 @@ async def memberships(where: Where, user: str) -> list[Membership]:
         user,
     )
     return [Membership(*row.values()) for row in rows]
+
+
+async def of_email(where: Where, email: str) -> str:
+    """Return the tenant of longest standing of whom has this address. Raises `BadRequest` (`not_found`)."""
+    try:
+        person = await by_email(where, normal_email(email))
+    except ValueError:
+        person = None
+    found = await memberships(where, person.id) if person else []
+    if not found:
+        raise BadRequest("not_found")
+    return found[0].tenant
 
 
 async def members(where: Where, tenant: str) -> list[Member]:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
+from fastapi import APIRouter
+
 from voicewire.accounts.grants import Grants
 from voicewire.accounts.news import News
 from voicewire.accounts.plans import Plans
 from voicewire.accounts.subscriptions import Subscriptions
 from voicewire.config import Config
+from voicewire.server.callers import Callers
+from voicewire.server.doors.admin_plans import AdminPlanDoors
+from voicewire.server.doors.plans import PlanDoors
 from voicewire.server.leases import Leases
 from voicewire.server.limits import Limiter
 from voicewire.server.storage import Storage
 from voicewire.server.tasks import supervise
 from voicewire.storage.ledger import Ledger
 from voicewire.storage.rates import Rates
+from voicewire.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,15 @@ class Accounts:
     plans: Plans
     grants: Grants
     subscriptions: Subscriptions
+    rates: Rates
     limiter: Limiter
+    store: Store
+
+    def routers(self, callers: Callers) -> list[APIRouter]:
+        """Return the routes of plans."""
+        plans = PlanDoors(self.plans, self.subscriptions, self.grants, self.ledger.balance, callers, self.limiter)
+        admin = AdminPlanDoors(self.store, self.plans, self.subscriptions, self.grants, callers)
+        return [plans.router(), admin.router()]
 
 
 def open_accounts(config: Config, storage: Storage, stack: contextlib.AsyncExitStack) -> Accounts:
@@ -47,4 +61,5 @@ def open_accounts(config: Config, storage: Storage, stack: contextlib.AsyncExitS
     supervise(stack, "news", news.run)
     supervise(stack, "leases", leases.run)
     supervise(stack, "months", grant_months)
-    return Accounts(news, ledger, plans, grants, subscriptions, Limiter(rates, leases, plans.limits))
+    limiter = Limiter(rates, leases, plans.limits)
+    return Accounts(news, ledger, plans, grants, subscriptions, rates, limiter, storage.store)

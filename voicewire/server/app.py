@@ -177,6 +177,8 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
         ).router()
     )
     app.include_router(_routes(gateway, callers).router())
+    for router in gateway.accounts.routers(callers):
+        app.include_router(router)
     app.router.routes.extend(pages())
     app.router.routes.append(WebSocketRoute("/v1/stream", _stream(gateway, origins).serve))
     app.router.routes.append(Route("/v1/stream", refuse_plain))

@@ -130,6 +130,11 @@ class Ledger:
         """Return what is left to a tenant, holds included. Raises `Busy` when nobody can be asked."""
         return _left(await self._insist(tenant_op("left", tenant)))
 
+    async def balance(self, tenant: str) -> tuple[int | None, int]:
+        """Return what is left to a tenant, and how much of that blocks hold that are being spoken. As `left`."""
+        answer = await self._insist(tenant_op("left", tenant))
+        return _left(answer), int(answer.value)
+
     async def grant(self, grant_id: str) -> None:
         """Add a row of `grants` to its tenant's account in Redis, once. Raises `Busy`; the sweep will do it then."""
         row = await self._grant(grant_id)
