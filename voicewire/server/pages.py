@@ -1,4 +1,4 @@
-"""The pages for people: the reader, and the interactive documentation of the API."""
+"""The pages for people: the reader, the account, and the interactive documentation of the API."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def pages() -> list[Route | Mount]:
     return [
         Route("/", reader),
         Mount("/reader", StaticFiles(directory=FOLDER / "reader")),
+        Mount("/account", StaticFiles(directory=FOLDER / "account", html=True)),
         Route("/docs", docs),
         Route("/docs/page.js", docs_script),
         Mount("/docs/assets", StaticFiles(directory=assets)),

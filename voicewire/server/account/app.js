@@ -1,0 +1,85 @@
+// The page: who is logged in decides what is shown, what stands behind the `#` decides where.
+
+import { admin } from "./admin.js";
+import { Api } from "./api.js";
+import { h } from "./dom.js";
+import { arrival, entrance } from "./enter.js";
+import { keys } from "./keys.js";
+import { Login } from "./login.js";
+import { overview } from "./overview.js";
+import { transactions } from "./transactions.js";
+import { usage } from "./usage.js";
+
+const PLACES = [
+  ["overview", "Overview", overview],
+  ["usage", "Usage", (api) => usage(api)],
+  ["keys", "Keys", keys],
+  ["transactions", "Transactions", transactions],
+];
+const ADMIN_PLACES = [["users", "Users", admin]];
+const NOTICE_MS = 6_000;
+
+const view = document.getElementById("view");
+const nav = document.getElementById("places");
+const leave = document.getElementById("leave");
+const notice = document.getElementById("notice");
+
+const login = new Login();
+const api = new Api(login, () => comeIn());
+let me = null;
+
+function show(...content) {
+  view.replaceChildren(...content.flat().filter(Boolean));
+  view.querySelector("input:not([type=search])")?.focus();
+}
+
+function complain(text) {
+  notice.textContent = text;
+  notice.className = "problem";
+  notice.hidden = false;
+  setTimeout(() => (notice.hidden = true), NOTICE_MS);
+}
+
+async function comeIn() {
+  login.end();
+  me = null;
+  nav.hidden = leave.hidden = true;
+  show(await entrance(api, show, enter));
+}
+
+async function enter(answer) {
+  login.take(answer);
+  history.replaceState(null, "", location.pathname);
+  await start();
+}
+
+async function start() {
+  me = await api.get("/v1/me");
+  nav.hidden = leave.hidden = false;
+  await go();
+}
+
+async function go() {
+  const places = me.user?.role === "admin" ? [...PLACES, ...ADMIN_PLACES] : PLACES;
+  const [id, title, make] = places.find(([name]) => name === location.hash.slice(1)) ?? places[0];
+  nav.replaceChildren(...places.map(([name, text]) => h("a", { href: `#${name}`, "aria-current": name === id ? "page" : null }, text)));
+  document.title = `${title} – voicewire`;
+  show(h("div", { class: "skeleton" }));
+  show(await make(api, me));
+}
+
+leave.addEventListener("click", async () => {
+  await api.ask("POST", "/v1/auth/logout").catch(() => {}); // it is forgotten here in any case
+  await comeIn();
+});
+addEventListener("hashchange", () => me && go().catch((error) => complain(error.message)));
+addEventListener("unhandledrejection", ({ reason }) => complain(reason?.message ?? String(reason)));
+
+const fragment = location.hash;
+const arrived = await arrival(api, fragment, enter);
+if (arrived instanceof Node) {
+  history.replaceState(null, "", location.pathname); // what was there is spent, and nobody's business
+  show(arrived);
+} else if (!arrived) {
+  await (login.refresh ? start() : comeIn()).catch((error) => (error.status === 401 ? null : complain(error.message)));
+}
