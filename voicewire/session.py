@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from voicewire import frames
-from voicewire.catalogue import Catalogue
+from voicewire.catalogue import Names
 from voicewire.context import Context, Wire
 from voicewire.errors import BadRequest, OverQuota, VoicewireError
 from voicewire.plan import Plan
@@ -85,7 +85,7 @@ def text_wire(message: frames.ServerMessage) -> Wire:
 class Session:
     """The contexts of one client. `now` is the monotonic time in seconds."""
 
-    def __init__(self, limits: Limits, catalogue: Catalogue) -> None:
+    def __init__(self, limits: Limits, catalogue: Names) -> None:
         self.limits = limits
         self.contexts: dict[str, Context] = {}
         self.channels = 0  # ever opened

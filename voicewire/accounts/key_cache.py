@@ -54,7 +54,8 @@ class _Entry(NamedTuple):
 class KeyCache:
     """The `KeyStore` of a gateway. `run` and `keep_last_used` must be running.
 
-    `given_id` is the id of the operator's own key, whose record is called `bootstrap` whatever its form.
+    `given_id` is the id of the operator's own key, whose record is called `bootstrap` whatever its form. `ready` says
+    whether the database has its schema.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class KeyCache:
         given_id: str = GIVEN_KEY_ID,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
+        ready: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._news = news
         self._given_id = given_id
         self._clock = clock
         self._now = now
+        self._ready = ready
         self._known: OrderedDict[str, _Entry] = OrderedDict()
         self._unknown: OrderedDict[str, _Entry] = OrderedDict()
         self._waiting: dict[str, list[Answer]] = {}
@@ -147,6 +150,8 @@ class KeyCache:
             answer.set_result(found.get(key_id))
 
     async def _read(self, key_ids: Sequence[str]) -> Mapping[str, KeyRecord]:
+        if not self._ready():
+            _busy()
         asked_s, self._changed = self._clock(), set()
         try:
             rows = await self._store.fetch(FIND, key_ids)

@@ -23,22 +23,25 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 
 from voicewire import __version__
+from voicewire.accounts.voices import Voices
 from voicewire.auth.authenticate import Authenticator
-from voicewire.auth.file_keys import FileKeys
 from voicewire.auth.tickets import TicketStore
 from voicewire.catalogue import Catalogue
 from voicewire.clips import Clips
-from voicewire.config import Config, ConfigError, is_loopback, variable
+from voicewire.config import Config, is_loopback
 from voicewire.engines.pool import Pool
-from voicewire.errors import VoicewireError
+from voicewire.errors import Busy, VoicewireError
 from voicewire.frames import Parser
 from voicewire.pipeline import Pipeline
+from voicewire.server.account_doors import account_doors
 from voicewire.server.accounts import Accounts, open_accounts
 from voicewire.server.answers import answering
 from voicewire.server.bounds import CutShort, RequestsAtOnce, TooLargeAnswer, UnreadBodies
 from voicewire.server.callers import Callers
+from voicewire.server.doors.description import describe
 from voicewire.server.guards import AskFirst, OperatorPort, SecurityHeaders
 from voicewire.server.journal import Journal
+from voicewire.server.keyring import Keyring, open_keyring
 from voicewire.server.limits import RateFields
 from voicewire.server.listen import GRACE_S, DrainingServer, allow_connections, listen
 from voicewire.server.logs import configure
@@ -83,7 +86,8 @@ class Gateway:
     metrics: Metrics
     authenticator: Authenticator
     tickets: TicketStore
-    first_key: str | None
+    keyring: Keyring
+    voices: Voices
 
     @property
     def redis(self) -> Redis:
@@ -103,16 +107,35 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
         engines = asyncio.create_task(open_pools(config, stack), name="engines")
         await together(storing, engines)
         accounts = open_accounts(config, storing.result(), stack)
-        gateway = _assemble(config, storing.result(), accounts, engines.result())
+        keyring = await open_keyring(config, storing.result(), accounts.news, stack)
+        gateway = _assemble(config, storing.result(), accounts, keyring, engines.result())
         stack.callback(gateway.machinery.ticker.close)
         supervise(stack, "journal", gateway.machinery.journal.run)
+        await _follow_voices(gateway, stack)
         supervise(stack, "watch", Watch(gateway.sessions, gateway.authenticator, gateway.accounts.news).run)
         opened = True
         yield gateway
 
 
-def _assemble(config: Config, storage: Storage, accounts: Accounts, pools: Mapping[str, Pool]) -> Gateway:
-    catalogue = Catalogue(((pool.model, pool.voices) for pool in pools.values()), config.default_model)
+async def _follow_voices(gateway: Gateway, stack: contextlib.AsyncExitStack) -> None:
+    migrated = gateway.storage.migrated
+
+    async def follow() -> None:
+        await migrated.wait()
+        await gateway.voices.run()
+
+    if migrated.is_set():
+        with contextlib.suppress(Busy):
+            await gateway.voices.load()
+    supervise(stack, "voices", follow)
+
+
+def _assemble(
+    config: Config, storage: Storage, accounts: Accounts, keyring: Keyring, pools: Mapping[str, Pool]
+) -> Gateway:
+    engines = [(pool.model, pool.voices) for pool in pools.values()]
+    catalogue = Catalogue(engines, config.default_model)
+    voices = Voices(storage.store, accounts.news, engines, config.default_model)
     clips, metrics = Clips(config.cache_bytes), Metrics()
     pipeline = Pipeline(pools, clips, catalogue)
     journal = Journal(storage.redis, interval_s=config.journal_ms / 1000, resume_s=config.resume_s)
@@ -121,17 +144,23 @@ def _assemble(config: Config, storage: Storage, accounts: Accounts, pools: Mappi
     meter = Meter(Unrecorded(), accounts.limiter.admit_context, accounts.plans.permille, limited=False)
     machinery = Machinery(settings, pipeline, ticker, journal, meter, Parser(), metrics.observe_context)
     admission = Admission(config.streams_max, config.outbox_bytes_max)
-    keys = FileKeys(config.data_dir)
-    try:
-        first_key = keys.bootstrap(config.bootstrap_key)
-    except ValueError as error:
-        raise ConfigError(f"{variable('bootstrap_key')}: {error}") from error
     tickets = TicketStore(storage.redis, lifetime_s=config.ticket_s)
-    authenticator = Authenticator(keys, keys.pepper, tickets, accounts.plans.limits)
-    sessions = Sessions(machinery, admission, accounts.limiter)
+    authenticator = Authenticator(keyring.cache, keyring.pepper, tickets, accounts.plans.limits)
+    sessions = Sessions(machinery, admission, accounts.limiter, voices.catalogue)
     metrics.read(Readings(sessions, pools, clips, journal))
     return Gateway(
-        config, storage, accounts, pools, pipeline, sessions, machinery, metrics, authenticator, tickets, first_key
+        config,
+        storage,
+        accounts,
+        pools,
+        pipeline,
+        sessions,
+        machinery,
+        metrics,
+        authenticator,
+        tickets,
+        keyring,
+        voices,
     )
 
 
@@ -173,12 +202,16 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
             gateway.machinery.meter,
             gateway.accounts.limiter,
             gateway.metrics,
+            gateway.voices.catalogue,
             lambda: gateway.sessions.draining,
         ).router()
     )
+    for router in account_doors(gateway.store, gateway.accounts, gateway.keyring, gateway.voices, callers):
+        app.include_router(router)
     app.include_router(_routes(gateway, callers).router())
     for router in gateway.accounts.routers(callers):
         app.include_router(router)
+    describe(app)
     app.router.routes.extend(pages())
     app.router.routes.append(WebSocketRoute("/v1/stream", _stream(gateway, origins).serve))
     app.router.routes.append(Route("/v1/stream", refuse_plain))
@@ -227,7 +260,7 @@ def _routes(gateway: Gateway, callers: Callers) -> Routes:
         return [*names, *await gateway.storage.missing()]
 
     return Routes(
-        gateway.pipeline.catalogue,
+        gateway.voices.catalogue,
         callers,
         gateway.tickets,
         gateway.config.ticket_s,
@@ -291,8 +324,8 @@ def _greeting(gateway: Gateway, listeners: Sequence[socket.socket]) -> str:
     public, *operators = map(_address, listeners)
     lines = [f"voicewire {__version__} speaks on {public}"]
     lines += [f"/metrics and /admin are on {address}" for address in operators]
-    if gateway.first_key and not gateway.config.bootstrap_key:
-        lines.append(f"API key, shown only now: {gateway.first_key}")
+    if gateway.keyring.first and not gateway.config.bootstrap_key:
+        lines.append(f"API key, shown only now: {gateway.keyring.first}")
     return "\n".join(lines) + "\n"
 
 

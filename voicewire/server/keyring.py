@@ -44,7 +44,7 @@ async def open_keyring(config: Config, storage: Storage, news: News, stack: cont
         first = await _first(config, storage, pepper, stack)
     except BadSecretFile as error:
         raise ConfigError(str(error)) from error
-    cache = KeyCache(storage.store, news, given_id(given))
+    cache = KeyCache(storage.store, news, given_id(given), ready=storage.migrated.is_set)
     supervise(stack, "keys", cache.run)
     supervise(stack, "uses of keys", cache.keep_last_used)
     return Keyring(Keys(storage.store, pepper, news), cache, pepper, first)

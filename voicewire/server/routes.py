@@ -86,7 +86,7 @@ class Health(BaseModel):
 class Routes:
     """The endpoints. `ready` names what is missing, or nothing."""
 
-    catalogue: Catalogue
+    catalogue: Callable[[str], Catalogue]  # of a tenant
     callers: Callers
     tickets: TicketStore
     ticket_s: float
@@ -116,22 +116,22 @@ class Routes:
 
     async def models(self, request: Request) -> ModelList:
         """List the models, the default first."""
-        await self.callers.require(request, "voices:read")
-        return ModelList(models=[ModelInfo.of(model) for model in self.catalogue.models()])
+        catalogue = await self._catalogue(request)
+        return ModelList(models=[ModelInfo.of(model) for model in catalogue.models()])
 
     async def model_voices(self, request: Request, model_id: str) -> VoiceList:
         """List the voices of one model."""
-        await self.callers.require(request, "voices:read")
-        return VoiceList(voices=[VoiceInfo.of(voice) for voice in self.catalogue.voices(model_id)])
+        catalogue = await self._catalogue(request)
+        return VoiceList(voices=[VoiceInfo.of(voice) for voice in catalogue.voices(model_id)])
 
     async def voices(self, request: Request, language: str = "", gender: str = "") -> VoiceList:
         """List the voices of all models, or those of a language (`en`, `en-US`) or gender."""
-        await self.callers.require(request, "voices:read")
+        catalogue = await self._catalogue(request)
         wanted = language.casefold()
         return VoiceList(
             voices=[
                 VoiceInfo.of(voice)
-                for voice in self.catalogue.voices()
+                for voice in catalogue.voices()
                 if (voice.language.casefold() + "-").startswith(wanted + "-" if wanted else "")
                 and gender in {"", voice.gender}
             ]
@@ -139,8 +139,12 @@ class Routes:
 
     async def voice(self, request: Request, voice_id: str) -> VoiceInfo:
         """Return one voice, by id or friendly name."""
-        await self.callers.require(request, "voices:read")
-        return VoiceInfo.of(self.catalogue.voice(voice_id))
+        catalogue = await self._catalogue(request)
+        return VoiceInfo.of(catalogue.voice(voice_id))
+
+    async def _catalogue(self, request: Request) -> Catalogue:
+        principal = await self.callers.require(request, "voices:read")
+        return self.catalogue(principal.tenant)
 
     async def ticket(self, request: Request) -> TicketIssued:
         """Make a ticket, good once and for a short while, from the caller's origin only."""

@@ -9,11 +9,12 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 from voicewire import frames
 from voicewire.auth.principal import Principal
+from voicewire.catalogue import Current, Names
 from voicewire.errors import RETRY_MS, Busy, Gone, OverQuota
 from voicewire.server.journal import Claimed, token_hash
 from voicewire.server.limits import Limiter
@@ -42,11 +43,14 @@ class Admission:
 class Sessions:
     """Every session that is on a connection of this process, by id."""
 
-    def __init__(self, machinery: Machinery, admission: Admission, limiter: Limiter) -> None:
+    def __init__(
+        self, machinery: Machinery, admission: Admission, limiter: Limiter, catalogue: Callable[[str], Names]
+    ) -> None:
         self.draining = False
         self._machinery = machinery
         self._admission = admission
         self._limiter = limiter
+        self._catalogue = catalogue  # of a tenant
         self._live: dict[str, Live] = {}
         self._by_principal: Counter[str] = Counter()
 
@@ -176,7 +180,8 @@ class Sessions:
                 raise Gone("resumed_elsewhere")
             before.fenced()
             self.remove(before)
-        session = Session(self._limits(identity.principal), self._machinery.pipeline.catalogue)
+        tenant = identity.principal.tenant
+        session = Session(self._limits(identity.principal), Current(lambda: self._catalogue(tenant)))
         outbox = Outbox(wire, self._admission.outbox_bytes_max)
         live = Live(self._machinery, identity, session, outbox, wire)
         self.add(live)

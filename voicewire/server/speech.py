@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from starlette.responses import StreamingResponse
 
 from voicewire.auth.principal import Principal
+from voicewire.catalogue import Names
 from voicewire.codecs.base import FileEncoder, FileKind, content_type, file_rate_hz, open_file_encoder
 from voicewire.errors import RETRY_MS, BadRequest, Busy
 from voicewire.pipeline import Pipeline, Recital
@@ -108,6 +109,7 @@ class Speech:
     meter: Meter
     limiter: Limiter
     metrics: Metrics
+    catalogue: Callable[[str], Names]  # of a tenant
     draining: Callable[[], bool]
     prefix: str = KEY_PREFIX
 
@@ -133,7 +135,7 @@ class Speech:
         if self.draining():
             raise Busy("draining", retry_after_ms=RETRY_MS)
         principal = await self.callers.require(request, "speak")
-        choice = self.pipeline.catalogue.resolve(body.model, body.voice, body.language)
+        choice = self.catalogue(principal.tenant).resolve(body.model, body.voice, body.language)
         rate_hz = body.rate or file_rate_hz(body.format, choice.model.rate_hz)
         encoder = open_file_encoder(body.format, rate_hz, body.bitrate)
         format = Format(Codec.PCM_S16LE, rate_hz, FRAME_MS)
