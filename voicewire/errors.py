@@ -6,6 +6,7 @@ each transport translates it once, through `describe`.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, NamedTuple
 
 
@@ -55,6 +56,22 @@ TABLE: dict[str, Row] = {
 RETRY_MS = 1_000  # what a caller is told to wait where nobody knows better
 
 
+SECRET_FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\b(vw_[a-z]+_\w+?)_[\w-]{20,}"), r"\1_…"),  # an API key keeps its id
+    (re.compile(r"\beyJ[\w-]*\.[\w-]*\.[\w-]*"), "…"),  # a JSON Web Token
+    (re.compile(r"(?i)\b(bearer|basic)\s+\S+"), r"\1 …"),
+    (re.compile(r"://[^\s/@]*@"), "://…@"),
+)
+"""What is a secret by its form, and what is said instead."""
+
+
+def without_secrets(text: str) -> str:
+    """Return `text` without what has the form of a secret: it may have come in at a wrong place."""
+    for form, instead in SECRET_FORMS:
+        text = form.sub(instead, text)
+    return text
+
+
 class VoicewireError(Exception):
     """The root. `code` is a key of `TABLE`; `fields` fill its message."""
 
@@ -73,7 +90,7 @@ class VoicewireError(Exception):
     @property
     def message(self) -> str:
         """The client's message, in one sentence without secrets."""
-        return self.row.message.format(**self.fields)
+        return without_secrets(self.row.message.format(**self.fields))
 
 
 class BadRequest(VoicewireError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from voicewire.errors import EngineFailed
 START_S = 180.0  # importing torch and reading a model from a cold disk
 END_S = 2.0  # to leave by itself once its socket is closed
 LINE_BYTES = 2_000  # of what it writes to stderr, per line
+
+PLACE = re.compile(r'Traceback |  File "|During handling |The above exception ')
+KIND = re.compile(r"[A-Za-z_.]*(Error|Exception|Warning|Interrupt|Failed|Gone)\b")
 
 logger = logging.getLogger(__name__)
 
@@ -151,9 +155,21 @@ class Child(asyncio.Protocol):
             rest = rest if len(rest) <= LINE_BYTES else b""
         self._write_log(rest)
 
+    @property
+    def _speaks(self) -> bool:
+        return self._hello.done() and not self._hello.cancelled() and self._hello.exception() is None
+
     def _write_log(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip()
         if text:
             assert self._process
             self._last_line = text
-            logger.warning("worker %d: %s", self._process.pid, text)
+            logger.warning("worker %d: %s", self._process.pid, _printable(text) if self._speaks else text)
+
+
+def _printable(line: str) -> str:
+    """Once a worker speaks, what a library prints may be the text: only where it failed, and how, is passed on."""
+    if PLACE.match(line):
+        return line
+    kind = KIND.match(line)
+    return kind[0] if kind else f"({len(line)} characters that may be somebody's text)"

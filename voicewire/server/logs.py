@@ -19,7 +19,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars, merge_con
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from voicewire.errors import VoicewireError
+from voicewire.errors import VoicewireError, without_secrets
 
 FIELDS: Mapping[str, str] = MappingProxyType(
     {
@@ -41,14 +41,6 @@ UVICORN = "uvicorn.error"
 CAUSES_MAX = 4
 PLAIN = (OSError, RedisError, AssertionError, VoicewireError, NotImplementedError)
 """Exceptions whose words come from us or the system: others repeat what they were given."""
-
-SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\b(vw_[a-z]+_\w+?)_[\w-]{20,}"), r"\1_…"),
-    (re.compile(r"\beyJ[\w-]*\.[\w-]*\.[\w-]*"), "…"),
-    (re.compile(r"(?i)\b(bearer|basic)\s+\S+"), r"\1 …"),
-    (re.compile(r"://[^\s/@]*@"), "://…@"),
-)
-"""The last net: what is known to be a secret by its form."""
 
 
 def configure(level: str, style: str) -> None:
@@ -120,13 +112,6 @@ def as_text(_: WrappedLogger, __: str, event: EventDict) -> str:
     line = f"{event['time']} {event['level'].upper()} {event['logger']}: {str(event['event']).replace(chr(10), ' ')}"
     parts = [f"{line} {fields}" if fields else line, str(event.get("traceback", "")).rstrip()]
     return without_secrets("\n".join(part for part in parts if part))
-
-
-def without_secrets(line: str) -> str:
-    """Return `line` with what has the form of a secret taken out."""
-    for pattern, instead in SECRETS:
-        line = pattern.sub(instead, line)
-    return line
 
 
 def _lines(error: BaseException, depth: int = 0) -> Iterator[str]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from voicewire.config import Config, ConfigError
+from voicewire.config import Config, ConfigError, settings
 from voicewire.engines.base import EngineSpec
 from voicewire.engines.pool import Pool
 from voicewire.errors import EngineFailed
@@ -41,7 +41,7 @@ async def open_pools(config: Config, stack: contextlib.AsyncExitStack) -> dict[s
         options = {option: getattr(config, setting) for option, setting in needs.options.items()}
         pool = Pool(
             EngineSpec(f"voicewire.engines.{name}:open_engine", options),
-            command=(*needs.prefix, *WORKER),
+            command=(*_without_secrets(), *needs.prefix, *WORKER),
             workers=config.worker_count,
             queue_limit=config.queue_limit,
             stall_s=needs.stall_s,
@@ -54,3 +54,8 @@ async def open_pools(config: Config, stack: contextlib.AsyncExitStack) -> dict[s
         stack.push_async_callback(pool.close)
         pools[pool.model.id] = pool
     return pools
+
+
+def _without_secrets() -> tuple[str, ...]:
+    """Start a worker without the settings that are secret: whoever looks at processes sees their environment."""
+    return ("env", *(f"--unset={row.variable}" for row in settings() if row.secret))
