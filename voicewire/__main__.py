@@ -19,6 +19,8 @@ from voicewire.config import settings
 
 LOCAL = "server (default: VOICEWIRE_URL, else http://127.0.0.1:8080)"
 VARIABLE_WIDTH = 42
+TENANT = "a tenant's id, or the address of the person who owns it"
+QUOTAS = ("seconds", "requests_minute", "streams", "request_chars")
 KEY = "API key (default: VOICEWIRE_API_KEY, else the one that a server on this machine left)"
 
 
@@ -114,6 +116,51 @@ def _keys(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return Exit.OK
 
 
+def _plans(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from voicewire.commands.operator import open_operator
+    from voicewire.commands.plans import list_plans, set_plan, set_quotas, show_plan
+    from voicewire.commands.target import server_config
+
+    async def work() -> None:
+        async with open_operator(server_config(environ, data_dir=arguments.data)) as operator:
+            match arguments.action:
+                case "list":
+                    await list_plans(operator, sys.stdout)
+                case "show":
+                    await show_plan(operator, arguments.tenant, sys.stdout)
+                case "set":
+                    await set_plan(operator, arguments.tenant, arguments.plan, sys.stdout)
+                case "quotas":
+                    given = {name: getattr(arguments, name) for name in QUOTAS}
+                    quotas = {name: value for name, value in given.items() if value is not None}
+                    await set_quotas(operator, arguments.tenant, quotas, sys.stdout)
+
+    asyncio.run(work())
+    return Exit.OK
+
+
+def _grant(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from voicewire.commands.grant import Gift, give
+    from voicewire.commands.operator import open_operator
+    from voicewire.commands.target import server_config
+
+    gift = Gift(
+        arguments.seconds or 0,
+        arguments.package or "",
+        arguments.refund or "",
+        arguments.days,
+        arguments.id,
+        arguments.note,
+    )
+
+    async def work() -> None:
+        async with open_operator(server_config(environ, data_dir=arguments.data)) as operator:
+            await give(operator, arguments.tenant, gift, sys.stdout)
+
+    asyncio.run(work())
+    return Exit.OK
+
+
 def _migrate(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from voicewire.commands.migrate import migrate_database
     from voicewire.commands.target import server_config
@@ -139,6 +186,8 @@ COMMANDS = {
     "say": _say,
     "voices": _voices,
     "keys": _keys,
+    "plans": _plans,
+    "grant": _grant,
     "migrate": _migrate,
     "doctor": _doctor,
     "version": _version,
@@ -153,6 +202,8 @@ def parser() -> argparse.ArgumentParser:
     _add_say(commands.add_parser("say", help="speak a text", description="Speak a text, aloud or into a file."))
     _add_voices(commands.add_parser("voices", help="list voices", description="List what a server can speak with."))
     _add_keys(commands.add_parser("keys", help="make, list and revoke API keys", description="Manage API keys."))
+    _add_plans(commands.add_parser("plans", help="list plans, and set a tenant's", description="Manage plans."))
+    _add_grant(commands.add_parser("grant", help="give seconds to a tenant", description="Give seconds, once."))
     _add_data(commands.add_parser("migrate", help="bring the database up to date", description="Apply what is due."))
     _add_data(commands.add_parser("doctor", help="examine the installation", description="Say what is wrong here."))
     commands.add_parser("version", help="print the version")
@@ -202,6 +253,33 @@ def _add_keys(command: argparse.ArgumentParser) -> None:
         _add_data(action)
 
 
+def _add_plans(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", required=True, metavar="action")
+    listing = actions.add_parser("list", help="list all plans")
+    show = actions.add_parser("show", help="say what a tenant has")
+    change = actions.add_parser("set", help="give a tenant another plan, now")
+    quotas = actions.add_parser("quotas", help="set all that a tenant has beside its plan; without options: nothing")
+    for action in (show, change, quotas):
+        action.add_argument("tenant", help=TENANT)
+    change.add_argument("plan", help="the plan's id, as listed")
+    for name in QUOTAS:
+        quotas.add_argument("--" + name.replace("_", "-"), type=_count, metavar="N")
+    for action in (listing, show, change, quotas):
+        _add_data(action)
+
+
+def _add_grant(command: argparse.ArgumentParser) -> None:
+    command.add_argument("tenant", help=TENANT)
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("seconds", nargs="?", type=_count, help="how many")
+    what.add_argument("--package", metavar="ID", help="a package instead")
+    what.add_argument("--refund", metavar="STREAM", help="what a context or request cost, as `voicewire usage` has it")
+    command.add_argument("--days", type=_count, metavar="N", help="how long seconds are good (default: for ever)")
+    command.add_argument("--id", default="", help="the same id is given once (default: a new one)")
+    command.add_argument("--note", default="", help="why, for the audit log and the owner")
+    _add_data(command)
+
+
 def _add_target(command: argparse.ArgumentParser) -> None:
     command.add_argument("--url", help=LOCAL)
     command.add_argument("--key", help=KEY)
@@ -210,6 +288,13 @@ def _add_target(command: argparse.ArgumentParser) -> None:
 
 def _add_data(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data", type=Path, metavar="DIR", help="data folder (default: VOICEWIRE_DATA_DIR)")
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if not 1 <= count < 2**31:
+        raise argparse.ArgumentTypeError("must be a whole number from 1")
+    return count
 
 
 def _speed(text: str) -> float:
