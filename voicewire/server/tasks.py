@@ -26,14 +26,15 @@ async def together(*tasks: asyncio.Task[Any]) -> None:
         await asyncio.gather(*tasks)
     except BaseException:
         for task in tasks:
-            task.cancel()
+            if not task.cancelling():  # gather has, where we are cancelled; twice would end what they do to end
+                task.cancel()
         await asyncio.wait(tasks)
         raise
 
 
 @contextlib.contextmanager
 def cancelled_by_sigterm() -> Iterator[Callable[[], None]]:
-    """Let SIGTERM cancel this task, until the function is called or another takes the signal. In the main thread."""
+    """Let SIGTERM cancel this task, once, until the function is called or another takes the signal."""
     task, loop, armed = asyncio.current_task(), asyncio.get_running_loop(), True
     assert task
 
@@ -43,6 +44,7 @@ def cancelled_by_sigterm() -> Iterator[Callable[[], None]]:
 
     def cancel(*_: object) -> None:
         if armed:
+            disarm()  # a second signal does not cut short what the first brings about
             loop.call_soon_threadsafe(task.cancel)
 
     before = signal.signal(signal.SIGTERM, cancel)
