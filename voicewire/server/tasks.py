@@ -12,6 +12,7 @@ from typing import Any
 LOGGER = logging.getLogger(__name__)
 
 RESTART_S = 1.0
+CANCEL_AGAIN_S = 0.5
 
 
 def supervise(stack: contextlib.AsyncExitStack, name: str, run: Callable[[], Awaitable[None]]) -> None:
@@ -64,6 +65,6 @@ async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    while not task.done():  # redis-py can take a cancel for the end of its own wait
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)
