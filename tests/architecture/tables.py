@@ -16,7 +16,7 @@ from voicewire.config import settings
 LITERAL_HOMES = {
     r"VOICEWIRE_[A-Z_]*": ("config.py", "commands/target.py"),  # the server's, and the clients'
     r"voicewire_[a-z_]+": ("server/metrics.py",),
-    r"vw:.+": (),  # a constant named …_KEY holds what follows the prefix
+    r"vw:.*": ("types.py",),  # a constant named …_KEY holds what follows the prefix
 }
 VARIABLES = {row.variable for row in settings()} | CLIENT_VARIABLES
 ENVIRONMENT_READERS = ("__main__.py",)

@@ -14,7 +14,7 @@ import msgspec
 
 from voicewire.accounts.news import News
 from voicewire.auth.keys import GIVEN_KEY_ID, KeyLimits, KeyRecord, utc_now
-from voicewire.errors import Busy
+from voicewire.errors import RETRY_MS, Busy
 from voicewire.storage.store import Store
 
 KEYS_TOPIC = "keys"  # news of one key
@@ -27,7 +27,6 @@ UNKNOWN_MAX = 20_000  # apart, so that a flood of made-up keys pushes out no rea
 WAITING_MAX = 2_000
 ASK_EVERY_S = 0.05  # a flood of unknown keys costs so many statements at most
 AWAY_S = 1.0  # how long PostgreSQL is left alone after it did not answer
-RETRY_MS = 1_000
 USED_EVERY_S = 60.0
 
 COLUMNS = (

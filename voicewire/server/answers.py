@@ -14,10 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match
 
-from voicewire.errors import BadRequest, Busy, VoicewireError
+from voicewire.errors import RETRY_MS, BadRequest, Busy, VoicewireError
 from voicewire.server.metrics import Metrics
 
-RETRY_MS = 1_000  # when Redis does not answer
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 HEADERS: Mapping[int, Mapping[str, str]] = MappingProxyType(

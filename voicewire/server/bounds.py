@@ -10,7 +10,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from voicewire.errors import BadRequest, Busy, VoicewireError
+from voicewire.errors import RETRY_MS, BadRequest, Busy, VoicewireError
 from voicewire.server.answers import error_response
 from voicewire.server.metrics import Metrics
 
@@ -19,7 +19,6 @@ LOGGER = logging.getLogger(__name__)
 CUT_KEY = "voicewire.cut"
 """The extension of the server that ends a connection at once: a callable."""
 
-RETRY_MS = 1_000
 WATCHED_PATHS = frozenset({"/health", "/ready", "/metrics"})  # asked by those who must know how full it is
 LINGER_S = 1.0
 LINGER_BYTES = 64 * 1024

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
-from voicewire.errors import Busy, OverQuota
+from voicewire.errors import RETRY_MS, Busy, OverQuota
 
-RETRY_MS = 1_000
 NETWORK_BITS = 64  # of IPv6: what one subscriber has, RFC 6177
 
 

@@ -21,7 +21,7 @@ from voicewire.auth.authenticate import (
 )
 from voicewire.auth.principal import Principal
 from voicewire.context import Wire
-from voicewire.errors import TABLE, BadRequest, Gone, OverQuota, Unauthorized, VoicewireError
+from voicewire.errors import RETRY_MS, TABLE, BadRequest, Gone, OverQuota, Unauthorized, VoicewireError
 from voicewire.frames import SUBPROTOCOL
 from voicewire.server.answers import error_response
 from voicewire.server.live import Live
@@ -36,7 +36,6 @@ from voicewire.session import text_wire
 GOODBYE = 1000  # RFC 6455, section 7.4.1: the purpose has been fulfilled
 IDLE = "idle"
 TRIES_MAX = 4  # first messages: resumes that are gone, and a hello
-RETRY_MS = 1_000
 RESUME_HINT = '"resume"'  # stands in every resume message: others need not be parsed twice
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from voicewire.errors import Busy
+from voicewire.errors import RETRY_MS, Busy
 from voicewire.storage.facts import AMEND, PARK, SETTLE, Fact, Facts, Name, name_of
 from voicewire.storage.ledger_calls import Away, Calls
 from voicewire.storage.ledger_records import GRANT_ROW, billed, load_op
@@ -31,12 +31,12 @@ from voicewire.storage.ledger_script import (
 )
 from voicewire.storage.life import Life, View
 from voicewire.storage.store import Row, Store
+from voicewire.types import KEY_PREFIX
 
 __all__ = ["Item", "Ledger", "Reserved"]
 
 PATIENCE_S = 0.9  # for what somebody waits for: `Busy` comes within a second
 RETRY_S = 0.05
-RETRY_MS = 1_000
 OPEN_MAX = 50_000  # blocks whose hold is remembered
 UNRECORDED_S = 3_600.0  # since PostgreSQL took an entry: then nothing more is sold
 UNRECORDED_MAX = 2_000_000
@@ -67,7 +67,7 @@ class Ledger:
         redis: Redis,
         store: Store,
         *,
-        prefix: str = "vw:",
+        prefix: str = KEY_PREFIX,
         lease_ms: int = LEASE_MS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

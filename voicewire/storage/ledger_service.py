@@ -12,7 +12,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from voicewire.errors import Busy
+from voicewire.errors import RETRY_MS, Busy
 from voicewire.storage.flusher import Flusher
 from voicewire.storage.ledger import Ledger
 from voicewire.storage.ledger_calls import Away
@@ -21,6 +21,7 @@ from voicewire.storage.life import View, look
 from voicewire.storage.reconcile import Drift, Reconciler
 from voicewire.storage.recovery import Recovery
 from voicewire.storage.store import Store
+from voicewire.types import KEY_PREFIX
 
 WATCH_S = 0.3
 FLUSH_S = 0.25
@@ -60,7 +61,7 @@ class LedgerService:
         redis: Redis,
         store: Store,
         *,
-        prefix: str = "vw:",
+        prefix: str = KEY_PREFIX,
         lease_ms: int = LEASE_MS,
         on_drift: Callable[[Sequence[Drift]], None] | None = None,
     ) -> None:
@@ -149,7 +150,7 @@ class LedgerService:
         """
         calls = self.ledger.calls
         if calls.client is None or calls.life is None:
-            raise Busy(retry_after_ms=1_000)
+            raise Busy(retry_after_ms=RETRY_MS)
         drifts = await self._reconciler.reconcile(calls.client, calls.life)
         self._drifts = len(drifts)
         for drift in drifts:

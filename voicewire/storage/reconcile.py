@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 from redis.asyncio import Redis
 
-from voicewire.errors import Busy
+from voicewire.errors import RETRY_MS, Busy
 from voicewire.storage.flusher import LOCK, Flusher
 from voicewire.storage.ledger_script import SHARD, Keys
 from voicewire.storage.life import Life, entry_id
@@ -26,7 +26,6 @@ PAUSE_S = 0.3
 RECENT_S = 7_200.0  # the entries whose postings are added up each time
 SHOWN_MAX = 20
 UNFLUSHED_MAX = 10_000
-RETRY_MS = 1_000
 
 LEFT = """
 SELECT tenant, 'grant:' || id AS account, left_ms AS ms FROM grants WHERE tenant = ANY($1) AND left_ms <> 0
