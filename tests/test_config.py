@@ -99,6 +99,8 @@ def test_all_problems_are_named_at_once() -> None:
         ("allowed_origins", "https://example.org:443"),
         ("allowed_origins", "https://example.org:notaport"),
         ("redis_url", "http://127.0.0.1"),
+        ("bootstrap_key", "short"),
+        ("bootstrap_key", "eight or more"),
         ("postgres_url", "mysql://127.0.0.1"),
         ("postgres_url", "postgresql://[::1"),
         ("smtp_url", "mail.example.org"),

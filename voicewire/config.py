@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
+from voicewire.auth.keys import well_formed
+
 T = TypeVar("T")
 
 PREFIX = "VOICEWIRE_"
@@ -310,6 +312,8 @@ def _problems_across(config: Config) -> Iterator[str]:
         yield f"{variable('lead_ms')} must not be more than {variable('lead_ms_max')}, {config.lead_ms_max}"
     if config.public_url and not _is_origin(config.public_url.rstrip("/")):
         yield f"{variable('public_url')} must be http:// or https:// and a host, without a path"
+    if config.bootstrap_key and not well_formed(config.bootstrap_key):
+        yield f"{variable('bootstrap_key')} needs 8 to 256 visible ASCII characters"
     if config.admin_port and config.admin_port == config.port:
         yield f"{variable('admin_port')} must be another than {variable('port')}"
     if not all(map(_is_network, config.forwarded_allow)):

@@ -147,8 +147,7 @@ async def test_a_refused_start_leaves_no_process_and_nothing_of_the_servers(
     assert status == 2, said
     assert "\nTraceback" not in said
     assert at_work(tmp_path) == {}
-    assert not (tmp_path / "data" / "postgres").exists()
-    assert not (tmp_path / "data" / "redis").exists()
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("until_s", [0.8, 0.9, 1.0, 1.1, 1.2, 1.4])
