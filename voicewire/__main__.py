@@ -11,6 +11,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
 
 
 def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from voicewire.auth.file_keys import BadKeyFile
+    from voicewire.auth.secret_files import BadSecretFile
     from voicewire.commands.target import problem
     from voicewire.config import ConfigError
     from voicewire.dial import ServerError, Unreachable
@@ -52,7 +53,7 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return COMMANDS[arguments.command](arguments, environ)
     except (ServerError, Unreachable) as error:
         raise problem(error) from error
-    except (ConfigError, BadKeyFile) as error:
+    except (ConfigError, BadSecretFile) as error:
         raise Problem(Exit.USAGE, str(error)) from error
     except BrokenPipeError:
         raise
@@ -102,17 +103,42 @@ def _voices(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _keys(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from voicewire.commands.keys import create_key, list_keys, revoke_key
-    from voicewire.commands.target import data_dir
+    from voicewire.auth.secret_files import PEPPER_FILE, kept_secret
+    from voicewire.commands.keys import Bench, NewKey, create_key, list_keys, revoke_key, rotate_key
+    from voicewire.commands.operator import open_operator
+    from voicewire.commands.target import server_config
 
-    folder = data_dir(environ, arguments.data)
-    match arguments.action:
-        case "create":
-            create_key(folder, arguments.label, arguments.scopes, arguments.tenant, arguments.environment, sys.stdout)
-        case "list":
-            list_keys(folder, sys.stdout)
-        case "revoke":
-            revoke_key(folder, arguments.id, sys.stdout)
+    config = server_config(environ, data_dir=arguments.data)
+
+    async def work() -> None:
+        async with open_operator(config) as operator:
+            bench = Bench(operator, kept_secret(config.data_dir, PEPPER_FILE))
+            match arguments.action:
+                case "create":
+                    fields = {name: getattr(arguments, name) for name in NewKey._fields}
+                    await create_key(bench, NewKey(**fields), sys.stdout)
+                case "list":
+                    await list_keys(bench, arguments.tenant, sys.stdout)
+                case "rotate":
+                    await rotate_key(bench, arguments.id, arguments.overlap, sys.stdout)
+                case "revoke":
+                    await revoke_key(bench, arguments.id, sys.stdout)
+
+    asyncio.run(work())
+    return Exit.OK
+
+
+def _usage(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from voicewire.commands.operator import open_operator
+    from voicewire.commands.target import server_config
+    from voicewire.commands.usage import show_usage
+
+    async def work() -> None:
+        async with open_operator(server_config(environ, data_dir=arguments.data)) as operator:
+            days = arguments.first, arguments.last
+            await show_usage(operator, arguments.by, *days, arguments.tenant, sys.stdout, csv=arguments.csv)
+
+    asyncio.run(work())
     return Exit.OK
 
 
@@ -186,6 +212,7 @@ COMMANDS = {
     "say": _say,
     "voices": _voices,
     "keys": _keys,
+    "usage": _usage,
     "plans": _plans,
     "grant": _grant,
     "migrate": _migrate,
@@ -202,6 +229,7 @@ def parser() -> argparse.ArgumentParser:
     _add_say(commands.add_parser("say", help="speak a text", description="Speak a text, aloud or into a file."))
     _add_voices(commands.add_parser("voices", help="list voices", description="List what a server can speak with."))
     _add_keys(commands.add_parser("keys", help="make, list and revoke API keys", description="Manage API keys."))
+    _add_usage(commands.add_parser("usage", help="sum up what was used", description="Sum up what was used."))
     _add_plans(commands.add_parser("plans", help="list plans, and set a tenant's", description="Manage plans."))
     _add_grant(commands.add_parser("grant", help="give seconds to a tenant", description="Give seconds, once."))
     _add_data(commands.add_parser("migrate", help="bring the database up to date", description="Apply what is due."))
@@ -247,10 +275,26 @@ def _add_keys(command: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--test", dest="environment", action="store_const", const="test", default="live", help="begin it with vw_test_"
     )
+    create.add_argument("--new-tenant", action="store_true", help="make the tenant if there is none")
+    listing = actions.add_parser("list", help="list keys")
+    listing.add_argument("--tenant", default="", help="only those of this tenant")
+    rotate = actions.add_parser("rotate", help="make a key that takes the place of another, and print it, once")
+    rotate.add_argument("--overlap", type=_overlap, default=86_400, help="seconds that the old key stays good")
     revoke = actions.add_parser("revoke", help="make a key worthless, for good")
-    revoke.add_argument("id", help="the key's id, as listed")
-    for action in (create, revoke, actions.add_parser("list", help="list keys")):
+    for action in (rotate, revoke):
+        action.add_argument("id", help="the key's id, as listed")
+    for action in (create, listing, rotate, revoke):
         _add_data(action)
+
+
+def _add_usage(command: argparse.ArgumentParser) -> None:
+    dimensions = ("tenant", "day", "model", "voice", "key")
+    command.add_argument("--by", choices=dimensions, default="tenant", help="what to sum up by (default: tenant)")
+    command.add_argument("--from", dest="first", type=date.fromisoformat, help="first day, UTC (default: 30 days)")
+    command.add_argument("--to", dest="last", type=date.fromisoformat, help="last day, included (default: today)")
+    command.add_argument("--tenant", default="", help="only what this tenant used")
+    command.add_argument("--csv", action="store_true", help="write CSV")
+    _add_data(command)
 
 
 def _add_plans(command: argparse.ArgumentParser) -> None:
@@ -295,6 +339,15 @@ def _count(text: str) -> int:
     if not 1 <= count < 2**31:
         raise argparse.ArgumentTypeError("must be a whole number from 1")
     return count
+
+
+def _overlap(text: str) -> int:
+    from voicewire.accounts.keys import OVERLAP_S_MAX
+
+    overlap_s = int(text)
+    if not 0 <= overlap_s <= OVERLAP_S_MAX:
+        raise argparse.ArgumentTypeError(f"must be from 0 to {OVERLAP_S_MAX}")
+    return overlap_s
 
 
 def _speed(text: str) -> float:

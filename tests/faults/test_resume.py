@@ -10,14 +10,13 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.faults.listener import Listener, Told
 from tests.faults.proxy import Break, Harm, fault_proxy
 from tests.faults.serving import KEY, Server, serving
-from voicewire.auth.file_keys import FileKeys
-from voicewire.auth.keys import key_id
 from voicewire.client import connect
 from voicewire.frames import Done, FormatRequest
 from voicewire.script import Audio
@@ -137,6 +136,11 @@ async def test_text_that_was_lost_is_said_by_its_length(server: Server) -> None:
     assert end is not None
     assert end["type"] == "done"
     assert max(listener.told["c1"].blocks) + 1 == end["blocks"]
+
+
+def operator(server: Server) -> httpx.AsyncClient:
+    """Return a client with the operator's key."""
+    return httpx.AsyncClient(base_url=server.url, headers={"X-API-Key": KEY}, trust_env=False)
 
 
 async def refused(listener: Listener, **resume: Any) -> dict[str, Any]:
@@ -273,14 +277,13 @@ async def test_with_a_header_too_the_first_message_may_be_a_resume(server: Serve
 
 
 async def test_a_key_that_was_revoked_resumes_nothing(tmp_path: Path) -> None:
-    keys = FileKeys(tmp_path)
-    made = keys.create("lent")
-    async with serving(tmp_path, **FAST) as server, Listener(server.url, [speak()], made) as listener:
-        await listener.connect()
-        await listener.hear_frames("c1", 5)
-        assert keys.revoke(key_id(made))
-        await asyncio.sleep(1.2)  # the file is looked at once a second
-        assert (await refused(listener))["code"] == "unauthorized"
+    async with serving(tmp_path, **FAST) as server, operator(server) as http:
+        made = (await http.post("/v1/keys", json={"label": "lent"})).json()
+        async with Listener(server.url, [speak()], made["key"]) as listener:
+            await listener.connect()
+            await listener.hear_frames("c1", 5)
+            assert (await http.delete(f"/v1/keys/{made['id']}")).status_code == 204
+            assert (await refused(listener))["code"] == "unauthorized"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

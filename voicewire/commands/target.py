@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from voicewire.auth.file_keys import read_client_key
 from voicewire.auth.keys import well_formed
+from voicewire.auth.secret_files import read_client_key
 from voicewire.commands.problems import Exit, Problem
 from voicewire.config import Config
 from voicewire.dial import LOOPBACK, ServerError, Unreachable, server_error, stream_url
