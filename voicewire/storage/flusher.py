@@ -17,7 +17,7 @@ from voicewire.storage.life import Life, entry_id
 from voicewire.storage.postings import Numbered, decode, enter
 from voicewire.storage.store import Session, Store
 
-PAGE = 2_000  # entries in one transaction
+PAGE = 500  # entries in one transaction: what they cost the event loop is a few milliseconds
 LOCK = f"ledger:{SHARD}:flush"
 
 TRY_LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))"

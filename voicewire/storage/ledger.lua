@@ -83,7 +83,7 @@ local function give(a, account, ms)
   local expires = id and tonumber(redis.call('HGET', a.key, 'g:' .. id) or '0')
   if id and expires > now then
     insert_grant(a, id, expires, ms)
-  elseif a.grants[1] and (id or a.overdraft <= 0) then
+  elseif a.grants[1] then
     a.grants[1][3] = a.grants[1][3] + ms
     return 'grant:' .. a.grants[1][1]
   else
