@@ -26,12 +26,14 @@ from voicewire.server.leases import Leases
 from voicewire.server.limits import Limiter
 from voicewire.server.live import Live
 from voicewire.server.machinery import Machinery, Settings
-from voicewire.server.metering import Meter, Unrecorded, admit_all, same_price
+from voicewire.server.metering import Meter
 from voicewire.server.sessions import Admission, Sessions
 from voicewire.server.ticker import Ticker
 from voicewire.server.wire import WireProtocol
 from voicewire.session import Limits
+from voicewire.storage.ledger import Ledger
 from voicewire.storage.rates import Rates
+from voicewire.storage.store import Store
 
 CALLER = Principal("k", "t", frozenset({"speak"}), "key", limits=CallerLimits(streams=100))
 
@@ -55,7 +57,13 @@ class Wire:
 
 def machinery(redis: Redis) -> Machinery:
     settings = Settings(Limits(contexts=4, text_chars=1_000), 5.0, 60.0, 1 << 20)
-    meter = Meter(Unrecorded(), admit_all, same_price, limited=False)
+
+    async def admit(caller: Principal) -> None: ...
+
+    async def permille(model: str) -> int:  # noqa: ARG001 - every model costs the same
+        return 1_000
+
+    meter = Meter(Ledger(redis, Store("postgresql://nobody@127.0.0.1/nothing")), admit, permille, limited=False)
     journal = Journal(redis, interval_s=0.01, resume_s=60.0)
     return Machinery(settings, Pipeline({}, Clips(0), CATALOGUE), Ticker(0.005), journal, meter, Parser(), print)
 

@@ -44,13 +44,12 @@ class Accounts:
         return [plans.router(), admin.router()]
 
 
-def open_accounts(config: Config, storage: Storage, stack: contextlib.AsyncExitStack) -> Accounts:
+def open_accounts(config: Config, storage: Storage, ledger: Ledger, stack: contextlib.AsyncExitStack) -> Accounts:
     """Build them, and keep running what has no end until `stack` is unwound."""
     news = News(storage.redis)
     plans = Plans(storage.store, news, billing=config.billing, contexts=config.contexts_max)
     rates = Rates(storage.redis)
     leases = Leases(rates)
-    ledger = Ledger(storage.redis, storage.store)
     grants = Grants(storage.store, ledger)
     subscriptions = Subscriptions(storage.store, grants, news)
 

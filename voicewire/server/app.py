@@ -46,10 +46,11 @@ from voicewire.server.limits import RateFields
 from voicewire.server.listen import GRACE_S, DrainingServer, allow_connections, listen
 from voicewire.server.logs import configure
 from voicewire.server.machinery import Machinery, Settings
-from voicewire.server.metering import Meter, Unrecorded
+from voicewire.server.metering import Meter
 from voicewire.server.metrics import Metrics, Readings
 from voicewire.server.origins import own_origins, sockets_of
 from voicewire.server.pages import pages
+from voicewire.server.paying import open_ledger
 from voicewire.server.pools import open_pools
 from voicewire.server.requests import Requests
 from voicewire.server.routes import Routes
@@ -64,6 +65,7 @@ from voicewire.server.timeouts import Patience, http_protocol
 from voicewire.server.watch import Watch
 from voicewire.server.wire import WireProtocol
 from voicewire.session import Limits
+from voicewire.storage.ledger_service import LedgerService
 from voicewire.storage.store import Store
 
 COLLECT = (20_000, 50, 1_000)  # objects, and collections of the younger generations, between collections
@@ -106,11 +108,14 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
         storing = asyncio.create_task(open_storage(config, stack, lambda: opened), name="storage")
         engines = asyncio.create_task(open_pools(config, stack), name="engines")
         await together(storing, engines)
-        accounts = open_accounts(config, storing.result(), stack)
+        service = await open_ledger(storing.result(), stack)
+        accounts = open_accounts(config, storing.result(), service.ledger, stack)
         keyring = await open_keyring(config, storing.result(), accounts.news, stack)
-        gateway = _assemble(config, storing.result(), accounts, keyring, engines.result())
+        gateway = _assemble(config, storing.result(), service, accounts, keyring, engines.result())
         stack.callback(gateway.machinery.ticker.close)
         supervise(stack, "journal", gateway.machinery.journal.run)
+        stack.push_async_callback(gateway.machinery.meter.drain)
+        supervise(stack, "meter", gateway.machinery.meter.run)
         await _follow_voices(gateway, stack)
         supervise(stack, "watch", Watch(gateway.sessions, gateway.authenticator, gateway.accounts.news).run)
         opened = True
@@ -131,7 +136,12 @@ async def _follow_voices(gateway: Gateway, stack: contextlib.AsyncExitStack) -> 
 
 
 def _assemble(
-    config: Config, storage: Storage, accounts: Accounts, keyring: Keyring, pools: Mapping[str, Pool]
+    config: Config,
+    storage: Storage,
+    service: LedgerService,
+    accounts: Accounts,
+    keyring: Keyring,
+    pools: Mapping[str, Pool],
 ) -> Gateway:
     engines = [(pool.model, pool.voices) for pool in pools.values()]
     catalogue = Catalogue(engines, config.default_model)
@@ -141,13 +151,13 @@ def _assemble(
     journal = Journal(storage.redis, interval_s=config.journal_ms / 1000, resume_s=config.resume_s)
     ticker = Ticker(config.tick_ms / 1000, metrics.tick_lag_s.observe)
     settings = Settings(_limits(config), config.stall_s, config.resume_s, config.resume_bytes_max)
-    meter = Meter(Unrecorded(), accounts.limiter.admit_context, accounts.plans.permille, limited=False)
+    meter = Meter(service.ledger, accounts.limiter.admit_context, accounts.plans.permille, limited=config.billing)
     machinery = Machinery(settings, pipeline, ticker, journal, meter, Parser(), metrics.observe_context)
     admission = Admission(config.streams_max, config.outbox_bytes_max)
     tickets = TicketStore(storage.redis, lifetime_s=config.ticket_s)
     authenticator = Authenticator(keyring.cache, keyring.pepper, tickets, accounts.plans.limits)
     sessions = Sessions(machinery, admission, accounts.limiter, voices.catalogue)
-    metrics.read(Readings(sessions, pools, clips, journal))
+    metrics.read(Readings(sessions, pools, clips, journal, service.counters))
     return Gateway(
         config,
         storage,

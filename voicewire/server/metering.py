@@ -276,23 +276,3 @@ class Meter:
         """Wait until the ledger was told everything, a moment at most."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=ANSWER_S)
-
-
-class Unrecorded:
-    """A ledger that knows nothing."""
-
-    async def reserve(self, item: Item, want_ms: int, least_ms: int, *, metered: bool) -> Reserved:
-        return Reserved(True, want_ms, None)
-
-    async def touch(self, pairs: Sequence[tuple[Item, int, int]]) -> None: ...
-    async def settle(self, item: Item, ms: int, audio_ms: int) -> int | None: ...
-    async def park(self, item: Item, ms: int, audio_ms: int) -> int | None: ...
-    async def amend(self, item: Item, ms: int, audio_ms: int) -> int | None: ...
-    async def left(self, tenant: str) -> int | None: ...
-
-
-async def admit_all(principal: Principal) -> None: ...
-
-
-async def same_price(model: str) -> int:
-    return 1_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -13,6 +13,7 @@ from voicewire.context import Context
 from voicewire.engines.pool import Pool
 from voicewire.server.journal import Journal
 from voicewire.server.sessions import Sessions
+from voicewire.storage.ledger_service import Counters
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FIRST_AUDIO_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -47,18 +48,39 @@ READ: Mapping[str, tuple[str, str]] = {
     "voicewire_clips_misses_total": ("counter", "blocks that had to be made"),
     "voicewire_journal_failures_total": ("counter", "times that Redis could not be asked"),
     "voicewire_journal_sessions_total": ("counter", "sessions written to Redis, each time counted"),
+    "voicewire_ledger_entries_total": ("counter", "entries that this gateway carried from Redis to PostgreSQL"),
+    "voicewire_ledger_gaps_total": ("counter", "entries missing between those that were carried"),
+    "voicewire_ledger_expired_total": ("counter", "holds of gateways that died, ended by this one"),
+    "voicewire_ledger_recoveries_total": ("counter", "times that a restarted Redis was brought up to date"),
+    "voicewire_ledger_recovery_seconds": ("gauge", "how long the last of them took"),
+    "voicewire_ledger_resent_total": ("counter", "bills that were said again"),
+    "voicewire_ledger_drifts": ("gauge", "differences that the last comparison found: anything but 0 is an alarm"),
+    "voicewire_ledger_facts": ("gauge", "bills that are not known to be recorded"),
+    "voicewire_ledger_outbox": ("gauge", "entries that wait for PostgreSQL"),
+    "voicewire_ledger_outbox_age_seconds": ("gauge", "how long the oldest of them waits"),
 }
 """What is read from elsewhere when Prometheus asks: name → kind, meaning."""
 
+LEDGER = {"entries": "flushed", "recovery_seconds": "recovery_s", "outbox_age_seconds": "outbox_age_s"}
+"""Figures of the ledger that it names otherwise."""
+
 
 class Readings(Collector):
-    """Reads what sessions, pools, clips and journal count themselves."""
+    """Reads what sessions, pools, clips, journal and ledger count themselves."""
 
-    def __init__(self, sessions: Sessions, pools: Mapping[str, Pool], clips: Clips, journal: Journal) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        pools: Mapping[str, Pool],
+        clips: Clips,
+        journal: Journal,
+        ledger: Callable[[], Counters],
+    ) -> None:
         self._sessions = sessions
         self._pools = pools
         self._clips = clips
         self._journal = journal
+        self._ledger = ledger
 
     def collect(self) -> Iterator[Metric]:
         values = {name: [*self._values(name)] for name in READ}
@@ -79,6 +101,8 @@ class Readings(Collector):
         if subject == "clips":
             clips = self._clips
             return [([], {"bytes": clips.used_bytes, "hits": clips.hits, "misses": clips.misses}[what])]
+        if subject == "ledger":
+            return [([], getattr(self._ledger(), LEDGER.get(what, what)))]
         journal = self._journal
         return [([], {"failures": journal.failures, "sessions": journal.written_sessions}[what])]
 

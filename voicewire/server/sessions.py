@@ -74,7 +74,7 @@ class Sessions:
         async with self._place(identity.session, identity.owner, principal):
             self.admit()  # once more: who said late who they are may come behind others, or behind a signal
             live = self._enter(wire, identity)
-        live.begin(self._ready(identity, resumed=False))
+        live.begin(ready)
         return live
 
     async def claim(self, message: frames.Resume) -> tuple[Identity, Claimed] | None:
@@ -101,7 +101,7 @@ class Sessions:
         async with self._place(identity.session, identity.owner, identity.principal):
             live = self._enter(wire, identity)
         live.session.channels = claimed.record.channels
-        live.restore(self._ready(identity, resumed=True), claimed.contexts, received, time.monotonic())
+        live.restore(ready, claimed.contexts, received, time.monotonic())
         return live
 
     def add(self, live: Live) -> None:
@@ -191,9 +191,10 @@ class Sessions:
         own = principal.limits
         return self._machinery.settings.limits.within(own.contexts, own.text_chars)
 
-    def _ready(self, identity: Identity, *, resumed: bool) -> frames.Ready:
+    async def _ready(self, identity: Identity, *, resumed: bool) -> frames.Ready:
         limits = self._limits(identity.principal).declared()
-        return frames.Ready(identity.session, identity.token, resumed, limits)
+        balance_ms = await self._machinery.meter.balance_ms(identity.principal)
+        return frames.Ready(identity.session, identity.token, resumed, limits, balance_ms)
 
 
 def _place_of(session: str, owner: int) -> str:
