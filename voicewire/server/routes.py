@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from voicewire.auth.tickets import TicketStore
 from voicewire.catalogue import Catalogue
 from voicewire.server.callers import Callers
+from voicewire.server.doors.description import OPEN, declared
 from voicewire.server.metrics import CONTENT_TYPE, Metrics
 from voicewire.types import Model, Voice
 
 
 class ModelInfo(BaseModel):
     """A model: what it can do."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "kokoro",
+                    "name": "Kokoro",
+                    "description": "",
+                    "default_voice": "af_heart",
+                    "rate": 24_000,
+                    "languages": ["en-US"],
+                    "word_times": True,
+                    "blends": True,
+                }
+            ]
+        }
+    )
 
     id: str
     name: str
@@ -48,6 +68,21 @@ class ModelList(BaseModel):
 class VoiceInfo(BaseModel):
     """A voice: what to call it, and what it is like."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "af_bella",
+                    "name": "Bella",
+                    "model": "kokoro",
+                    "language": "en-US",
+                    "gender": "female",
+                    "description": "",
+                }
+            ]
+        }
+    )
+
     id: str
     name: str
     model: str
@@ -74,12 +109,31 @@ class VoiceList(BaseModel):
 class TicketIssued(BaseModel):
     """A one-time ticket for the first message of a WebSocket."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"ticket": "mZ2cA0m0dQm1jwX7cQkXy4i0zV4sV7xw3oN2b8m2m5E", "expires_ms": 30_000}]
+        }
+    )
+
     ticket: str
     expires_ms: int
 
 
 class Health(BaseModel):
-    status: str
+    """Whether the process lives; `draining`: it is being replaced."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
+
+    status: Literal["ok", "draining"]
+
+
+class Ready(BaseModel):
+    """Whether speech can be made now, and what is missing."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ready": False, "missing": ["redis"]}]})
+
+    ready: bool
+    missing: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +152,7 @@ class Routes:
     def router(self) -> APIRouter:
         router = APIRouter()
         add = router.add_api_route
+        no_model, no_voice = declared("unknown_model"), declared("unknown_voice")
         add("/v1/models", self.models, methods=["GET"], tags=["catalogue"], response_model=ModelList)
         add(
             "/v1/models/{model_id}/voices",
@@ -105,14 +160,27 @@ class Routes:
             methods=["GET"],
             tags=["catalogue"],
             response_model=VoiceList,
+            responses=no_model,
         )
         add("/v1/voices", self.voices, methods=["GET"], tags=["catalogue"], response_model=VoiceList)
-        add("/v1/voices/{voice_id:path}", self.voice, methods=["GET"], tags=["catalogue"], response_model=VoiceInfo)
+        add(
+            "/v1/voices/{voice_id:path}",
+            self.voice,
+            methods=["GET"],
+            tags=["catalogue"],
+            response_model=VoiceInfo,
+            responses=no_voice,
+        )
         add("/v1/tickets", self.ticket, methods=["POST"], tags=["access"], response_model=TicketIssued)
-        add("/health", self.health, methods=["GET"], tags=["operation"], response_model=Health)
-        add("/ready", self.readiness, methods=["GET"], tags=["operation"])
-        add("/metrics", self.page, methods=["GET"], tags=["operation"], response_class=Response)
+        self._add_operation(router)
         return router
+
+    def _add_operation(self, router: APIRouter) -> None:
+        add = functools.partial(router.add_api_route, methods=["GET"], tags=["operation"])
+        add("/health", self.health, response_model=Health, responses={503: {"model": Health}}, openapi_extra=OPEN)
+        add("/ready", self.readiness, response_model=Ready, responses={503: {"model": Ready}}, openapi_extra=OPEN)
+        page = {"content": {"text/plain": {"schema": {"type": "string"}}}}
+        add("/metrics", self.page, response_class=Response, responses={200: page})
 
     async def models(self, request: Request) -> ModelList:
         """List the models, the default first."""
@@ -159,11 +227,11 @@ class Routes:
             return Health(status="draining")
         return Health(status="ok")
 
-    async def readiness(self, response: Response) -> dict[str, object]:
+    async def readiness(self, response: Response) -> Ready:
         """Say whether speech can be made now, and what is missing."""
         missing = ["draining"] if self.draining() else await self.ready()
         response.status_code = 503 if missing else 200
-        return {"ready": not missing, "missing": missing}
+        return Ready(ready=not missing, missing=missing)
 
     async def page(self, request: Request) -> Response:
         """Return the metrics in Prometheus' text format."""

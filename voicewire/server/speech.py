@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -19,11 +19,12 @@ from starlette.responses import StreamingResponse
 
 from voicewire.auth.principal import Principal
 from voicewire.catalogue import Names
-from voicewire.codecs.base import FileEncoder, FileKind, content_type, file_rate_hz, open_file_encoder
+from voicewire.codecs.base import FILES, FileEncoder, FileKind, content_type, file_rate_hz, open_file_encoder
 from voicewire.errors import RETRY_MS, BadRequest, Busy
 from voicewire.pipeline import Pipeline, Recital
 from voicewire.pipeline import Request as SpeechOrder
 from voicewire.server.callers import Callers
+from voicewire.server.doors.description import declared
 from voicewire.server.limits import Limiter
 from voicewire.server.metering import Bill, Meter, Spoken
 from voicewire.server.metrics import Metrics
@@ -38,6 +39,10 @@ AHEAD_MS = 10_000  # made before it is taken by the client
 WORDS_KEY = "words:{tenant}:{id}"
 """Redis, string with expiry: the words of one answer of `POST /v1/tts`, as JSON."""
 WORDS_S = 300
+FAILS = (
+    "unknown_model", "unknown_voice", "unsupported_format", "text_too_long", "insufficient_credit", "terms_required",
+    "too_many_streams", "draining", "engine_failed",
+)  # fmt: skip
 WORDS_HEADER = "Words-Location"
 INLINE = frozenset({FileKind.WAV, FileKind.PCM})  # so cheap that a thread would cost more
 
@@ -115,9 +120,18 @@ class Speech:
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/v1", tags=["speech"])
-        audio = {"content": {"audio/wav": {}}, "description": "the audio file, streamed while it is made"}
+        kinds = {codec.media_type for codec in FILES.values()}
+        sound = {"schema": {"type": "string", "format": "binary"}}
+        audio: dict[str, Any] = {
+            "content": dict.fromkeys(sorted(kinds), sound),
+            "description": "the audio file, streamed while it is made",
+        }
         router.add_api_route(
-            "/tts", self.speak, methods=["POST"], response_class=StreamingResponse, responses={200: audio}
+            "/tts",
+            self.speak,
+            methods=["POST"],
+            response_class=StreamingResponse,
+            responses={200: audio, **declared(*FAILS)},
         )
         router.add_api_route("/words/{words_id}", self.words, methods=["GET"], response_model=SpokenWords)
         return router

@@ -17,7 +17,7 @@ ANY = ("bad_message", "rate_limited", "busy")
 KNOWN_CALLER = ("unauthorized", "forbidden")
 """… what one for known callers may …"""
 
-OPEN: Mapping[str, Any] = {"security": []}
+OPEN: dict[str, Any] = {"security": []}
 """`openapi_extra` of an operation for everybody."""
 
 NEVER = "422"  # the library's own idea; ours is 400
@@ -100,7 +100,8 @@ def _add_errors(operation: dict[str, Any]) -> None:
     for status, answer in declared(*codes).items():
         schema = {"schema": {"$ref": REF.format(model="ErrorBody")}}
         fresh = {"description": answer["description"], "content": {JSON: schema | answer["content"][JSON]}}
-        answers.setdefault(str(status), fresh)
+        there = answers.setdefault(str(status), fresh).get("content", {}).get(JSON, {}).get("examples", {})
+        there |= {name: example for name, example in answer["content"][JSON]["examples"].items() if name not in there}
 
 
 def _plain(message: str) -> str:
