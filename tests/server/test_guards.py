@@ -177,11 +177,11 @@ async def test_every_page_is_kept_to_itself(served: Served, stranger: httpx.Asyn
 
 
 async def test_a_request_has_an_id_and_may_bring_one(stranger: httpx.AsyncClient) -> None:
-    given = {"X-Request-ID": "trace.0123-4567_89"}
-    assert (await stranger.get("/health", headers=given)).headers["x-request-id"] == "trace.0123-4567_89"
+    for given in ("3f0f0b9e-8f6a-4c1e-9d4b-1d2a5c7e9f00", "4bf92f3577b34da6a3ce929d0e0e4736", f"r_{'0a' * 12}"):
+        assert (await stranger.get("/health", headers={"X-Request-ID": given})).headers["x-request-id"] == given
     ids = [(await stranger.get("/health")).headers["x-request-id"] for _ in range(2)]
     assert len({*ids}) == 2
-    for wrong in ("short", "x" * 65, "has space in it", "new\tline.here", "vw_live_abcdefgh", "eyJhbGciOiJIUzI1NiJ9"):
+    for wrong in ("abc123", "a" * 65, "what somebody said", "new\tline 0123456789", "vw_live_abcdefgh"):
         assert (await stranger.get("/health", headers={"X-Request-ID": wrong})).headers["x-request-id"].startswith("r_")
 
 
