@@ -22,7 +22,7 @@ from tests.architecture.readable import (
     sizes_stay_readable,
     suppressions_give_their_reason,
 )
-from tests.architecture.source import Rule, module, package
+from tests.architecture.source import ROOT, Rule, module, package
 from tests.architecture.tables import (
     errors_are_of_the_table,
     literals_stand_in_their_table,
@@ -108,6 +108,11 @@ if __name__ == "__main__":
     of = module("session.py", source)
     assert [each for rule in RULES if rule is not nothing_happens_at_import for each in rule(of)] == []
     assert list(nothing_happens_at_import(of, frozenset({"Format"}))) == []
+
+
+def test_tests_and_benchmarks_stay_readable_too() -> None:
+    paths = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]
+    assert [path.name for path in paths if path.read_text(encoding="utf-8").count("\n") > FILE_LINES_MAX] == []
 
 
 def test_every_module_of_the_core_exists() -> None:
