@@ -72,6 +72,7 @@ class Sessions:
         token = secrets.token_urlsafe(TOKEN_BYTES)
         identity = Identity(f"s_{secrets.token_urlsafe(SESSION_BYTES)}", token, 1, principal)
         async with self._place(identity.session, identity.owner, principal):
+            ready = await self._ready(identity, resumed=False)
             self.admit()  # once more: who said late who they are may come behind others, or behind a signal
             live = self._enter(wire, identity)
         live.begin(ready)
@@ -99,6 +100,7 @@ class Sessions:
     async def resume(self, wire: WireProtocol, identity: Identity, claimed: Claimed, received: dict[str, int]) -> Live:
         """Go on with a claimed session behind the frames that were `received`, by context. Raises `OverQuota`."""
         async with self._place(identity.session, identity.owner, identity.principal):
+            ready = await self._ready(identity, resumed=True)
             live = self._enter(wire, identity)
         live.session.channels = claimed.record.channels
         live.restore(ready, claimed.contexts, received, time.monotonic())
