@@ -16,9 +16,10 @@ async def running(*loops: Coroutine[None, None, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while waiting := {task for task in tasks if not task.done()}:
+            for task in waiting:  # again and again: redis-py can take a cancel for the end of its own wait
+                task.cancel()
+            await asyncio.wait(waiting, timeout=0.1)
 
 
 async def live(news: News) -> None:
