@@ -40,6 +40,15 @@ def on_disk(kind: FileKind, rate_hz: int, *pieces: Pcm) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in FileKind if not FILES[kind].bare])
+def test_a_file_of_nothing_is_a_file_of_its_kind(kind: FileKind) -> None:
+    for data in (streamed(kind, 24_000), on_disk(kind, 24_000), streamed(kind, 24_000, np.zeros(0, np.int16))):
+        heard = by_ffmpeg(data)
+        assert heard.rate_hz in {24_000, 48_000}
+        assert heard.pcm.size <= 2 * MP3_FRAME
+        assert not heard.pcm.any()
+
+
 @pytest.mark.parametrize("kind", LOSSLESS)
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 22_050, 24_000, 44_100, 48_000])
 @pytest.mark.parametrize("samples", [1, 4_095, 4_096, 12_345])

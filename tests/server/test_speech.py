@@ -104,10 +104,13 @@ async def test_who_hangs_up_frees_the_engine(http: httpx.AsyncClient) -> None:
 
 
 async def test_nothing_to_say_is_an_empty_file(http: httpx.AsyncClient) -> None:
-    for text in ("", " \n ", "—"):
+    for text in ("", " \n ", "—", "👍"):
         answer = await http.post("/v1/tts", json={"text": text})
         assert answer.status_code == 200
         assert len(answer.content) < 100
+    for kind in (FileKind.FLAC, FileKind.MP3):
+        answer = await http.post("/v1/tts", json={"text": "👍", "format": kind})
+        assert not decode(answer.content)[0].any()
 
 
 REFUSED = [

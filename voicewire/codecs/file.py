@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
 
+_SILENCE = np.zeros(1, np.int16)  # what a file of nothing holds: without a frame it would be no file of its kind
+
 _TAG = b"Lavf"  # begins the LAME part of the info tag
 _TAG_DELAY = 21  # bytes from there: 12 bits of delay, 12 of padding
 _LAME_DELAY = 576  # samples, at every rate
@@ -26,16 +28,20 @@ class FlacFile:
 
         self._sink = _Sink()
         self._file: Any = soundfile.SoundFile(self._sink, "w", rate_hz, 1, "PCM_16", format="FLAC")
+        self._empty = True
 
     @property
     def corrections(self) -> tuple[tuple[int, bytes], ...]:
         return self._sink.corrections
 
     def encode(self, pcm: Pcm) -> bytes:
+        self._empty = self._empty and not pcm.size
         self._file.write(pcm)
         return self._sink.drain()
 
     def finish(self) -> bytes:
+        if self._empty:
+            self._file.write(_SILENCE)
         self._file.close()
         return self._sink.drain()
 
@@ -60,6 +66,7 @@ class Mp3File:
         self._stream.options = {"compression_level": "7"}  # LAME -q 7: half the time of its default, no worse on speech
         self._rate_hz = rate_hz
         self._tagged = False
+        self._empty = True
 
     @property
     def corrections(self) -> tuple[tuple[int, bytes], ...]:
@@ -69,15 +76,17 @@ class Mp3File:
         import av
 
         if pcm.size:
+            self._empty = False
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm[None]), format="s16p", layout="mono")
             frame.sample_rate = self._rate_hz
             self._container.mux(self._stream.encode(frame))
         return self._drain()
 
     def finish(self) -> bytes:
+        begun = self.encode(_SILENCE) if self._empty else b""
         self._container.mux(self._stream.encode(None))
         self._container.close()
-        return self._drain()
+        return begun + self._drain()
 
     def _drain(self) -> bytes:
         """Name the delay in the info tag, the first frame of all: FFmpeg fills it in only when it ends the file."""
