@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -64,11 +65,12 @@ class LedgerService:
         prefix: str = KEY_PREFIX,
         lease_ms: int = LEASE_MS,
         on_drift: Callable[[Sequence[Drift]], None] | None = None,
+        flusher: type[Flusher] = Flusher,
     ) -> None:
         self.ledger = Ledger(redis, store, prefix=prefix, lease_ms=lease_ms)
         self._redis = redis
         self._store = store
-        self._flusher = Flusher(store, self.ledger.keys)
+        self._flusher = flusher(store, self.ledger.keys)
         self._recovery = Recovery(redis, store, LedgerScript(self.ledger.keys, lease_ms=lease_ms), self._flusher)
         self._reconciler = Reconciler(store, self.ledger.keys, self._flusher)
         self._on_drift = on_drift
@@ -180,17 +182,16 @@ class LedgerService:
         await self.ledger.resend()
 
     async def _reconcile_hourly(self) -> None:
-        while True:
-            try:
-                await asyncio.wait_for(self._recovered.wait(), RECONCILE_S)
+        while _wanted():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RECONCILE_S):
+                    await self._recovered.wait()
                 await asyncio.sleep(SWEEP_S)  # gateways say again what they know
-            except TimeoutError:
-                pass
             self._recovered.clear()
             await self._try(self.reconcile)
 
     async def _each(self, period_s: float, work: Callable[[], Awaitable[object]]) -> None:
-        while True:
+        while _wanted():
             await self._try(work)
             await asyncio.sleep(period_s)
 
@@ -200,6 +201,12 @@ class LedgerService:
             await work()
         except (Busy, Away, RedisError, OSError) as error:
             LOGGER.debug("the ledger's %s was put off: %s", work.__name__, type(error).__name__)
+
+
+def _wanted() -> bool:
+    """Whether this task was not cancelled: a library's `asyncio.wait_for`, before Python 3.12, may have kept it back."""
+    task = asyncio.current_task()
+    return task is not None and not task.cancelling()
 
 
 def _leased(member: bytes) -> Item:
