@@ -223,7 +223,7 @@ def _plain() -> EmailMessage:
 async def test_without_a_server_mails_are_files_for_the_owner_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         carrier = open_carrier("", tmp_path)
     assert str(tmp_path / "mail") in caplog.text
     async with running(Mailer(carrier, "a@example.org")) as sending:
@@ -233,6 +233,7 @@ async def test_without_a_server_mails_are_files_for_the_owner_only(
     assert file.suffix == ".eml"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert f"  {ADDRESS}/account/#verify={TOKEN}\n" in file.read_text()
     mail = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
     assert mail["To"] == "ada@example.org"
 

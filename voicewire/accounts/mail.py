@@ -215,7 +215,7 @@ def open_carrier(smtp_url: str, data_dir: Path) -> Carrier:
     """Return what carries mail under these settings."""
     if smtp_url:
         return SmtpCarrier(smtp_url)
-    LOGGER.warning("no mail server is set: mails, with the links in them, are left in %s", data_dir / FOLDER)
+    LOGGER.info("no mail server is set: mails, with the links in them, are left in %s", data_dir / FOLDER)
     return FileCarrier(data_dir / FOLDER)
 
 
@@ -227,7 +227,8 @@ def _message(letter: Letter, sender: str, now: datetime) -> EmailMessage:
     message["Date"] = format_datetime(now)
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2].rstrip(">"))
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no machine should answer
-    message.set_content(letter.text)
+    # as it is wherever that can be: whoever reads the file itself finds links whole
+    message.set_content(letter.text, cte="7bit" if letter.text.isascii() else "quoted-printable")
     message.add_alternative(letter.html, subtype="html")
     return message
 

@@ -155,7 +155,7 @@ def _assemble(
     machinery = Machinery(settings, pipeline, ticker, journal, meter, Parser(), metrics.observe_context)
     admission = Admission(config.streams_max, config.outbox_bytes_max)
     tickets = TicketStore(storage.redis, lifetime_s=config.ticket_s)
-    authenticator = Authenticator(keyring.cache, keyring.pepper, tickets, accounts.plans.limits)
+    authenticator = Authenticator(keyring.cache, keyring.pepper, tickets, accounts.plans.limits, accounts.people.people)
     sessions = Sessions(machinery, admission, accounts.limiter, voices.catalogue)
     metrics.read(Readings(sessions, pools, clips, journal, service.counters))
     return Gateway(

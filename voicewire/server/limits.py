@@ -27,13 +27,21 @@ WINDOW_S = 60
 class Limiter:
     """Counts a caller in its tenant's plan, and in its key where that may have less.
 
-    Raises `OverQuota` with `retry_after_ms`. Over HTTP the answer says how much is left.
+    Raises `OverQuota` with `retry_after_ms`. Over HTTP the answer says how much is left. `terms` is asked before
+    anybody speaks; it raises `Forbidden`.
     """
 
-    def __init__(self, rates: Rates, leases: Leases, limits: Callable[[str], Awaitable[Limits]]) -> None:
+    def __init__(
+        self,
+        rates: Rates,
+        leases: Leases,
+        limits: Callable[[str], Awaitable[Limits]],
+        terms: Callable[[Principal], Awaitable[None]] | None = None,
+    ) -> None:
         self._rates = rates
         self._leases = leases
         self.limits_of = limits
+        self._terms = terms
         self._here = Buckets()
 
     async def admit_context(self, principal: Principal) -> None:
@@ -44,6 +52,7 @@ class Limiter:
 
     async def enter(self, principal: Principal, stream: str, replaces: str = "") -> None:
         """Take a place for a connection, until `leave`; also for one that goes on with what `replaces` was."""
+        await self._agree(principal)
         _, places = await self._counts(principal)
         if places:
             _refuse(await self._leases.take(Lease(principal.tenant, stream, places, replaces)))
@@ -64,6 +73,7 @@ class Limiter:
         if chars > principal.limits.text_chars:
             raise BadRequest("text_too_long", limit=principal.limits.text_chars)
         require_model(principal, model)
+        await self._agree(principal)
         buckets, places = await self._counts(principal)
         if buckets or places:
             taken = await self._leases.take(Lease(principal.tenant, stream, places), buckets)
@@ -85,6 +95,10 @@ class Limiter:
         taken = await self._rates.take(f"{what}:{address}", per_minute, known=False)
         _tell(request, taken)
         _refuse(taken)
+
+    async def _agree(self, principal: Principal) -> None:
+        if self._terms is not None:
+            await self._terms(principal)
 
     async def _counts(self, principal: Principal) -> tuple[list[Bucket], tuple[Places, ...]]:
         """Where a caller is counted: in its tenant, and apart if it may have less than that."""

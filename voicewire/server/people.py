@@ -44,6 +44,7 @@ class Needs:
     news: News
     rates: Rates
     counts: Counts
+    terms: Terms
     limits: Callable[[str], Awaitable[Limits]]
     plan_of: Callable[[str], Awaitable[str]]
     granted: Granted
@@ -51,13 +52,12 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class PeopleParts:
-    """What the application takes of it: `people` for the authenticator, `terms` before speech, `roll` for operators."""
+    """What the application takes of it: `people` for the authenticator, `roll` for operators."""
 
     config: Config
     storage: Storage
     needs: Needs
     people: People
-    terms: Terms
     roll: Roll
     identities: Identities
     tokens: AccessTokens
@@ -66,16 +66,18 @@ class PeopleParts:
     mailer: Mailer
     issuers: Issuers | None
 
-    def routers(self, callers: Callers, port: int) -> list[APIRouter]:
-        """Return the routes of a gateway that listens on `port`."""
+    def routers(self, callers: Callers) -> list[APIRouter]:
+        """Return the routes."""
         needs, store = self.needs, self.storage.store
-        letters = Letters(_address(self.config, port))
+        letters = Letters(_address(self.config, callers.port))
         door = AuthDoor(self._entrance(letters), callers, needs.counts, needs.rates)
-        mine = MeDoor(store, needs.news, callers, self.terms, needs.rates, self.mailer, letters, needs.plan_of, utc_now)
+        mine = MeDoor(
+            store, needs.news, callers, needs.terms, needs.rates, self.mailer, letters, needs.plan_of, utc_now
+        )
         routers = [door.router(), mine.router()]
         if self.issuers is not None:
             logins = OidcLogins(self.issuers, self.storage.redis)
-            origins = own_origins(self.config, port)
+            origins = own_origins(self.config, callers.port)
             oidc = OidcDoor(logins, door.arrive, needs.rates, origins, self.config.public_url)
             routers.append(oidc.router(Login))
         return routers
@@ -122,7 +124,6 @@ def open_people(config: Config, storage: Storage, needs: Needs, stack: contextli
         storage,
         needs,
         People(store, needs.news, tokens, needs.limits, identities, issuers),
-        Terms(store, config.terms_version),
         Roll(store, needs.news, needs.granted, utc_now),
         identities,
         tokens,

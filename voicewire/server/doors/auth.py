@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import APIRouter, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -22,6 +22,8 @@ from voicewire.auth.passwords import PASSWORD_CHARS
 from voicewire.auth.principal import Principal
 from voicewire.errors import OverQuota, Unauthorized
 from voicewire.server.callers import Callers
+from voicewire.server.doors.description import OPEN, declared
+from voicewire.server.doors.texts import Body, whole_text
 from voicewire.storage.rates import Rates
 
 FOLDER = "/v1/auth"
@@ -41,91 +43,80 @@ def one_line(text: str) -> str:
     return stripped
 
 
-def whole(text: str) -> str:
-    """Return `text`. Raises `ValueError` for halves of characters, which no two programs write alike."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("half of a character stands alone") from None
-    return text
-
-
 Email = Annotated[str, Field(max_length=EMAIL_CHARS_MAX), AfterValidator(normal_email)]
 NewPassword = Annotated[
-    str, Field(min_length=PASSWORD_CHARS[0], max_length=PASSWORD_CHARS[1], repr=False), AfterValidator(whole)
+    str, Field(min_length=PASSWORD_CHARS[0], max_length=PASSWORD_CHARS[1], repr=False), AfterValidator(whole_text)
 ]
-Password = Annotated[str, Field(max_length=PASSWORD_CHARS[1], repr=False), AfterValidator(whole)]
-Token = Annotated[str, Field(min_length=1, max_length=TOKEN_CHARS_MAX, repr=False), AfterValidator(whole)]
+Password = Annotated[str, Field(max_length=PASSWORD_CHARS[1], repr=False), AfterValidator(whole_text)]
+Token = Annotated[str, Field(min_length=1, max_length=TOKEN_CHARS_MAX, repr=False), AfterValidator(whole_text)]
 Name = Annotated[str, Field(max_length=NAME_CHARS_MAX), AfterValidator(one_line)]
 TenantId = Annotated[str, Field(max_length=64, description="empty: the person's first, or the one of before")]
 
 
-class Said(BaseModel):
-    """A body in which nothing stands that we do not know."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class SignUp(Said):
+class SignUp(Body):
     """Who wants an account."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"email": "ada@example.org", "password": "a riddle of eels", "name": "Ada"}}
+        json_schema_extra={"examples": [{"email": "ada@example.org", "password": "a riddle of eels", "name": "Ada"}]}
     )
     email: Email
     password: NewPassword
     name: Name = ""
 
 
-class LogIn(Said):
+class LogIn(Body):
     """Who wants in, and to which of their tenants."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"email": "ada@example.org", "password": "a riddle of eels"}}
+        json_schema_extra={"examples": [{"email": "ada@example.org", "password": "a riddle of eels"}]}
     )
-    email: Annotated[str, Field(max_length=EMAIL_CHARS_MAX), AfterValidator(whole)]
+    email: Annotated[str, Field(max_length=EMAIL_CHARS_MAX), AfterValidator(whole_text)]
     password: Password
     tenant: TenantId = ""
 
 
-class Link(Said):
+class Link(Body):
     """What stood behind the `#` of a mailed link."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"token": "xP6ZxkVbV0m3Wm0e7oYgLwqk3Kz0F2cJm8yq2C1vHfE"}})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"token": "xP6ZxkVbV0m3Wm0e7oYgLwqk3Kz0F2cJm8yq2C1vHfE"}]}
+    )
     token: Token
 
 
-class Refresh(Said):
+class Refresh(Body):
     """A refresh token, good once; `tenant` changes to another tenant of the person."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"refresh_token": "vwr_0123456789abcdef_…"}})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"refresh_token": "vwr_0123456789abcdef_…"}]})
     refresh_token: Token
     tenant: TenantId = ""
 
 
-class Forgot(Said):
+class Forgot(Body):
     """Whose password is forgotten."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"email": "ada@example.org"}})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"email": "ada@example.org"}]})
     email: Email
 
 
-class Reset(Said):
+class Reset(Body):
     """A new password, by a mailed link."""
 
     model_config = ConfigDict(
         json_schema_extra={
-            "example": {"token": "xP6ZxkVbV0m3Wm0e7oYgLwqk3Kz0F2cJm8yq2C1vHfE", "password": "a parliament of owls"}
+            "examples": [{"token": "xP6ZxkVbV0m3Wm0e7oYgLwqk3Kz0F2cJm8yq2C1vHfE", "password": "a parliament of owls"}]
         }
     )
     token: Token
     password: NewPassword
 
 
-class Change(Said):
+class Change(Body):
     """A new password, by the old one."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"old": "a riddle of eels", "new": "a parliament of owls"}})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"old": "a riddle of eels", "new": "a parliament of owls"}]}
+    )
     old: Password
     new: NewPassword
 
@@ -209,13 +200,16 @@ class AuthDoor:
     def router(self) -> APIRouter:
         router = APIRouter(prefix=FOLDER, tags=["people"])
         add = router.add_api_route
-        add("/register", self.register, methods=["POST"], status_code=202, response_model=Accepted)
-        add("/verify", self.verify, methods=["POST"], response_model=Login)
-        add("/login", self.log_in, methods=["POST"], response_model=Login)
-        add("/refresh", self.refresh, methods=["POST"], response_model=Login)
+        stranger: dict[str, Any] = {"methods": ["POST"], "openapi_extra": OPEN}
+        may_not, wrong, gone = declared("forbidden"), declared("unauthorized"), declared("link_gone")
+        login: dict[str, Any] = {"response_model": Login}
+        add("/register", self.register, **stranger, status_code=202, response_model=Accepted, responses=may_not)
+        add("/verify", self.verify, **stranger, **login, responses=may_not | gone)
+        add("/login", self.log_in, **stranger, **login, responses=may_not | wrong | declared("not_found"))
+        add("/refresh", self.refresh, **stranger, **login, responses=may_not | wrong | declared("not_found"))
         add("/logout", self.log_out, methods=["POST"], status_code=204)
-        add("/password/forgot", self.forgot, methods=["POST"], status_code=202, response_model=Accepted)
-        add("/password/reset", self.reset, methods=["POST"], status_code=204)
+        add("/password/forgot", self.forgot, **stranger, status_code=202, response_model=Accepted, responses=may_not)
+        add("/password/reset", self.reset, **stranger, status_code=204, responses=may_not | gone)
         add("/password/change", self.change, methods=["POST"], status_code=204)
         add("/verify", self.who, methods=["GET"], response_model=Who)
         return router

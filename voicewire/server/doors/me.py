@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from voicewire.accounts import tenants, users
@@ -20,11 +20,13 @@ from voicewire.accounts.users import PEOPLE_TOPIC
 from voicewire.auth.principal import Limits, Principal
 from voicewire.errors import Forbidden, OverQuota
 from voicewire.server.callers import Callers
-from voicewire.server.doors.auth import Accepted, Email, Name, Person, Said, whole
+from voicewire.server.doors.auth import Accepted, Email, Name, Person
+from voicewire.server.doors.texts import Body, Items, whole_text
 from voicewire.storage.rates import Rates
 from voicewire.storage.store import Store
 
 INVITES_MINUTE = 10
+UserId = Annotated[str, Path(max_length=64), AfterValidator(whole_text)]
 
 
 class LimitsInfo(BaseModel):
@@ -77,18 +79,18 @@ class Me(BaseModel):
     terms: TermsInfo
 
 
-class MeChange(Said):
+class MeChange(Body):
     """What is to be different."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"name": "Ada Lovelace"}})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Ada Lovelace"}]})
     name: Name
 
 
-class TermsAccepted(Said):
+class TermsAccepted(Body):
     """Which version is accepted."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"version": "2026-01"}})
-    version: Annotated[str, Field(max_length=64), AfterValidator(whole)]
+    model_config = ConfigDict(json_schema_extra={"examples": [{"version": "2026-01"}]})
+    version: Annotated[str, Field(max_length=64), AfterValidator(whole_text)]
 
 
 class MemberInfo(BaseModel):
@@ -101,15 +103,10 @@ class MemberInfo(BaseModel):
     since: datetime
 
 
-class MemberList(BaseModel):
-    items: list[MemberInfo]
-    next: str | None = None
-
-
-class Invite(Said):
+class Invite(Body):
     """Who is to be a member; they must have an account."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"email": "grace@example.org", "role": "member"}})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"email": "grace@example.org", "role": "member"}]})
     email: Email
     role: Literal["owner", "member"] = "member"
 
@@ -134,7 +131,7 @@ class MeDoor:
         add("", self.me, methods=["GET"], response_model=Me)
         add("", self.change, methods=["PATCH"], response_model=Me)
         add("/terms", self.accept, methods=["POST"], response_model=TermsInfo)
-        add("/members", self.members, methods=["GET"], response_model=MemberList)
+        add("/members", self.members, methods=["GET"], response_model=Items[MemberInfo])
         add("/members", self.invite, methods=["POST"], status_code=202, response_model=Accepted)
         add("/members/{user}", self.remove, methods=["DELETE"], status_code=204)
         return router
@@ -161,11 +158,11 @@ class MeDoor:
         await self.terms.accept(principal, body.version, self.now())
         return await self._terms(principal)
 
-    async def members(self, request: Request) -> MemberList:
+    async def members(self, request: Request) -> Items[MemberInfo]:
         """List who is a member of the tenant."""
         principal = await self.callers.require(request, "account:read")
         rows = await tenants.members(self.store, principal.tenant)
-        return MemberList(items=[MemberInfo(**row._asdict()) for row in rows])
+        return Items(items=[MemberInfo(**row._asdict()) for row in rows])
 
     async def invite(self, request: Request, body: Invite) -> Accepted:
         """Make somebody who has an account a member. The answer does not say whether there is one: the list does."""
@@ -176,7 +173,7 @@ class MeDoor:
         self.mailer.post(lambda: self._invited(principal, body))
         return Accepted()
 
-    async def remove(self, request: Request, user: str) -> None:
+    async def remove(self, request: Request, user: UserId) -> None:
         """Remove a member; the last owner stays. Members may remove themselves."""
         principal = await self.callers.require(request, "account:write")
         if principal.user != user:
