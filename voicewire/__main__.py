@@ -165,6 +165,20 @@ def _plans(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return Exit.OK
 
 
+def _users(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from voicewire.commands.operator import open_operator
+    from voicewire.commands.target import server_config
+    from voicewire.commands.users import manage_users
+
+    async def work() -> None:
+        config = server_config(environ, data_dir=arguments.data)
+        async with open_operator(config) as operator:
+            await manage_users(operator, config, arguments, sys.stdin, sys.stdout)
+
+    asyncio.run(work())
+    return Exit.OK
+
+
 def _grant(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from voicewire.commands.grant import Gift, give
     from voicewire.commands.operator import open_operator
@@ -212,6 +226,7 @@ COMMANDS = {
     "say": _say,
     "voices": _voices,
     "keys": _keys,
+    "users": _users,
     "usage": _usage,
     "plans": _plans,
     "grant": _grant,
@@ -230,6 +245,7 @@ def parser() -> argparse.ArgumentParser:
     _add_voices(commands.add_parser("voices", help="list voices", description="List what a server can speak with."))
     _add_keys(commands.add_parser("keys", help="make, list and revoke API keys", description="Manage API keys."))
     _add_usage(commands.add_parser("usage", help="sum up what was used", description="Sum up what was used."))
+    _add_users(commands.add_parser("users", help="list, add and suspend people", description="Manage people."))
     _add_plans(commands.add_parser("plans", help="list plans, and set a tenant's", description="Manage plans."))
     _add_grant(commands.add_parser("grant", help="give seconds to a tenant", description="Give seconds, once."))
     _add_data(commands.add_parser("migrate", help="bring the database up to date", description="Apply what is due."))
@@ -295,6 +311,13 @@ def _add_usage(command: argparse.ArgumentParser) -> None:
     command.add_argument("--tenant", default="", help="only what this tenant used")
     command.add_argument("--csv", action="store_true", help="write CSV")
     _add_data(command)
+
+
+def _add_users(command: argparse.ArgumentParser) -> None:
+    from voicewire.commands.user_arguments import add_users
+
+    for action in add_users(command):
+        _add_data(action)
 
 
 def _add_plans(command: argparse.ArgumentParser) -> None:

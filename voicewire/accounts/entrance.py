@@ -17,7 +17,7 @@ from voicewire.accounts.audit import note
 from voicewire.accounts.emails import normal_email
 from voicewire.accounts.identities import Granted, Identities, Identity
 from voicewire.accounts.letters import Letters
-from voicewire.accounts.logins import Login, Logins
+from voicewire.accounts.logins import Login, Logins, end_login, end_logins, move_login
 from voicewire.accounts.mail import Letter, Mailer
 from voicewire.accounts.news import News
 from voicewire.accounts.users import PEOPLE_TOPIC, User, Where
@@ -115,14 +115,14 @@ class Entrance:
                 person = await self._person(session, login.user)
                 chosen = await _tenant(session, login.user, tenant or login.tenant)
                 if chosen != login.tenant:
-                    await self.logins.move(session, login.id, chosen)
+                    await move_login(session, login.id, chosen)
                 return self._entered(person, login._replace(tenant=chosen))
         await self.news.tell(PEOPLE_TOPIC, await self.logins.end_reused(self.store, token, self.now()))
         raise Unauthorized
 
     async def log_out(self, principal: Principal) -> None:
         """End the login whose token the caller showed; its access tokens end with it."""
-        if await self.logins.end(self.store, principal.id, self.now()):
+        if await end_login(self.store, principal.id, self.now()):
             await self.news.tell(PEOPLE_TOPIC, principal.id)
 
     async def forgot(self, email: str) -> None:
@@ -153,15 +153,6 @@ class Entrance:
             await self._set_password(session, found.id, kept, but=principal.id)
         await self._password_changed(found.id)
 
-    async def set_password(self, user: str, password: str) -> None:
-        """Set a person's password for them, as an operator may, and end their logins. Raises `BadRequest`."""
-        person = await users.get(self.store, user)
-        _check(password, person.email)
-        kept = await self.passwords.hash(password)
-        async with self.store.transaction() as session:
-            await self._set_password(session, user, kept)
-        await self._password_changed(user)
-
     async def _sign_up(self, email: str, password: str, name: str) -> Letter:
         kept = await self.passwords.hash(password)
         async with self.store.transaction() as session:
@@ -190,7 +181,7 @@ class Entrance:
         now = self.now()
         await users.set_password(session, user, kept)
         await links.void(session, user, "password", now)
-        await self.logins.end_all(session, user, now, but=but)
+        await end_logins(session, user, now, but=but)
         for each in await tenants.memberships(session, user):
             await note(session, f"user:{user}", "user.password", tenant=each.tenant, subject=user)
 

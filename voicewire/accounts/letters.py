@@ -27,6 +27,14 @@ class Letters:
         self._page = address.rstrip("/") + PAGE
         self._host = address.split("//", 1)[-1].rstrip("/")
 
+    def verify_link(self, token: str) -> str:
+        """Where an address is confirmed."""
+        return f"{self._page}#verify={token}"
+
+    def password_link(self, token: str) -> str:
+        """Where a new password is set."""
+        return f"{self._page}#password={token}"
+
     def verify(self, to: str, token: str) -> Letter:
         """Ask someone who signed up whether the address is theirs."""
         says = Says(
@@ -36,7 +44,7 @@ class Letters:
                 f"someone, most likely you, made a voicewire account on {self._host} with this address.",
                 "To confirm that it is yours, open this page. It is good once, and for a day:",
             ),
-            f"{self._page}#verify={token}",
+            self.verify_link(token),
             "Confirm my address",
             ("If it was not you, do nothing: without it there is no account.",),
         )
@@ -66,7 +74,7 @@ class Letters:
                 f"someone, most likely you, forgot the password of your voicewire account on {self._host}.",
                 "To set a new one, open this page. It is good once, and for an hour:",
             ),
-            f"{self._page}#password={token}",
+            self.password_link(token),
             "Set a new password",
             ("If it was not you, do nothing: your password stays as it is.",),
         )

@@ -89,24 +89,9 @@ class Logins:
     async def end_reused(self, where: Where, token: str, now: datetime) -> str:
         """End the login of a token that was used before; return its id."""
         login = f"l_{self._number(token)}"
-        if await self.end(where, login, now):
+        if await end_login(where, login, now):
             LOGGER.warning("the login %s is ended: a refresh token came a second time", login)
         return login
-
-    async def move(self, where: Where, login: str, tenant: str) -> None:
-        """Let a login be for another tenant of the person."""
-        await where.execute("UPDATE logins SET tenant = $2 WHERE id = $1", login, tenant)
-
-    async def end(self, where: Where, login: str, now: datetime) -> bool:
-        """End a login; return False when it had ended."""
-        status = await where.execute("UPDATE logins SET ended = $2 WHERE id = $1 AND ended IS NULL", login, now)
-        return status == "UPDATE 1"
-
-    async def end_all(self, where: Where, user: str, now: datetime, *, but: str = "") -> None:
-        """End every login of a person but one."""
-        await where.execute(
-            "UPDATE logins SET ended = $2 WHERE user_id = $1 AND ended IS NULL AND id <> $3", user, now, but
-        )
 
     def _token(self, number: str) -> str:
         secret = _plain64(self._random_bytes(SECRET_BYTES))
@@ -120,6 +105,24 @@ class Logins:
         if form is None or not hmac.compare_digest(self._tag(form[1], form[2]), form[3]):
             raise Unauthorized
         return form[1]
+
+
+async def move_login(where: Where, login: str, tenant: str) -> None:
+    """Let a login be for another tenant of the person."""
+    await where.execute("UPDATE logins SET tenant = $2 WHERE id = $1", login, tenant)
+
+
+async def end_login(where: Where, login: str, now: datetime) -> bool:
+    """End a login; return False when it had ended."""
+    status = await where.execute("UPDATE logins SET ended = $2 WHERE id = $1 AND ended IS NULL", login, now)
+    return status == "UPDATE 1"
+
+
+async def end_logins(where: Where, user: str, now: datetime, *, but: str = "") -> None:
+    """End every login of a person but one."""
+    await where.execute(
+        "UPDATE logins SET ended = $2 WHERE user_id = $1 AND ended IS NULL AND id <> $3", user, now, but
+    )
 
 
 def _hash(token: str) -> str:

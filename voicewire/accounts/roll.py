@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from voicewire.accounts import tenants, users
+from voicewire.accounts import links, tenants, users
 from voicewire.accounts.audit import note
 from voicewire.accounts.emails import normal_email
 from voicewire.accounts.identities import Granted
+from voicewire.accounts.logins import end_logins
 from voicewire.accounts.news import News
 from voicewire.accounts.users import PEOPLE_TOPIC, User
+from voicewire.auth.principal import HOME_TENANT
 from voicewire.errors import BadRequest
 from voicewire.storage.store import Conflict, Store
 
@@ -78,6 +80,20 @@ class Roll:
         await self._news.tell(PEOPLE_TOPIC, user)
         for each in await tenants.memberships(self._store, user):
             await self._news.tell(KEYS_OF_TENANT_TOPIC, each.tenant)
+
+    async def set_password(self, user: str, kept: str, actor: str) -> None:
+        """Set the hash of a person's password, and end their logins."""
+        now = self._now()
+        async with self._store.transaction() as session:
+            await users.set_password(session, user, kept)
+            await links.void(session, user, "password", now)
+            await end_logins(session, user, now)
+            await note(session, actor, "user.password", tenant=HOME_TENANT, subject=user)
+        await self._news.tell(PEOPLE_TOPIC, user)
+
+    async def link(self, user: str) -> str:
+        """Return the token of a link by which the person sets a password."""
+        return await links.make(self._store, "password", user, self._now())
 
 
 def _normal(email: str) -> str:

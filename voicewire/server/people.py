@@ -69,7 +69,7 @@ class PeopleParts:
     def routers(self, callers: Callers) -> list[APIRouter]:
         """Return the routes."""
         needs, store = self.needs, self.storage.store
-        letters = Letters(_address(self.config, callers.port))
+        letters = Letters(own_address(self.config, callers.port))
         door = AuthDoor(self._entrance(letters), callers, needs.counts, needs.rates)
         mine = MeDoor(
             store, needs.news, callers, needs.terms, needs.rates, self.mailer, letters, needs.plan_of, utc_now
@@ -157,8 +157,8 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _address(config: Config, port: int) -> str:
-    """Where people reach this server: links in mails begin with it."""
+def own_address(config: Config, port: int) -> str:
+    """Return where people reach a server that listens on `port`: links to it begin so."""
     if config.public_url:
         return config.public_url.rstrip("/")
     nowhere = config.host in {"", "0.0.0.0", "::"}  # noqa: S104 - compared with, not listened on
