@@ -17,7 +17,8 @@ from voicewire.codecs.resample import Resampler, position
 from voicewire.engines.base import Engine
 from voicewire.types import Chunk, Format, Job, Pcm, Slice, Word
 
-FIRST_MS = 100  # pieces grow from here to the slice's length
+FIRST_MS = 100  # slices grow from here, behind the first, which is a single frame
+STEP_MS = 65  # pieces grow from here: what a resampler needs before it gives a frame of 20 ms
 STEPS = 4  # pieces in the longest slice
 KEEP_MS = 10  # of the silence before the first sound, and at most of that behind the last
 HOLD_MS = 5_000  # a longer silence is meant, and passed on
@@ -122,7 +123,7 @@ def _packets(chunks: Iterator[Chunk], chain: Chain, track: Track, slice_ms: int)
     """The block's frames, in steps that do not take long to encode; an empty step behind every chunk."""
     rate_hz, out_hz = track.in_hz, track.out_hz
     trim = Trim(rate_hz)
-    step_ms = min(FIRST_MS, slice_ms // STEPS)
+    step_ms = min(STEP_MS, slice_ms // STEPS)
     for chunk in chunks:
         pcm = trim.push(chunk.pcm)
         track.hear(chunk.words, trim)

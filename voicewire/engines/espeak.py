@@ -89,7 +89,8 @@ class EspeakEngine:
     def _take_lane(self, voice: str) -> Lane:
         if not self._free:
             raise Busy
-        tuned = (lane for lane in self._free if lane.voice == voice)  # a change of voice costs 0.1 to 7 ms
+        # A change of voice costs 0.1 to 7 ms; of the lanes that need none, the last one used is still in the caches.
+        tuned = (lane for lane in reversed(self._free) if lane.voice == voice)
         lane = next(tuned, self._free[0])
         self._free.remove(lane)
         return lane
