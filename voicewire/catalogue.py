@@ -55,11 +55,13 @@ class Catalogue:
     ) -> None:
         self._models: dict[str, Model] = {}
         self._voices: dict[str, Mapping[str, Voice]] = {}
+        self._listed: dict[str, tuple[Voice, ...]] = {}  # each once
         self._hidden = frozenset((model, voice.casefold()) for model, voice in hidden)
         for model, voices in models:
             self._models[model.id] = model
             by_name = {voice.name.casefold(): voice for voice in voices}
             self._voices[model.id] = by_name | {voice.id.casefold(): voice for voice in voices}
+            self._listed[model.id] = tuple(dict.fromkeys(self._voices[model.id].values()))
         assert default_model in self._models, default_model
         self.default = self._models[default_model]
 
@@ -79,7 +81,7 @@ class Catalogue:
     def voices(self, model_id: str = "") -> list[Voice]:
         """Every voice of one model, or of all."""
         chosen = [self.model(model_id)] if model_id else self.models()
-        return [voice for model in chosen for voice in dict.fromkeys(self._voices[model.id].values())]
+        return [voice for model in chosen for voice in self._listed[model.id]]
 
     def voice(self, voice_id: str) -> Voice:
         """Return a voice of any model, by id or name; raises `BadRequest("unknown_voice")`."""
@@ -115,13 +117,12 @@ class Catalogue:
 
     def _speaks(self, model: Model, language: str) -> str:
         """The model's default voice, or its first of the language, or of the language's family."""
-        default = self._find(model, model.default_voice)
-        voices = self.voices(model.id)
+        default, voices = self._find(model, model.default_voice), self._listed[model.id]
+        if default and (not language or default.language.casefold() == language.casefold()):
+            return default.id
         if not voices:
             raise BadRequest("unknown_voice", voice=model.default_voice)
-        wanted = (language or (default or voices[0]).language).casefold()
-        if default and default.language.casefold() == wanted:
-            return default.id
+        wanted = (language or voices[0].language).casefold()
         exact = (voice.id for voice in voices if voice.language.casefold() == wanted)
         family = (voice.id for voice in voices if voice.language.casefold().split("-")[0] == wanted.split("-")[0])
         found = next(exact, None) or next(family, None)
