@@ -10,8 +10,6 @@ import pytest
 from voicewire.storage.migrations import Migration, SchemaError, migrate, migrations, version
 from voicewire.storage.store import Store
 
-pytestmark = pytest.mark.storage
-
 ONE = Migration(1, "0001_one", "CREATE TABLE one (a int); INSERT INTO one VALUES (1);")
 TWO = Migration(2, "0002_two", "ALTER TABLE one ADD b int;")
 

@@ -11,8 +11,6 @@ from voicewire.errors import BadRequest, Busy
 from voicewire.storage import store as module
 from voicewire.storage.store import FOREVER, Conflict, Store, Unreachable
 
-pytestmark = pytest.mark.storage
-
 
 async def test_rows_are_read_by_name(store: Store) -> None:
     rows = await store.fetch("SELECT id, name FROM tenants WHERE id = $1", "home")
