@@ -53,6 +53,8 @@ class News:
 
     async def run(self) -> None:
         """Hear until cancelled; a Redis that is away is asked again and again."""
+        task = asyncio.current_task()
+        assert task
         while True:
             try:
                 await self._listen()
@@ -60,6 +62,8 @@ class News:
                 if self.live:
                     _log.warning("the news are not heard: %s", type(error).__name__)
                 self.live = False
+            if task.cancelling():  # redis-py makes an error of a cancel that meets it while it connects
+                raise asyncio.CancelledError
             await asyncio.sleep(AGAIN_S)
 
     async def _listen(self) -> None:
