@@ -17,6 +17,7 @@ ALL = {
     "pool": ["benchmarks.pool"],
     "first_audio": ["benchmarks.first_audio"],
     "http": ["benchmarks.http"],
+    "auth": ["benchmarks.auth"],
     "memory": ["benchmarks.memory"],
     "capacity_cached": ["benchmarks.capacity", "cached"],
     "capacity_bundle": ["benchmarks.capacity", "bundle"],
