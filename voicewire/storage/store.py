@@ -31,6 +31,7 @@ INFINITY = (1 << 63) - 1
 AWAY = (
     OSError,  # a TimeoutError, too
     asyncpg.InterfaceError,  # of a connection that closes under a statement
+    asyncpg.InternalClientError,  # so does one that the server ended while nothing was asked
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.OperatorInterventionError,  # it is shut down, or took too long
