@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 WORD_CHARS_MAX = 128
@@ -31,14 +30,23 @@ def word_spans(text: str) -> list[Span]:
     "e-mail", "U.S.A", addresses and URLs are one word each; every Han character is one, as is every run of
     hiragana or katakana. Scripts without spaces (Thai, Khmer) go from space to space.
     """
-    kinds = "".join(map(_kind, text))
-    return [part for found in _WORD.finditer(kinds) for part in _cut(found)]
+    spans: list[Span] = []
+    for found in _WORD.finditer(_kinds(text)):
+        (start, stop), sure = found.span(), found.lastgroup == "sure"
+        while stop - start > WORD_CHARS_MAX:
+            spans.append(Span(start, start + WORD_CHARS_MAX, sure))
+            start += WORD_CHARS_MAX
+        spans.append(Span(start, stop, sure))
+    return spans
 
 
-def _cut(found: re.Match[str]) -> Iterator[Span]:
-    sure = found.lastgroup == "sure"
-    for start in range(found.start(), found.end(), WORD_CHARS_MAX):
-        yield Span(start, min(start + WORD_CHARS_MAX, found.end()), sure)
+def _kinds(text: str) -> str:
+    return text.translate(_ascii_kinds()) if text.isascii() else "".join(map(_kind, text))
+
+
+@cache
+def _ascii_kinds() -> dict[int, str]:
+    return {code: _kind(chr(code)) for code in range(128)}
 
 
 # Kinds, one letter a character, so that one regular expression reads every script: L letter, M what

@@ -200,9 +200,8 @@ def _load(library: Path) -> c.CDLL:
 
 def _events(events: Any) -> list[Event]:
     read: list[Event] = []
-    while events[len(read)].type != _LIST_END:
-        event = events[len(read)]
-        read.append(Event(event.type, event.text_position, event.sample, event.id.string))
+    while (type := (event := events[len(read)]).type) != _LIST_END:
+        read.append(Event(type, event.text_position, event.sample, event.id.string))
     return read
 
 

@@ -7,7 +7,7 @@ is its counts, lengths, words and packets as they are, since audio is most of wh
 from __future__ import annotations
 
 import struct
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from enum import IntEnum
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -208,30 +208,13 @@ class Decoder:
 
 
 def _parse(kind: int, id: int, body: bytes) -> Message:
+    read = _READERS.get(kind)
+    if read is None:
+        raise Malformed(f"unknown kind {kind}")
     try:
-        return _message(Kind(kind), id, body)
+        return read(id, body)
     except (ValueError, struct.error, msgspec.MsgspecError, VoicewireError) as error:
         raise Malformed(f"kind {kind}: {error}") from error
-
-
-def _message(kind: Kind, id: int, body: bytes) -> Message:
-    match kind:
-        case Kind.SLICE:
-            return Made(id, _slice(body))
-        case Kind.SUBMIT:
-            return Submit(id, _job_body.decode(body[_DEADLINE.size :]), _DEADLINE.unpack_from(body)[0])
-        case Kind.CANCEL:
-            return Cancel(id)
-        case Kind.CANCELLED:
-            return Cancelled(id)
-        case Kind.POSTPONE:
-            return Postpone(id, _DEADLINE.unpack(body)[0])
-        case Kind.FAILED:
-            return Failed(id, _error(_failure_body.decode(body)))
-        case Kind.OPEN:
-            return Open(*_open_body.decode(body))
-        case Kind.HELLO:
-            return Hello(*_hello_body.decode(body))
 
 
 def _slice(body: bytes) -> Slice:
@@ -251,3 +234,17 @@ def _error(failure: _Failure) -> VoicewireError:
     if failure.code not in TABLE or kind is None:
         raise Malformed(f"unknown error {failure.kind} {failure.code}")
     return kind(failure.code, retry_after_ms=failure.retry_after_ms, **failure.fields)
+
+
+_READERS: dict[int, Callable[[int, bytes], Message]] = {
+    Kind.SLICE: lambda job, body: Made(job, _slice(body)),
+    Kind.SUBMIT: lambda job, body: Submit(
+        job, _job_body.decode(body[_DEADLINE.size :]), _DEADLINE.unpack_from(body)[0]
+    ),
+    Kind.CANCEL: lambda job, _: Cancel(job),
+    Kind.CANCELLED: lambda job, _: Cancelled(job),
+    Kind.POSTPONE: lambda job, body: Postpone(job, _DEADLINE.unpack(body)[0]),
+    Kind.FAILED: lambda job, body: Failed(job, _error(_failure_body.decode(body))),
+    Kind.OPEN: lambda _, body: Open(*_open_body.decode(body)),
+    Kind.HELLO: lambda _, body: Hello(*_hello_body.decode(body)),
+}
