@@ -53,8 +53,6 @@ class News:
 
     async def run(self) -> None:
         """Hear until cancelled; a Redis that is away is asked again and again."""
-        task = asyncio.current_task()
-        assert task
         while True:
             try:
                 await self._listen()
@@ -62,8 +60,7 @@ class News:
                 if self.live:
                     _log.warning("the news are not heard: %s", type(error).__name__)
                 self.live = False
-            if task.cancelling():  # redis-py makes an error of a cancel that meets it while it connects
-                raise asyncio.CancelledError
+            _leave_if_cancelled()
             await asyncio.sleep(AGAIN_S)
 
     async def _listen(self) -> None:
@@ -72,6 +69,7 @@ class News:
                 await channel.subscribe(self._channel)
                 silent = False
                 while True:
+                    _leave_if_cancelled()
                     message = await channel.get_message(timeout=PING_S)
                     if message is None and silent:
                         raise ConnectionError("the channel is dead")  # half open: nothing comes, and no error
@@ -98,3 +96,10 @@ class News:
         topic, _, id = line.partition(":")
         for hear in self._hearers.get(topic, ()):
             hear(id)
+
+
+def _leave_if_cancelled() -> None:
+    """Redis-py can lose a cancel that meets it while it connects."""
+    task = asyncio.current_task()
+    if task and task.cancelling():
+        raise asyncio.CancelledError
