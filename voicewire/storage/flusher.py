@@ -50,7 +50,7 @@ class Flusher:
             if carried is None:
                 return new
             new += carried
-            await self._trim(redis, page[-1])
+            await self.trim(redis, page[-1])
             if len(page) < PAGE:
                 break
         return new
@@ -80,6 +80,7 @@ class Flusher:
             self.gaps += missing
             LOGGER.error("%d entries of the ledger are missing between %d and %d", missing, before, seqs[-1])
 
-    async def _trim(self, redis: Redis, last: Numbered) -> None:
+    async def trim(self, redis: Redis, last: Numbered) -> None:
+        """Drop from the outbox what PostgreSQL has."""
         epoch, seq, _ = last
         await redis.xtrim(self._keys.outbox, minid=f"{epoch}-{seq + 1}", approximate=False)
