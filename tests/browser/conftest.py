@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import re
 import shutil
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +13,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from tests.browser.cuttable import Cuttable, open_cuttable
-from tests.browser.reader_page import WITHIN_S, ReaderPage
+from tests.browser.reader_page import ReaderPage
+from tests.browser.serving import serving
 
 CHROMIUM = os.environ.get("VOICEWIRE_CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = (
@@ -26,7 +23,6 @@ ARGUMENTS = (
 )  # fmt: skip
 TEXT_CHARS = 300  # a long text becomes several utterances soon
 IDLE_S = 2  # a connection is ended soon when nobody speaks
-STOPS_S = 20
 
 # Playwright's objects belong to one event loop: all tests here share that of the session.
 session_fixture = pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -62,38 +58,15 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 @session_fixture
 async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
     async with open_cuttable() as network:
-        data = tmp_path_factory.mktemp("data")
         environ = {
-            **os.environ,
             "VOICEWIRE_ALLOWED_ORIGINS": network.origin,
             "VOICEWIRE_TEXT_CHARS_MAX": str(TEXT_CHARS),
             "VOICEWIRE_WORKERS": "1",
             "VOICEWIRE_IDLE_S": str(IDLE_S),
         }
-        process = await _serve(data, environ)
-        try:
-            origin, key = await asyncio.wait_for(_announced(process), WITHIN_S)
+        async with serving(tmp_path_factory.mktemp("data"), environ) as (origin, key):
             network.target = int(origin.rpartition(":")[2])
             yield Served(origin, network, key)
-        finally:
-            process.terminate()
-            await asyncio.wait_for(process.wait(), STOPS_S)
-
-
-async def _serve(data: Path, environ: dict[str, str]) -> asyncio.subprocess.Process:
-    command = (sys.executable, "-m", "voicewire", "serve", "--port", "0", "--data", str(data))
-    return await asyncio.create_subprocess_exec(*command, env=environ, stdout=asyncio.subprocess.PIPE)
-
-
-async def _announced(process: asyncio.subprocess.Process) -> tuple[str, str]:
-    """Wait for the two lines that a server prints at its first start."""
-    assert process.stdout is not None
-    text = ""
-    while not (found := re.search(r"(http://\S+).*?(vw_live_\S+)\s", text, re.DOTALL)):
-        line = await process.stdout.readline()
-        assert line, f"the server ended: {text}"
-        text += line.decode()
-    return found[1], found[2]
 
 
 @pytest_asyncio.fixture(loop_scope="session")

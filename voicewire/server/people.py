@@ -64,7 +64,7 @@ class PeopleParts:
     logins: Logins
     passwords: Passwords
     mailer: Mailer
-    issuers: Issuers | None
+    issuers: Issuers
 
     def routers(self, callers: Callers) -> list[APIRouter]:
         """Return the routes."""
@@ -74,13 +74,10 @@ class PeopleParts:
         mine = MeDoor(
             store, needs.news, callers, needs.terms, needs.rates, self.mailer, letters, needs.plan_of, utc_now
         )
-        routers = [door.router(), mine.router()]
-        if self.issuers is not None:
-            logins = OidcLogins(self.issuers, self.storage.redis)
-            origins = own_origins(self.config, callers.port)
-            oidc = OidcDoor(logins, door.arrive, needs.rates, origins, self.config.public_url)
-            routers.append(oidc.router(Login))
-        return routers
+        logins = OidcLogins(self.issuers, self.storage.redis)
+        origins = own_origins(self.config, callers.port)
+        oidc = OidcDoor(logins, door.arrive, needs.rates, origins, self.config.public_url)
+        return [door.router(), mine.router(), oidc.router(Login)]
 
     def _entrance(self, letters: Letters) -> Entrance:
         return Entrance(
@@ -134,10 +131,8 @@ def open_people(config: Config, storage: Storage, needs: Needs, stack: contextli
     )
 
 
-def open_issuers(config: Config, stack: contextlib.AsyncExitStack) -> Issuers | None:
-    """Return the issuers that people may come through, if any. Raises `ConfigError`."""
-    if not config.oidc_issuers:
-        return None
+def open_issuers(config: Config, stack: contextlib.AsyncExitStack) -> Issuers:
+    """Return the issuers that people may come through. Raises `ConfigError`."""
     given = (config.oidc_client_id, config.oidc_client_secret, config.oidc_audience)
     try:
         issuers = Issuers([Client(each, *given) for each in config.oidc_issuers], IssuerHttp())
