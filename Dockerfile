@@ -1,5 +1,5 @@
 # docker build --tag voicewire .
-# docker run --init --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
+# docker run --init --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --pids-limit 512 \
 #     --stop-timeout 70 --publish 127.0.0.1:8080:8080 --volume voicewire:/data voicewire
 
 FROM python:3.11-slim AS build
