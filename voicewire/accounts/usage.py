@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 
 from voicewire.errors import BadRequest
@@ -43,7 +43,7 @@ LABELS = "SELECT id, label FROM keys WHERE id = ANY($1::text[]) AND ($2 = '' OR 
 TRANSACTIONS = """
 WITH heads AS (
     SELECT id, stream, kind FROM entries AS entry
-    WHERE tenant = $1 AND id < $2 AND (kind NOT IN ('use', 'late') OR NOT EXISTS (
+    WHERE tenant = $1 AND id < $2 AND kind <> 'cover' AND (kind NOT IN ('use', 'late') OR NOT EXISTS (
         SELECT FROM entries AS later
         WHERE later.tenant = $1 AND later.stream = entry.stream AND later.kind IN ('use', 'late')
               AND later.id > entry.id))
@@ -73,7 +73,7 @@ class Span(NamedTuple):
     def of(cls, first: date | None, last: date | None, today: date) -> Span:
         """Return what was asked for, or the last days. Raises `BadRequest` for what is upside down or too long."""
         last = last or max(today, first or today)
-        first = first or max(last, date.min + timedelta(days=DAYS)) - timedelta(days=DAYS - 1)
+        first = first or date.fromordinal(max(1, last.toordinal() - DAYS + 1))
         if not first <= last:
             raise BadRequest(problem="from is later than to")
         if (last - first).days >= DAYS_MAX:
