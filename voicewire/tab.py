@@ -110,6 +110,10 @@ class Tab:
         """No hold was given for `block`: it will not be made."""
         self._line(block).reserved = False
 
+    def held_before(self, block: int) -> bool:
+        """Whether an earlier block still has its hold."""
+        return any(line.reserved and not line.settled and line.block < block for line in self._lines)
+
     def laid(self, run: Run) -> None:
         """Frames of a block have their place on the timeline."""
         line = self._line(run.block)

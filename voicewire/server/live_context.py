@@ -9,7 +9,7 @@ from typing import Protocol
 from voicewire.auth.principal import Principal
 from voicewire.clips import Clip, frames_of
 from voicewire.context import Context
-from voicewire.errors import VoicewireError
+from voicewire.errors import OverQuota, VoicewireError
 from voicewire.pipeline import BlockInMaking, Order
 from voicewire.server.journal import Kept
 from voicewire.server.keeping import Keeper
@@ -90,17 +90,30 @@ class LiveContext:
 
     async def _make_paid(self, making: Making, order: Order, clip: Clip | None, clip_ms: int | None) -> None:
         try:
-            await self.bill.pay(making, self.context.plan.speed, clip_ms)
+            paid = await self._pay(making, clip_ms)
         except VoicewireError as error:
-            if error.row_code == "insufficient_credit":
-                self.context.timeline.bar(making.index)
-                self._host.paid(self)  # what is paid is still heard
-            else:
-                self.failed(making.index, error)
+            self.failed(making.index, error)
             return
-        if self._host.attached and not self.context.over:
+        if self.context.over or not self._host.attached:
+            return
+        if paid:
             self._make(making, order, clip)
-            self._host.paid(self)
+        else:
+            self.context.timeline.bar(making.index)  # what is paid is still heard
+        self._host.paid(self)
+
+    async def _pay(self, making: Making, clip_ms: int | None) -> bool:
+        """Whether the credit is enough, if need be with what earlier blocks held and did not use."""
+        while True:
+            try:
+                await self.bill.pay(making, self.context.plan.speed, clip_ms)
+            except OverQuota as error:
+                if error.row_code != "insufficient_credit":
+                    raise
+                if not await self.bill.released(making.index):
+                    return False
+            else:
+                return True
 
     def _make(self, making: Making, order: Order, clip: Clip | None) -> None:
         if clip is not None:

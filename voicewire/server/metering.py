@@ -74,13 +74,14 @@ class Paces:
 class Bill:
     """One stream at the ledger: holds for its blocks, what was handed over, and the end, once."""
 
-    __slots__ = ("_admitted", "_counted", "_hurry", "_meter", "_open", "_told", "spoken", "tab")
+    __slots__ = ("_admitted", "_counted", "_hurry", "_meter", "_open", "_released", "_told", "spoken", "tab")
 
     def __init__(self, meter: Meter, spoken: Spoken, tab: Tab, *, counted: bool) -> None:
         self._meter = meter
         self._counted = counted
         self._open = True
         self._admitted = False
+        self._released = asyncio.Event()
         self._hurry = int(UNTOLD_S * tab.rate_hz)
         self._told = tab.handed
         self.spoken = spoken
@@ -137,6 +138,19 @@ class Bill:
             self.tab.refused(making.index)
             raise OverQuota("insufficient_credit")
 
+    async def released(self, block: int) -> bool:
+        """Wait until an earlier block gives back what it held too much; False when there is none to wait for."""
+        if not self.tab.held_before(block):
+            return False
+        self._released.clear()
+        await self._released.wait()
+        return self._open
+
+    async def settle(self, charge: Charge) -> None:
+        """Tell the ledger of a block that was handed over whole."""
+        await self._meter.tell(self.spoken, charge)
+        self._released.set()
+
     def handed(self) -> None:
         """More was handed over. Much at once is told at once: a killed process must not forget it."""
         if self.tab.handed - self._told > self._hurry and self._open:
@@ -161,6 +175,7 @@ class Bill:
 
     async def _end(self, charges: Callable[[], list[Charge]]) -> int | None:
         self._open = False
+        self._released.set()
         self._meter.forget(self)
         ends = charges()
         left = None
@@ -265,12 +280,9 @@ class Meter:
                     item = bill.spoken.item(charge.block, cached=charge.cached)
                     running.append((item, charge.ms, charge.audio_ms))
                 else:
-                    self.start(self._settle(bill.spoken, charge))
+                    self.start(bill.settle(charge))
         if running:
             self.start(self.ledger.touch(running))
-
-    async def _settle(self, spoken: Spoken, charge: Charge) -> None:
-        await self.tell(spoken, charge)
 
     async def drain(self) -> None:
         """Wait until the ledger was told everything, a moment at most."""
