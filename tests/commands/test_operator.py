@@ -1,0 +1,72 @@
+"""The operator's commands, on a data folder whose server runs and on one whose server does not."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Served
+from voicewire.__main__ import main
+from voicewire.commands.grant import Gift, give
+from voicewire.commands.operator import open_operator
+from voicewire.commands.plans import list_plans, set_plan
+from voicewire.commands.problems import Exit, Problem
+from voicewire.config import Config
+
+
+async def test_without_a_server(tmp_path: Path) -> None:
+    out = io.StringIO()
+    async with open_operator(Config(data_dir=tmp_path)) as operator:
+        await list_plans(operator, out)
+        for _ in range(2):
+            await give(operator, "home", Gift(seconds=60, id="a", why="thanks"), out)
+        await set_plan(operator, "home", "pro", out)
+        assert await operator.store.fetchval("SELECT sum(ms) FROM grants WHERE kind = 'admin'") == 60_000
+    names = [line.split()[0] for line in out.getvalue().splitlines()]
+    assert names == ["id", "home", "free", "basic", "pro", "enterprise", "home", "home", "home"]
+    assert out.getvalue().count("home has 60 s more: admin:home:a\n") == 2
+    assert "home has the plan pro until " in out.getvalue()
+
+
+def test_beside_a_server_that_runs(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    def says(line: str) -> str:
+        status = main([*line.split(), "--data", str(served.data_dir)], {})
+        said = capsys.readouterr()
+        return said.out if status == Exit.OK else f"{status}: {said.err}"
+
+    asyncio.run(_tenant(served, "t_cli"))
+    assert says("plans quotas t_cli --streams 3").endswith('\nbeside it: {"streams": 3}\n')
+    assert says("plans set t_cli pro").startswith("t_cli has the plan pro until ")
+    assert says("plans show t_cli").startswith("t_cli has the plan pro until ")
+    assert says("grant t_cli 5 --days 1 --id a").startswith("t_cli has 5 s more until ")
+    assert "there already" in says("grant t_cli 6 --id a")
+    assert says("plans set t_cli gold") == "1: voicewire: there is no such thing here\n"
+    assert says("plans show nobody@example.org") == "1: voicewire: there is no such thing here\n"
+
+
+async def _tenant(served: Served, tenant: str) -> None:
+    async with open_operator(Config(data_dir=served.data_dir)) as operator:
+        await operator.store.execute("INSERT INTO tenants (id, name) VALUES ($1, 'a')", tenant)
+        await operator.store.execute(
+            "INSERT INTO subscriptions (tenant, plan, period_start, period_end)"
+            " VALUES ($1, 'free', now(), now() + interval '1 month')",
+            tenant,
+        )
+
+
+async def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="there is no data folder") as refused:
+        async with open_operator(Config(data_dir=tmp_path / "none")):
+            pass
+    assert refused.value.exit == Exit.USAGE
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("arguments", ["home", "home 0", "home 1 --package a", "home --refund c --package a"])
+def test_arguments_that_are_not_right(tmp_path: Path, arguments: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["grant", *arguments.split(), "--data", str(tmp_path)], {})
+    assert ended.value.code == Exit.USAGE
