@@ -19,6 +19,7 @@ ALL = {
     "http": ["benchmarks.http"],
     "auth": ["benchmarks.auth"],
     "memory": ["benchmarks.memory"],
+    "ledger": ["benchmarks.ledger"],
     "capacity_cached": ["benchmarks.capacity", "cached"],
     "capacity_bundle": ["benchmarks.capacity", "bundle"],
     "capacity_made": ["benchmarks.capacity", "made"],

@@ -269,7 +269,7 @@ class Model:
         if covered > 0:
             name = f"cover:{self.epoch}-{self.seq + 1}"
             account.overdraft -= covered
-            self._enter(tenant, name, 0, "cover", covered, account.burn(covered))
+            self._enter(tenant, name, 0, "cover", 0, account.burn(covered))
         return account
 
     def _enter(self, tenant: str, block: str, post: int, kind: str, ms: int, split: list[tuple[str, int]]) -> None:

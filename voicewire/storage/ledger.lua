@@ -109,7 +109,7 @@ local function bring_up_to_date(a)
   if a.overdraft > 0 and a.grants[1] then
     local covered = math.min(a.overdraft, balance(a) + a.overdraft)
     a.overdraft = a.overdraft - covered
-    enter(a, 'cover:' .. epoch .. '-' .. (seq + 1), 0, 'cover', covered, burn(a, covered))
+    enter(a, 'cover:' .. epoch .. '-' .. (seq + 1), 0, 'cover', 0, burn(a, covered)) -- the balance stays as it is
     a.changed = true
   end
   return a

@@ -150,12 +150,15 @@ class Reconciler:
 
     async def _holds(self, redis: Redis, snapshot: Snapshot) -> list[Drift]:
         """What accounts hold is what their running blocks hold."""
-        leases: Any = await redis.zrange(self._keys.leases, 0, -1)
+        members: Any = await redis.zrange(self._keys.leases, 0, -1)
+        leases = [member.decode().split("|", 2) for member in members]
+        async with redis.pipeline(transaction=False) as pipeline:
+            for tenant, block, stream in leases:
+                pipeline.hget(self._keys.stream(tenant, stream), block)
+            blocks = await pipeline.execute()
         sums = dict.fromkeys(snapshot.held, 0)
-        for member in leases:
-            tenant, block, stream = member.decode().split("|", 2)
-            packed: Any = await redis.hget(self._keys.stream(tenant, stream), block) if tenant in sums else None
-            if packed:
+        for (tenant, _, _), packed in zip(leases, blocks, strict=True):
+            if packed and tenant in sums:
                 _, state, hold, *_, metered = msgspec.msgpack.decode(packed)[:9]
                 sums[tenant] += hold if state == "R" and metered else 0
         return [
