@@ -181,3 +181,16 @@ async def test_endless_headers_are_refused(server: Server) -> None:
         assert answer.startswith(b"HTTP/1.1 431 ") or not answer  # the reset may come before it is read
     async with httpx.AsyncClient() as client:
         assert (await client.get(f"{server.url}/health")).status_code == 200
+
+
+@pytest.mark.parametrize("headers", [f"X-Long: {'a' * 9_000}\r\n", "".join(f"X-{n}: a\r\n" for n in range(200))])
+async def test_a_handshake_with_more_than_is_taken_is_answered(server: Server, headers: str) -> None:
+    """The library gives such a request up without a word, behind all timers of HTTP."""
+    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    head = f"GET /v1/stream HTTP/1.1\r\nHost: x\r\n{upgrade}"
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(f"{head}Sec-WebSocket-Key: {'A' * 22}==\r\n{headers}\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 431 ")

@@ -24,6 +24,7 @@ CLOSE_S = 2.0  # how long a peer may take to answer a close, or to read on towar
 CLOSE_S_MAX = 10.0  # … and how long in all
 PONGS_BYTES_MAX = 64 * 1024  # unread: a peer that goes on sending pings does not read the answers
 
+HEADERS_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 NOT_UTF8 = 1007  # RFC 6455, section 7.4.1
 
 _FINAL = 0x80  # RFC 6455, section 5.2
@@ -61,6 +62,13 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(high=PAUSE_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.transport.is_closing():
+            # its headers are more or longer than the library takes: uvicorn would wait for ever
+            self.transport.write(HEADERS_TOO_LARGE)
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.writing = False
