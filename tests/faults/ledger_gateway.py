@@ -17,6 +17,7 @@ from typing import Any
 from msgspec import Struct, convert
 
 from voicewire.errors import Busy
+from voicewire.storage.facts import Facts
 from voicewire.storage.flusher import Flusher
 from voicewire.storage.ledger import Item
 from voicewire.storage.ledger_service import LedgerService
@@ -42,6 +43,7 @@ class Plan(Struct, frozen=True):
     streams: int = 10
     lease_ms: int = 1_500
     dies_after_commits: int = 0  # killed when so many flushes were committed, before the last is trimmed
+    forgets: bool = False  # says nothing twice: a wrong gateway, to show that it would be seen
 
 
 class Dying(Flusher):
@@ -55,6 +57,15 @@ class Dying(Flusher):
         if self.commits == self.dies_after:
             os.kill(os.getpid(), signal.SIGKILL)
         await super().trim(redis, last)
+
+
+class Forgetful(LedgerService):
+    """Takes for recorded whatever it was told."""
+
+    async def _watch(self) -> None:
+        self.ledger.facts = Facts()
+        await super()._watch()
+        self.ledger.facts = Facts()
 
 
 class Gateway:
@@ -135,7 +146,8 @@ class Gateway:
 async def main(plan: Plan) -> None:
     redis, store = open_redis(plan.redis), await Store(plan.postgres).open()
     Dying.dies_after = plan.dies_after_commits
-    service = LedgerService(redis, store, lease_ms=plan.lease_ms, flusher=Dying)
+    kind = Forgetful if plan.forgets else LedgerService
+    service = kind(redis, store, lease_ms=plan.lease_ms, flusher=Dying)
     gateway = Gateway(plan, service)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, setattr, gateway, "stopping", True)
     await gateway.serve()

@@ -41,9 +41,11 @@ async def town(
     assert figures["forgiven_ms"] <= forgiven_ms
 
 
-async def lose_redis(folder: Path, seed: int, shared: str, *, cut_bytes: int = 0, durable: bool = True) -> None:
+async def lose_redis(
+    folder: Path, seed: int, shared: str, *, cut_bytes: int = 0, durable: bool = True, forgets: bool = False
+) -> None:
     async with town(folder, seed, shared, durable=durable) as here:
-        gateways = [here.open_gateway() for _ in range(2)]
+        gateways = [here.open_gateway(forgets=forgets) for _ in range(2)]
         for _ in range(2):
             await here.until_heard(gateways[0], 150 + here.random.randrange(100))
             here.lose_redis(cut_bytes)
@@ -132,6 +134,11 @@ FAULTS: tuple[Fault, ...] = (
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda each: each.__name__)
 async def test_what_is_recorded_is_what_was_delivered(folder: Path, postgres_url: str, fault: Fault) -> None:
     await fault(folder, 0, postgres_url)
+
+
+async def test_a_gateway_that_forgets_would_be_seen(folder: Path, postgres_url: str) -> None:
+    with pytest.raises(AssertionError, match="was billed"):
+        await lose_redis(folder, 0, postgres_url, durable=False, forgets=True)
 
 
 @pytest.mark.slow
