@@ -15,6 +15,7 @@ SECRETS = {
     "redis_url": "redis://:hunter2@redis.internal:6379/0",
     "postgres_url": "postgresql://voicewire:hunter3@db.internal/voicewire",
     "jwt_secret": "hunter4",
+    "key_pepper": "hunter5" * 8,
     "smtp_url": "smtps://voicewire:hunter5@mail.internal:465",
     "oidc_client_secret": "hunter6",
 }

@@ -24,6 +24,8 @@ ENGINES = ("espeak", "tone", "kokoro")
 WORKERS_MAX = 4  # of the automatic count; more can be asked for
 DATA_DIR = Path("~/.local/share/voicewire")
 
+PEPPER_CHARS = 32
+
 KIB = 1024
 MIB = 1024 * KIB
 HOUR_S = 3_600.0
@@ -81,6 +83,7 @@ class Config:
     sign_up: bool | None = _setting(None, "whether people may make accounts; auto: with billing")
     billing: bool = _setting(False, "whether the balance limits speech; what is used is recorded either way")
     terms_version: str = _setting("", "version of the terms that must be accepted before speech; empty: none")
+    key_pepper: str = _setting("", "what API keys are hashed with; empty: made at the first start", secret=True)
     jwt_secret: str = _setting("", "signs the tokens of people; empty: made at the first start", secret=True)
     smtp_url: str = _setting("", "smtp:// or smtps:// address; empty: mail is written to data_dir/mail", secret=True)
     mail_from: str = _setting("", "sender of mail; empty: voicewire at the host of public_url")
@@ -314,6 +317,8 @@ def _problems_across(config: Config) -> Iterator[str]:
         yield f"{variable('public_url')} must be http:// or https:// and a host, without a path"
     if config.bootstrap_key and not well_formed(config.bootstrap_key):
         yield f"{variable('bootstrap_key')} needs 8 to 256 visible ASCII characters"
+    if config.key_pepper and len(config.key_pepper) < PEPPER_CHARS:
+        yield f"{variable('key_pepper')} needs at least {PEPPER_CHARS} characters"
     if config.admin_port and config.admin_port == config.port:
         yield f"{variable('admin_port')} must be another than {variable('port')}"
     if not all(map(_is_network, config.forwarded_allow)):

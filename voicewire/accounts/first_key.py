@@ -12,7 +12,8 @@ from voicewire.accounts import audit
 from voicewire.auth.keys import GIVEN_KEY_ID, KeyRecord, generate_key, hash_key, key_id, utc_now, well_formed
 from voicewire.auth.principal import HOME_TENANT
 from voicewire.auth.scopes import ALL_SCOPES, unknown_scopes
-from voicewire.auth.secret_files import BadSecretFile, leave_client_key
+from voicewire.auth.secret_files import PEPPER_FILE, BadSecretFile, kept_secret, leave_client_key
+from voicewire.config import Config
 from voicewire.storage.store import Session, Store
 
 KEYS_FILE = "keys.json"
@@ -58,6 +59,11 @@ async def first_key(store: Store, pepper: bytes, data_dir: Path, given: str = ""
     if key:
         leave_client_key(data_dir, key)
     return key
+
+
+def pepper_of(config: Config) -> bytes:
+    """Return what keys are hashed with. Raises `BadSecretFile`."""
+    return config.key_pepper.encode() or kept_secret(config.data_dir, PEPPER_FILE)
 
 
 def given_id(given: str) -> str:

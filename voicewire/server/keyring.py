@@ -7,12 +7,12 @@ import contextlib
 import logging
 from dataclasses import dataclass
 
-from voicewire.accounts.first_key import first_key, given_id
+from voicewire.accounts.first_key import first_key, given_id, pepper_of
 from voicewire.accounts.key_cache import KeyCache
 from voicewire.accounts.keys import Keys
 from voicewire.accounts.news import News
 from voicewire.auth.keys import well_formed
-from voicewire.auth.secret_files import CLIENT_KEY_FILE, PEPPER_FILE, BadSecretFile, kept_secret
+from voicewire.auth.secret_files import CLIENT_KEY_FILE, BadSecretFile
 from voicewire.config import Config, ConfigError, variable
 from voicewire.server.storage import Storage
 from voicewire.server.tasks import supervise
@@ -40,7 +40,7 @@ async def open_keyring(config: Config, storage: Storage, news: News, stack: cont
     if given and not well_formed(given):
         raise ConfigError(f"{variable('bootstrap_key')}: it needs 8 to 256 visible ASCII characters")
     try:
-        pepper = kept_secret(config.data_dir, PEPPER_FILE)
+        pepper = pepper_of(config)
         first = await _first(config, storage, pepper, stack)
     except BadSecretFile as error:
         raise ConfigError(str(error)) from error
