@@ -39,7 +39,7 @@ class KeySet:
         self._fetch = fetch
         self._clock = clock
         self._held: dict[str, _Held] = {}
-        self._asked_s = {False: LONG_AGO, True: LONG_AGO}
+        self._asked_s = LONG_AGO
         self._fresh_s = LONG_AGO
         self._problem: VoicewireError | None = None
         self._fetching: asyncio.Task[None] | None = None
@@ -47,14 +47,22 @@ class KeySet:
     async def find(self, kid: str, *, from_issuer: bool = False) -> Key | None:
         """Return the key named `kid`, or None; "" names the only one. Raises what `fetch` did where none was ever had.
 
-        `from_issuer` says that the token came straight from the issuer and not from a caller. Such a one has a fetch
-        every 30 s of its own: strangers who invent names must not keep a person from logging in with a key that is new.
+        `from_issuer` says that the token came from the issuer itself, for a person who logs in, and not from a caller.
+        A key that such a one names is asked for at once: nobody can invent it, and no login may fail for a new key.
         """
         key, old = self._find(kid), self._clock() - self._fresh_s >= REFRESH_S
-        if (key and not old) or not self._may_ask(from_issuer):
-            return self._unless_none(key)
-        await self._refresh(from_issuer)
-        return self._unless_none(self._find(kid))
+        if key and not old:
+            return key
+        answered = True
+        if self._fetching or self._clock() - self._asked_s >= FETCH_EVERY_S:
+            answered = await self._refresh()
+            key = self._find(kid)
+        if key is None and from_issuer and answered:  # maybe before the key was there
+            await self._refresh()
+            key = self._find(kid)
+        if not self._held and self._problem:
+            raise self._problem
+        return key
 
     async def aclose(self) -> None:
         """End a fetch that is under way."""
@@ -67,19 +75,12 @@ class KeySet:
             (kid,) = self._held
         return self._held[kid].key if kid in self._held else None
 
-    def _unless_none(self, key: Key | None) -> Key | None:
-        if not self._held and self._problem:
-            raise self._problem
-        return key
-
-    def _may_ask(self, from_issuer: bool) -> bool:
-        return self._fetching is not None or self._clock() - self._asked_s[from_issuer] >= FETCH_EVERY_S
-
-    async def _refresh(self, from_issuer: bool) -> None:
+    async def _refresh(self) -> bool:
         if self._fetching is None:
-            self._asked_s[from_issuer] = self._clock()
+            self._asked_s = self._clock()
             self._fetching = asyncio.create_task(self._run(), name="jwks")
         await asyncio.shield(self._fetching)  # one caller who goes away must not end it for the others
+        return self._problem is None
 
     async def _run(self) -> None:
         try:

@@ -20,9 +20,8 @@ from voicewire.accounts.people import People
 from voicewire.accounts.roll import Roll
 from voicewire.accounts.sweep import keep_sweeping
 from voicewire.accounts.terms import Terms
-from voicewire.auth.issuer import Client
 from voicewire.auth.issuer_http import IssuerHttp
-from voicewire.auth.oidc import Issuers, OidcLogins
+from voicewire.auth.oidc import Issuers, OidcLogins, clients
 from voicewire.auth.passwords import Passwords
 from voicewire.auth.principal import Limits
 from voicewire.auth.tokens import AccessTokens, open_secret
@@ -135,7 +134,7 @@ def open_issuers(config: Config, stack: contextlib.AsyncExitStack) -> Issuers:
     """Return the issuers that people may come through. Raises `ConfigError`."""
     given = (config.oidc_client_id, config.oidc_client_secret, config.oidc_audience)
     try:
-        issuers = Issuers([Client(each, *given) for each in config.oidc_issuers], IssuerHttp())
+        issuers = Issuers(clients(config.oidc_issuers, *given), IssuerHttp())
     except ValueError as error:
         raise ConfigError(f"{variable('oidc_issuers')}: {error}") from error
     stack.push_async_callback(issuers.aclose)
