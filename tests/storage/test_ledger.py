@@ -248,6 +248,31 @@ async def test_a_redis_that_was_emptied_is_told_again(
     assert await service.reconcile() == []
 
 
+async def test_what_was_not_made_known_is_looked_up(redis_url: str, store: Store, redis: Redis) -> None:
+    """A bill from long before a restart of Redis, of which the next word comes after it."""
+    client = open_redis(redis_url)
+    service = LedgerService(client, store, restored_s=0)
+    await store.execute("INSERT INTO tenants (id, name) VALUES ($1, '')", TENANT)
+    await service.start()
+    await endow(service, store, "main", GRANT_MS)
+    for block in range(3):
+        await service.ledger.reserve(item(block), 6_000, 4_000, metered=True)
+    await service.ledger.settle(item(0), 1_000, 1_000)
+    await service.ledger.park(item(1), 1_000, 1_000)
+    await service.flush()
+    await redis.flushdb()
+    await service.start()
+    assert await service.ledger.amend(item(0), 400, 400) == GRANT_MS - 1_400
+    assert await service.ledger.settle(item(1), 1_500, 1_500) == GRANT_MS - 1_900
+    assert await service.ledger.settle(item(2), 2_000, 2_000) == GRANT_MS - 3_900
+    await service.flush()
+    late = [("refund", 1, -600), ("late", 1, 500), ("use", 0, 2_000)]
+    assert await entries(store) == [("use", 0, 1_000), ("use", 0, 1_000), *late]
+    assert await service.reconcile() == []
+    await service.close()
+    await client.aclose()
+
+
 async def test_nothing_is_done_behind_a_fence(service: LedgerService, ledger: Ledger, redis: Redis) -> None:
     await redis.hset(ledger.keys.meta, "epoch", "fence-of-another")
     assert await ledger.settle(item(), 1_000, 1_000) is None

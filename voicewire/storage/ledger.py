@@ -7,6 +7,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
 from redis.asyncio import Redis
@@ -37,7 +38,7 @@ __all__ = ["Item", "Ledger", "Reserved"]
 
 PATIENCE_S = 0.9  # for what somebody waits for: `Busy` comes within a second
 RETRY_S = 0.05
-OPEN_MAX = 50_000  # blocks whose hold is remembered
+KNOWN_MAX = 20_000  # blocks whose hold is remembered
 UNRECORDED_S = 3_600.0  # since PostgreSQL took an entry: then nothing more is sold
 UNRECORDED_MAX = 2_000_000
 STALE_S = 600.0  # Redis keeps a block for an hour; what was told so long ago is looked up before it is said again
@@ -54,6 +55,17 @@ class Reserved(Struct, frozen=True):
     ok: bool
     hold_ms: int
     left_ms: int | None = None
+
+
+class _Known(NamedTuple):
+    """A block that this gateway reserved. `life`: in which Redis said so; None: it did not."""
+
+    hold_ms: int
+    metered: int
+    life: Life | None
+
+
+STRANGE = _Known(0, UNKNOWN, None)
 
 
 class Ledger:
@@ -77,7 +89,8 @@ class Ledger:
         self.resent = 0
         self._store = store
         self._clock = clock
-        self._open: OrderedDict[Name, tuple[int, int]] = OrderedDict()  # hold and whether metered
+        self._known: OrderedDict[Name, _Known] = OrderedDict()
+        self._began: tuple[Life | None, float] = (None, 0.0)  # the life that is open, and since when
         self._behind = False
 
     async def reserve(self, item: Item, want_ms: int, least_ms: int, *, metered: bool) -> Reserved:
@@ -90,14 +103,14 @@ class Ledger:
             raise Busy(retry_after_ms=RETRY_MS)
         op = block_op("reserve", item, hold=want_ms, least=least_ms, metered=int(metered))
         try:
-            answer = await self._insist(op)
+            answer, life = await self._insist(op), self.calls.life
         except Busy:
             if metered:
                 raise
-            answer = Answer("OK", None, want_ms, 0)  # speech goes on; what it costs is told later
+            answer, life = Answer("OK", None, want_ms, 0), None  # speech goes on; what it costs is told later
         hold_ms = int(answer.value)
         if answer.status != "SPENT":
-            self._remember(item, hold_ms, int(metered))
+            self._remember(item, _Known(hold_ms, int(metered), life))
         return Reserved(answer.status != "SPENT", hold_ms, _left(answer) if metered else None)
 
     async def touch(self, pairs: Sequence[tuple[Item, int, int]]) -> None:
@@ -107,8 +120,8 @@ class Ledger:
         """
         ops = []
         for item, ms, audio_ms in pairs:
-            hold, metered = self._open.get(name_of(item), (0, UNKNOWN))
-            ops.append(block_op("touch", item, ms, audio_ms, hold=hold, metered=metered))
+            known = self._known.get(name_of(item), STRANGE)
+            ops.append(block_op("touch", item, ms, audio_ms, hold=known.hold_ms, metered=known.metered))
         answers = await self.calls.do_each(ops)
         missing = {op.tenant: op for op, answer in zip(ops, answers, strict=True) if _lacks_account(answer)}
         if missing:
@@ -156,6 +169,8 @@ class Ledger:
         """Take note of how Redis stands: forget what is recorded, and sell no more where nothing is for long."""
         if self.calls.life is not None and view.life == self.calls.life:
             self.facts.confirm(self.calls.life, view)
+            if self._began[0] != self.calls.life:
+                self._began = (self.calls.life, self._clock())
         self._behind = view.waiting > UNRECORDED_MAX or view.behind_s(now_s) > UNRECORDED_S
 
     async def resend(self) -> None:
@@ -169,7 +184,11 @@ class Ledger:
         await asyncio.gather(*map(self._say, facts))
 
     def _doubtful(self, fact: Fact, life: Life) -> bool:
-        return fact.life != life or self._clock() - fact.told_s > STALE_S
+        """Whether PostgreSQL may have something of the block that Redis does not know, or not any more."""
+        now, (began, since) = self._clock(), self._began
+        if now - fact.told_s > STALE_S:
+            return True
+        return fact.life != life and (began != life or now - since < STALE_S or fact.told_s < since)
 
     async def _look_up(self, facts: Sequence[Fact], life: Life) -> None:
         """Tell Redis what PostgreSQL has of blocks that it may not know any more."""
@@ -187,9 +206,14 @@ class Ledger:
                 fact.life, fact.told_s = life, self._clock()
 
     async def _tell(self, kind: str, item: Item, ms: int, audio_ms: int) -> int | None:
-        _, metered = self._open.pop(name_of(item), (0, UNKNOWN))
-        fact = Fact(item, kind, ms, audio_ms, metered, self.calls.life, self._clock())
-        fact = self.facts.tell(fact)
+        known = self._known.get(name_of(item), STRANGE)
+        fact = self.facts.tell(Fact(item, kind, ms, audio_ms, known.metered, known.life, self._clock()))
+        life = self.calls.life
+        try:
+            if life is not None and self._doubtful(fact, life):
+                await self._look_up([fact], life)
+        except Busy:
+            return None
         return await self._say(fact)
 
     async def _say(self, fact: Fact) -> int | None:
@@ -243,10 +267,11 @@ class Ledger:
     async def _grant(self, grant_id: str) -> Row | None:
         return await self._store.fetchrow(GRANT_ROW, grant_id)
 
-    def _remember(self, item: Item, hold_ms: int, metered: int) -> None:
-        self._open[name_of(item)] = (hold_ms, metered)
-        if len(self._open) > OPEN_MAX:
-            self._open.popitem(last=False)
+    def _remember(self, item: Item, known: _Known) -> None:
+        self._known[name_of(item)] = known
+        self._known.move_to_end(name_of(item))
+        if len(self._known) > KNOWN_MAX:
+            self._known.popitem(last=False)
 
 
 def _left(answer: Answer) -> int | None:

@@ -20,7 +20,7 @@ from voicewire.storage.ledger_calls import Away
 from voicewire.storage.ledger_script import LEASE_MS, Answer, Item, LedgerScript, block_op
 from voicewire.storage.life import View, look
 from voicewire.storage.reconcile import Drift, Reconciler
-from voicewire.storage.recovery import Recovery
+from voicewire.storage.recovery import RESTORED_S, Recovery
 from voicewire.storage.store import Store
 from voicewire.types import KEY_PREFIX
 
@@ -55,7 +55,10 @@ class Counters:
 
 
 class LedgerService:
-    """The ledger of one gateway and what keeps it going. `run` belongs to the supervisor."""
+    """The ledger of one gateway and what keeps it going. `run` belongs to the supervisor.
+
+    `restored_s`: for how long after its last bill a block may be held again, by a resume.
+    """
 
     def __init__(
         self,
@@ -66,12 +69,14 @@ class LedgerService:
         lease_ms: int = LEASE_MS,
         on_drift: Callable[[Sequence[Drift]], None] | None = None,
         flusher: type[Flusher] = Flusher,
+        restored_s: float = RESTORED_S,
     ) -> None:
         self.ledger = Ledger(redis, store, prefix=prefix, lease_ms=lease_ms)
         self._redis = redis
         self._store = store
         self._flusher = flusher(store, self.ledger.keys)
-        self._recovery = Recovery(redis, store, LedgerScript(self.ledger.keys, lease_ms=lease_ms), self._flusher)
+        script = LedgerScript(self.ledger.keys, lease_ms=lease_ms)
+        self._recovery = Recovery(redis, store, script, self._flusher, restored_s)
         self._reconciler = Reconciler(store, self.ledger.keys, self._flusher)
         self._on_drift = on_drift
         self._view: View | None = None
@@ -204,7 +209,7 @@ class LedgerService:
 
 
 def _wanted() -> bool:
-    """Whether this task was not cancelled: a library's `asyncio.wait_for`, before Python 3.12, may have kept it back."""
+    """Whether this task was not cancelled: before Python 3.12, `asyncio.wait_for` in a library may keep that back."""
     task = asyncio.current_task()
     return task is not None and not task.cancelling()
 

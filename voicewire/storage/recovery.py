@@ -21,7 +21,7 @@ from voicewire.storage.life import bound, look
 from voicewire.storage.scripts import Script
 from voicewire.storage.store import Store
 
-RESTORED_S = 600.0  # a block that was billed so recently may be asked for again
+RESTORED_S = 120.0  # a block that was billed so recently may be held again: after a resume, at another gateway
 BLOCKS_AT_ONCE = 10_000
 LOCK = f"ledger:{SHARD}:recovery"
 RETRY_MS = 300
@@ -44,12 +44,13 @@ LOGGER = logging.getLogger(__name__)
 class Recovery:
     """One gateway recovers at a time; the others wait, and find it done."""
 
-    def __init__(self, redis: Redis, store: Store, script: LedgerScript, flusher: Flusher) -> None:
+    def __init__(self, redis: Redis, store: Store, script: LedgerScript, flusher: Flusher, restored_s: float) -> None:
         self._redis = redis
         self._store = store
         self._script = script
         self._keys = script.keys
         self._flusher = flusher
+        self._restored_s = restored_s
         self._open = Script(OPEN)
         self.recoveries = 0
         self.took_s = 0.0
@@ -94,7 +95,7 @@ class Recovery:
 
     async def _restore(self, redis: Redis, fence: str, epoch: int) -> None:
         """Make known which blocks were billed, so that to bill them again changes nothing."""
-        blocks = await recent_blocks(self._store, RESTORED_S)
+        blocks = await recent_blocks(self._store, self._restored_s)
         for at in range(0, len(blocks), BLOCKS_AT_ONCE):
             streams = await billed(self._store, blocks[at : at + BLOCKS_AT_ONCE])
             ops = (restore_op(tenant, stream, epoch, states) for (tenant, stream), states in streams.items())
