@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.conftest import Served
 from tests.server.two_tenants import SCOPES, Tenant, client, new_tenant
+from voicewire.__main__ import main
 from voicewire.auth.keys import key_id
 
 WAIT_S = 20
@@ -229,3 +230,21 @@ async def test_an_operator_names_a_voice(http: httpx.AsyncClient, operator: http
     assert (await operator.delete(path)).status_code == 204
     assert (await http.get("/v1/voices/cy")).status_code == 200
     assert (await operator.get(path)).status_code == 404
+
+
+async def test_an_operator_changes_a_person(served: Served, operator: httpx.AsyncClient) -> None:
+    email = "doors@example.org"
+    arguments = ["users", "add", email, "--data", str(served.data_dir)]
+    assert await asyncio.to_thread(main, arguments, {}) == 0
+    [person] = (await operator.get("/admin/users", params={"search": "doors@"})).json()["items"]
+    assert (person["email"], person["role"], person["suspended"]) == (email, "creator", None)
+    [tenant] = person["tenants"]
+    assert (tenant["role"], tenant["plan"], tenant["audio_ms"]) == ("owner", "free", 0)
+    path = f"/admin/users/{person['id']}"
+    changed = (await operator.patch(path, json={"role": "admin", "suspended": True, "plan": "pro"})).json()
+    assert (changed["role"], changed["tenants"][0]["plan"]) == ("admin", "pro")
+    assert changed["suspended"] is not None
+    assert (await operator.patch(path, json={"suspended": False})).json()["suspended"] is None
+    assert (await operator.get("/admin/users/u_nobody")).status_code == 404
+    actions = {event["action"] for event in (await operator.get("/admin/audit")).json()["items"]}
+    assert actions >= {"user.change", "user.suspend", "user.restore", "tenant.plan"}
