@@ -57,9 +57,13 @@ def alive(connections: Sequence[socket.socket]) -> list[socket.socket]:
 
 def ended(connection: socket.socket) -> bool:
     try:
-        return not connection.recv(1, socket.MSG_PEEK)
+        while connection.recv(65_536, socket.MSG_DONTWAIT):
+            pass  # the rest of an answer
+    except BlockingIOError:
+        return False
     except ConnectionError:
-        return True
+        pass
+    return True
 
 
 async def go_on(connection: socket.socket, piece: bytes) -> None:
