@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import OrderedDict
@@ -91,6 +92,8 @@ class Ledger:
         self._clock = clock
         self._known: OrderedDict[Name, _Known] = OrderedDict()
         self._began: tuple[Life | None, float] = (None, 0.0)  # the life that is open, and since when
+        self._doubts: list[Fact] = []
+        self._looking = asyncio.Lock()
         self._behind = False
 
     async def reserve(self, item: Item, want_ms: int, least_ms: int, *, metered: bool) -> Reserved:
@@ -209,12 +212,17 @@ class Ledger:
         known = self._known.get(name_of(item), STRANGE)
         fact = self.facts.tell(Fact(item, kind, ms, audio_ms, known.metered, known.life, self._clock()))
         life = self.calls.life
-        try:
-            if life is not None and self._doubtful(fact, life):
-                await self._look_up([fact], life)
-        except Busy:
-            return None
+        if life is not None and self._doubtful(fact, life):
+            with contextlib.suppress(Busy):
+                await self._look_up_together(fact, life)
         return await self._say(fact)
+
+    async def _look_up_together(self, fact: Fact, life: Life) -> None:
+        """Look a fact up with all that are told meanwhile: after a restart, many are."""
+        self._doubts.append(fact)
+        async with self._looking:
+            doubts, self._doubts = self._doubts, []
+            await self._look_up([each for each in doubts if each.life != life], life)
 
     async def _say(self, fact: Fact) -> int | None:
         """Say a fact once; return what is left. Where that fails, it stays among those to be said."""
