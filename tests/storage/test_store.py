@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 
 import pytest
 
@@ -34,10 +35,18 @@ async def test_json_goes_in_and_comes_out_as_values(store: Store) -> None:
     assert await store.fetchval("SELECT details->'b'->>'c' FROM audit") == "true"
 
 
-@pytest.mark.parametrize(("name", "details"), [("a\0", {}), ("", {"a": "\0"})])
+@pytest.mark.parametrize(("name", "details"), [("a\0", {}), ("", {"a": "\0"}), ("\ud800", {})])
 async def test_a_character_that_cannot_be_kept_is_the_callers_mistake(store: Store, name: str, details: object) -> None:
     with pytest.raises(BadRequest, match="cannot be kept"):
         await store.execute("INSERT INTO audit (tenant, actor, action, details) VALUES ('', '', $1, $2)", name, details)
+
+
+@pytest.mark.parametrize("value", [1 << 63, -(1 << 63) - 1])
+async def test_a_number_out_of_bounds_is_the_callers_mistake(store: Store, value: int) -> None:
+    with pytest.raises(BadRequest, match="cannot be kept"):
+        await store.fetchval("SELECT $1::bigint", value)
+    with pytest.raises(BadRequest, match="cannot be kept"):
+        await store.fetchval("SELECT ($1::numeric * 1)::bigint", Decimal(value))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -42,7 +42,13 @@ AWAY = (
     asyncpg.InvalidCatalogNameError,
 )
 
-NOT_TEXT = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)  # U+0000
+# What clients may say and no column holds: U+0000, half a character, a number out of bounds. The rest is our mistake.
+NOT_KEPT = (
+    asyncpg.CharacterNotInRepertoireError,
+    asyncpg.UntranslatableCharacterError,
+    asyncpg.NumericValueOutOfRangeError,
+)
+NOT_SENT = (UnicodeEncodeError, OverflowError)
 
 LOGGER = logging.getLogger(__name__)
 
@@ -245,10 +251,10 @@ def _translated() -> Iterator[None]:
         yield
     except asyncpg.UniqueViolationError as error:
         raise Conflict(error.constraint_name or "") from error
-    except asyncpg.DataError as error:  # a NUL, half of a character, a number beyond all bounds
+    except asyncpg.DataError as error:
+        if not isinstance(error, NOT_KEPT) and not isinstance(error.__cause__, NOT_SENT):
+            raise
         raise BadRequest(problem="a value cannot be kept") from error
-    except NOT_TEXT as error:
-        raise BadRequest(problem="a text holds a character that cannot be kept") from error
     except AWAY as error:
         raise Unreachable(reason_of(error)) from error
 
