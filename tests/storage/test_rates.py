@@ -63,7 +63,7 @@ def test_requests_are_those_of_the_model(redis_address: str, shapes: list[tuple[
     now_us, models = START_US, [Tokens(*shape) for shape in shapes]
     keys = [f"bucket:{at}" for at in range(len(shapes))]
     with BlockingRedis.from_url(redis_address) as redis:
-        redis.flushall()
+        redis.flushdb()
         for pause in pauses:
             now_us += pause
             told = redis.eval(VIRTUAL, len(keys), *keys, len(keys), *sum(shapes, ()), *divmod(now_us, 1_000_000))
@@ -102,7 +102,7 @@ def test_leases_are_those_of_the_model(redis_address: str, limit: int, steps: li
     now_ms, held = START_US // 1000, dict[str, int]()
     renew = rates_module.RENEW.replace("redis.call('TIME')", "{ARGV[2], ARGV[3]}").replace("i = 2", "i = 4")
     with BlockingRedis.from_url(redis_address) as redis:
-        redis.flushall()
+        redis.flushdb()
         for pause, what, name in steps:
             now_ms += pause
             stream, clock = f"s{name}", (now_ms // 1000, now_ms % 1000 * 1000)
