@@ -20,6 +20,7 @@ ALL = {
     "auth": ["benchmarks.auth"],
     "memory": ["benchmarks.memory"],
     "ledger": ["benchmarks.ledger"],
+    "metering": ["benchmarks.metering"],
     "capacity_cached": ["benchmarks.capacity", "cached"],
     "capacity_bundle": ["benchmarks.capacity", "bundle"],
     "capacity_made": ["benchmarks.capacity", "made"],
