@@ -35,4 +35,4 @@ def test_cannot_be_changed() -> None:
 @pytest.mark.parametrize("name", ["streams", "contexts", "text_chars"])
 def test_a_limit_of_nothing_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        Limits(**{name: 0})
+        dataclasses.replace(Limits(), **{name: 0})
