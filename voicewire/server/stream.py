@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import ExitStack
+from contextvars import copy_context
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -30,7 +31,7 @@ from voicewire.server.metrics import Metrics
 from voicewire.server.pace import Pace
 from voicewire.server.sessions import Sessions
 from voicewire.server.strangers import Strangers
-from voicewire.server.wire import WireProtocol, frame_header, wire_of
+from voicewire.server.wire import Listener, WireProtocol, frame_header, wire_of
 from voicewire.session import text_wire
 
 GOODBYE = 1000  # RFC 6455, section 7.4.1: the purpose has been fulfilled
@@ -170,26 +171,47 @@ class StreamEndpoint:
 
     async def _messages(self, websocket: WebSocket, wire: WireProtocol, live: Live, event: Message) -> int:
         """Take messages until the connection ends; return its close code."""
-        pace = Pace(self.messages_max)
+        hear, own = self._listener(wire, live), copy_context()
         while event["type"] == "websocket.receive":
+            hear(event["bytes"] if event.get("text") is None else event["text"])
+            if wire.queue.empty():
+                # from now on messages come straight from the transport; their logs still say whose they are
+                wire.listener = lambda data: own.run(hear, data)
+            event = await self._next(websocket, wire, live)
+        wire.listener = None
+        return int(event.get("code") or 0)
+
+    def _listener(self, wire: WireProtocol, live: Live) -> Listener:
+        pace = Pace(self.messages_max)
+
+        def hear(data: str | bytes) -> None:
             if not pace.allows(time.monotonic()):
                 self._refuse(wire, OverQuota(retry_after_ms=RETRY_MS))  # the end comes as an event
-            elif (text := event.get("text")) is not None:
-                live.receive(text)
+            elif isinstance(data, str):
+                live.receive(data)
             else:
                 live.receive_binary()
-            event = await self._next(websocket, wire, live)
-        return int(event.get("code") or 0)
+
+        return hear
 
     async def _next(self, websocket: WebSocket, wire: WireProtocol, live: Live) -> Message:
         """Wait for the next event; a connection on which nothing happens is ended."""
+        since = time.monotonic()
         while True:
+            since = max(since, live.last_message)
             try:
-                async with asyncio.timeout(self.idle_s):
-                    return await websocket.receive()
+                async with asyncio.timeout(since + self.idle_s - time.monotonic()):
+                    event = await websocket.receive()
             except TimeoutError:
+                if live.last_message > since:
+                    continue
+                since = time.monotonic()
                 if not live.session.contexts:
                     wire.finish(GOODBYE, IDLE)
+            else:
+                if wire.broken:
+                    raise wire.broken
+                return event
 
 
 async def refuse_plain(request: Request) -> Response:  # noqa: ARG001 - a route takes its request

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from asyncio.transports import BaseTransport
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn._types import ASGISendEvent
@@ -25,6 +26,7 @@ CLOSE_S_MAX = 10.0  # … and how long in all
 PONGS_BYTES_MAX = 64 * 1024  # unread: a peer that goes on sending pings does not read the answers
 
 HEADERS_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+HEARD_AT_ONCE = 16  # messages, before other connections have their turn
 NOT_UTF8 = 1007  # RFC 6455, section 7.4.1
 
 _FINAL = 0x80  # RFC 6455, section 5.2
@@ -43,14 +45,23 @@ def frame_header(opcode: int, size: int) -> bytes:
     return bytes((first, _LENGTH_64)) + size.to_bytes(8, "big")
 
 
+Listener = Callable[[str | bytes], None]
+"""Gets a message, text or binary."""
+
+
 class WireProtocol(WebSocketsSansIOProtocol):
     """Puts itself in the scope under `extensions`, so that an endpoint can take its `Outbox` from it.
 
     `writing` is false once the connection is closing, `stuck` while more than `PAUSE_BYTES` wait for the peer.
+    With a `listener` messages go to it as they are read: no queue, no task that wakes, no pause in reading. What
+    it raises is `broken`, for the endpoint to raise, which gets nothing but the end of the connection any more.
     """
 
     writing = False
     stuck = False
+    listener: Listener | None = None
+    broken: Exception | None = None
+    _heard = 0  # of the messages that were read together
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -64,6 +75,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self.transport.set_write_buffer_limits(high=PAUSE_BYTES)
 
     def data_received(self, data: bytes) -> None:
+        self._heard = 0
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.transport.is_closing():
             # its headers are more or longer than the library takes: uvicorn would wait for ever
@@ -135,8 +147,20 @@ class WireProtocol(WebSocketsSansIOProtocol):
             self.frames = []
             self.conn.send_close(NOT_UTF8)
             self.handle_parser_exception()
+        elif self.listener is not None and not self.close_sent and self._heard < HEARD_AT_ONCE:
+            self._hand_on(self.listener)
         else:
+            self.listener = None  # order is kept: the endpoint takes what waits before it listens again
             super().send_receive_event_to_app()
+
+    def _hand_on(self, listener: Listener) -> None:
+        self._heard += 1
+        data, self.frames = b"".join(self.frames), []
+        try:
+            listener(data.decode() if self.curr_msg_data_type == "text" else data)
+        except Exception as error:  # noqa: BLE001 - it is raised again where the connection is guarded
+            self.listener, self.broken = None, error
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": TABLE["internal"].close})
 
     def handle_ping(self) -> None:
         """Answer a ping, unless the peer sends them without reading the answers."""
