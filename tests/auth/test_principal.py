@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -34,5 +35,6 @@ def test_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("name", ["streams", "contexts", "text_chars"])
 def test_a_limit_of_nothing_is_refused(name: str) -> None:
+    nothing: dict[str, Any] = {name: 0}
     with pytest.raises(ValueError, match="at least 1"):
-        dataclasses.replace(Limits(), **{name: 0})
+        Limits(**nothing)
