@@ -63,17 +63,21 @@ class Calls:
 
     async def do(self, op: Op) -> Answer:
         """Do one operation. Raises `Away`."""
-        if self.life is None or len(self._waiting) >= WAITING_MAX:
-            raise Away
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((op, future))
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send())
-        return await future
+        return await self._put(op)
 
     async def do_each(self, ops: Iterable[Op]) -> list[Answer | BaseException]:
         """Do many; each gives its answer, or why there is none."""
-        return await asyncio.gather(*map(self.do, ops), return_exceptions=True)
+        return await asyncio.gather(*map(self._put, ops), return_exceptions=True)  # without a task for each
+
+    def _put(self, op: Op) -> asyncio.Future[Answer]:
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        if self.life is None or len(self._waiting) >= WAITING_MAX:
+            future.set_exception(Away())
+            return future
+        self._waiting.append((op, future))
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send())
+        return future
 
     async def drain(self) -> None:
         """Wait for the call that is under way."""
