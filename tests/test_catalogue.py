@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from voicewire.catalogue import Catalogue
-from voicewire.errors import BadRequest
+from voicewire.catalogue import Catalogue, require_model
+from voicewire.errors import BadRequest, Forbidden
 from voicewire.types import Model, Voice
 
 PLAIN = Model("plain", "Plain", 22_050, "en-us")
@@ -60,3 +60,10 @@ def test_the_default_comes_first_and_no_voice_twice() -> None:
     assert [model.id for model in CATALOGUE.models()] == ["plain", "blender"]
     assert [voice.id for voice in CATALOGUE.voices()] == ["en-us", "de", "af_bella", "ff_siwis"]
     assert CATALOGUE.voice("siwis").id == "ff_siwis"
+
+
+def test_a_model_that_the_plan_lacks() -> None:
+    require_model(None, "plain")
+    require_model(frozenset({"plain"}), "plain")
+    with pytest.raises(Forbidden, match="blender"):
+        require_model(frozenset({"plain"}), "blender")

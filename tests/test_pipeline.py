@@ -34,7 +34,7 @@ def pipeline_of(pools: dict[str, Pool], size_bytes: int = 0) -> tuple[Pipeline, 
     engine = open_engine()
     catalogue = Catalogue([(engine.model, list(engine.voices()))], engine.model.id)
     request = Request("home", catalogue.resolve("", "", ""), format=Format(Codec.PCM_S16LE))
-    return Pipeline(pools, Clips(size_bytes), catalogue), request
+    return Pipeline(pools, Clips(size_bytes)), request
 
 
 def blocks_of(text: str, request: Request) -> Sequence[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from voicewire.errors import BadRequest
+from voicewire.errors import BadRequest, Forbidden
 from voicewire.types import Model, Voice
 
 BLEND_MARKS = re.compile(r"[+,(]")
@@ -20,6 +20,12 @@ class Choice:
     model: Model
     voice: str
     language: str
+
+
+def require_model(allowed: frozenset[str] | None, model: str) -> None:
+    """Raise `Forbidden` unless `model` is one of those that a plan has; None: it has all."""
+    if allowed is not None and model not in allowed:
+        raise Forbidden(problem=f"its plan does not have the model {model}")
 
 
 class Names(Protocol):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from voicewire.blocks import Splitter
-from voicewire.catalogue import Catalogue, Choice
+from voicewire.catalogue import Choice
 from voicewire.clips import Clip, Clips, clip_key, frames_of
 from voicewire.engines.pool import Pool, Ticket
 from voicewire.errors import BadRequest, OverQuota, VoicewireError
@@ -101,8 +101,7 @@ class BlockInMaking:
 class Pipeline:
     """Engines and clips behind one door."""
 
-    def __init__(self, pools: Mapping[str, Pool], clips: Clips, catalogue: Catalogue) -> None:
-        self.catalogue = catalogue
+    def __init__(self, pools: Mapping[str, Pool], clips: Clips) -> None:
         self.clips = clips
         self.pools = pools
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from voicewire import frames
-from voicewire.catalogue import Names
+from voicewire.catalogue import Names, require_model
 from voicewire.context import Context, Wire
 from voicewire.errors import BadRequest, OverQuota, VoicewireError
 from voicewire.plan import Plan
@@ -32,10 +32,13 @@ class Limits:
     prefetch_ms: int = 2_000
     first_wait_ms: int = 400
     resume_s: int = 60
+    models: frozenset[str] | None = None  # None: all
 
-    def within(self, contexts: int, text_chars: int) -> Limits:
-        """These limits for a caller who may have no more than so many contexts and characters."""
-        return replace(self, contexts=min(self.contexts, contexts), text_chars=min(self.text_chars, text_chars))
+    def within(self, contexts: int, text_chars: int, models: frozenset[str] | None) -> Limits:
+        """These limits for a caller who may have no more than so many contexts and characters, and these models."""
+        return replace(
+            self, contexts=min(self.contexts, contexts), text_chars=min(self.text_chars, text_chars), models=models
+        )
 
     def declared(self) -> frames.Limits:
         """The part that `ready` tells the client."""
@@ -161,6 +164,7 @@ class Session:
     def _plan(self, message: frames.Open) -> Plan:
         choice = self._catalogue.resolve(message.model, message.voice, message.language)
         limits = self.limits
+        require_model(limits.models, choice.model.id)
         lead_ms = limits.lead_ms if message.lead_ms is None else min(message.lead_ms, limits.lead_max_ms)
         return Plan(
             message.context,

@@ -10,9 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 from voicewire.auth.principal import Limits, Principal
-from voicewire.errors import Busy, Forbidden, OverQuota
+from voicewire.errors import Busy, OverQuota
 from voicewire.server.leases import Leases
-from voicewire.server.limits import GENERAL_MINUTE, Limiter, require_model
+from voicewire.server.limits import GENERAL_MINUTE, Limiter
 from voicewire.server.tasks import supervise
 from voicewire.storage.rates import Lease, Places, Rates
 
@@ -97,14 +97,6 @@ async def test_without_postgresql_the_caller_s_own_limits_count(redis: Redis, le
 async def burst(limiter: Limiter, times: int) -> None:
     for _ in range(times):
         limiter.general(CALLER)
-
-
-def test_a_model_that_the_plan_lacks() -> None:
-    require_model(CALLER, "tone")
-    narrow = Principal("k1", "t", frozenset(), "key", limits=Limits(models=frozenset({"tone"})))
-    require_model(narrow, "tone")
-    with pytest.raises(Forbidden, match="kokoro"):
-        require_model(narrow, "kokoro")
 
 
 async def test_what_costs_nothing_is_bounded_too(redis: Redis, leases: Leases) -> None:

@@ -91,6 +91,25 @@ async def test_a_change_holds_on_the_server_at_once(free: Tenant, admin: httpx.A
     assert (await free.speak(model="espeak")).headers["ratelimit-policy"] == '"requests";q=500;w=60'
 
 
+async def test_a_change_holds_on_a_connection_that_lives(free: Tenant, admin: httpx.AsyncClient) -> None:
+    async with await free.connect() as socket:
+        assert (await hear(socket))["type"] == "ready"
+        await socket.send(json.dumps({"type": "open", "context": "before", "model": "tone"}))
+        assert (await hear(socket))["type"] == "opened"
+        quotas = {"models": ["espeak"], "request_chars": 3}
+        assert (await admin.put(f"/admin/tenants/{free.id}/quotas", json=quotas)).status_code == 200
+        number, said = 0, {"code": ""}
+        async with asyncio.timeout(WAIT_S):
+            while said.get("code") != "forbidden":
+                number += 1
+                await socket.send(json.dumps({"type": "open", "context": f"c{number}", "model": "tone"}))
+                said = await hear(socket)
+                await asyncio.sleep(0.05)
+        assert said["context"] == f"c{number}"
+        await socket.send(json.dumps({"type": "speak", "context": "long", "model": "espeak", "text": "Four"}))
+        assert ((await hear(socket))["type"], (await hear(socket))["code"]) == ("opened", "text_too_long")
+
+
 # streams
 
 

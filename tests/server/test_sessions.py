@@ -65,7 +65,7 @@ def machinery(redis: Redis) -> Machinery:
 
     meter = Meter(Ledger(redis, Store("postgresql://nobody@127.0.0.1/nothing")), admit, permille, limited=False)
     journal = Journal(redis, interval_s=0.01, resume_s=60.0)
-    return Machinery(settings, Pipeline({}, Clips(0), CATALOGUE), Ticker(0.005), journal, meter, Parser(), print)
+    return Machinery(settings, Pipeline({}, Clips(0)), Ticker(0.005), journal, meter, Parser(), print)
 
 
 def gateway(redis: Redis, streams_max: int = 100) -> Sessions:
@@ -115,6 +115,20 @@ async def test_a_session_has_the_lower_of_the_servers_and_its_callers_limits(ses
     assert resumed
     assert isinstance(resumed[1].messages[0], Ready)
     assert resumed[1].messages[0].limits == ready.limits
+
+
+async def test_who_was_looked_at_again_has_the_limits_of_now(sessions: Sessions) -> None:
+    live, wire, _ = await begin(sessions)
+    live.receive('{"type":"open","context":"before"}')
+    fewer = replace(CALLER, limits=CallerLimits(contexts=2, text_chars=5, models=frozenset({"another"})))
+    live.confirm(fewer)
+    assert (live.principal, live.session.limits.contexts, live.session.limits.text_chars) == (fewer, 2, 5)
+    assert live.session.limits.message_bytes == Limits().message_bytes
+    live.receive('{"type":"open","context":"after"}')
+    live.receive('{"type":"text","context":"before","text":"As it was granted."}')
+    refusal = wire.messages[-1]
+    assert isinstance(refusal, frames.Error)
+    assert (refusal.code, refusal.context, [*live.session.contexts]) == ("forbidden", "after", ["before"])
 
 
 async def test_a_caller_has_so_many_connections_and_another_has_their_own(sessions: Sessions) -> None:

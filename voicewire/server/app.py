@@ -26,7 +26,6 @@ from voicewire import __version__
 from voicewire.accounts.voices import Voices
 from voicewire.auth.authenticate import Authenticator
 from voicewire.auth.tickets import TicketStore
-from voicewire.catalogue import Catalogue
 from voicewire.clips import Clips
 from voicewire.config import Config, is_loopback
 from voicewire.engines.pool import Pool
@@ -144,10 +143,9 @@ def _assemble(
     pools: Mapping[str, Pool],
 ) -> Gateway:
     engines = [(pool.model, pool.voices) for pool in pools.values()]
-    catalogue = Catalogue(engines, config.default_model)
     voices = Voices(storage.store, accounts.news, engines, config.default_model)
     clips, metrics = Clips(config.cache_bytes), Metrics()
-    pipeline = Pipeline(pools, clips, catalogue)
+    pipeline = Pipeline(pools, clips)
     journal = Journal(storage.redis, interval_s=config.journal_ms / 1000, resume_s=config.resume_s)
     ticker = Ticker(config.tick_ms / 1000, metrics.tick_lag_s.observe)
     settings = Settings(_limits(config), config.stall_s, config.resume_s, config.resume_bytes_max)

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from voicewire.auth.principal import Limits, Principal
-from voicewire.errors import BadRequest, Busy, Forbidden, OverQuota
+from voicewire.catalogue import require_model
+from voicewire.errors import BadRequest, Busy, OverQuota
 from voicewire.server.leases import Leases
 from voicewire.server.strangers import group_of
 from voicewire.storage.buckets import Buckets
@@ -72,7 +73,7 @@ class Limiter:
         """
         if chars > principal.limits.text_chars:
             raise BadRequest("text_too_long", limit=principal.limits.text_chars)
-        require_model(principal, model)
+        require_model(principal.limits.models, model)
         await self._agree(principal)
         buckets, places = await self._counts(principal)
         if buckets or places:
@@ -114,13 +115,6 @@ class Limiter:
         if own.streams < plan.streams:
             places.append(Places(principal.id, own.streams))
         return buckets, tuple(places)
-
-
-def require_model(principal: Principal, model: str) -> None:
-    """Raise `Forbidden` unless the caller's plan has `model`."""
-    models = principal.limits.models
-    if models is not None and model not in models:
-        raise Forbidden(problem=f"its plan does not have the model {model}")
 
 
 def _refuse(taken: Taken) -> None:

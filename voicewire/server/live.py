@@ -103,6 +103,11 @@ class Live:
         self.session.contexts[context.plan.name] = context
         self.pump(live, now)
 
+    def confirm(self, principal: Principal) -> None:
+        """Who it is was looked at again: what is opened from now on has the limits of now."""
+        self.principal = principal
+        self.session.limits = self._machinery.settings.limits_of(principal)
+
     # from the client
 
     def receive(self, data: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from voicewire import frames
+from voicewire.auth.principal import Principal
 from voicewire.context import Context
 from voicewire.pipeline import Pipeline
 from voicewire.server.journal import Journal
@@ -22,6 +23,11 @@ class Settings:
     stall_s: float
     resume_s: float
     resume_bytes_max: int
+
+    def limits_of(self, principal: Principal) -> Limits:
+        """Return what a session of `principal` may do."""
+        own = principal.limits
+        return self.limits.within(own.contexts, own.text_chars, own.models)
 
 
 @dataclass(frozen=True, slots=True)

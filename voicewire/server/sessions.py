@@ -22,7 +22,7 @@ from voicewire.server.live import Identity, Live
 from voicewire.server.machinery import Machinery
 from voicewire.server.outbox import Outbox
 from voicewire.server.wire import WireProtocol
-from voicewire.session import Limits, Session
+from voicewire.session import Session
 
 LOGGER = logging.getLogger(__name__)
 
@@ -182,19 +182,15 @@ class Sessions:
                 raise Gone("resumed_elsewhere")
             before.fenced()
             self.remove(before)
-        tenant = identity.principal.tenant
-        session = Session(self._limits(identity.principal), Current(lambda: self._catalogue(tenant)))
+        tenant, limits = identity.principal.tenant, self._machinery.settings.limits_of(identity.principal)
+        session = Session(limits, Current(lambda: self._catalogue(tenant)))
         outbox = Outbox(wire, self._admission.outbox_bytes_max)
         live = Live(self._machinery, identity, session, outbox, wire)
         self.add(live)
         return live
 
-    def _limits(self, principal: Principal) -> Limits:
-        own = principal.limits
-        return self._machinery.settings.limits.within(own.contexts, own.text_chars)
-
     async def _ready(self, identity: Identity, *, resumed: bool) -> frames.Ready:
-        limits = self._limits(identity.principal).declared()
+        limits = self._machinery.settings.limits_of(identity.principal).declared()
         balance_ms = await self._machinery.meter.balance_ms(identity.principal)
         return frames.Ready(identity.session, identity.token, resumed, limits, balance_ms)
 

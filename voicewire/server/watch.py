@@ -46,7 +46,7 @@ class Watch:
             await asyncio.sleep(REST_S)
 
     async def look(self) -> None:
-        """Close the sessions of whoever may not speak any more, and lower the limits of whoever may less."""
+        """Close the sessions of whoever may not speak any more; the others get the limits of now."""
         callers: dict[Principal, list[Live]] = {}
         for live in self._sessions:
             callers.setdefault(live.principal, []).append(live)
@@ -67,4 +67,4 @@ class Watch:
             pass  # it cannot be known now: who was let in goes on
         else:
             for live in lives:
-                live.principal = fresh
+                live.confirm(fresh)
