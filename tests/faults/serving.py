@@ -88,6 +88,19 @@ async def serving(
         if process.returncode is None:
             await server.end()
         await asyncio.gather(*server.readers)
+        for pid in at_work(data_dir):  # what a gateway that was killed has left, and no other has taken over
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def at_work(folder: Path) -> dict[int, str]:
+    """The processes below a data folder, by name."""
+    found = {}
+    for at in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (at / "cwd").resolve(strict=True).is_relative_to(folder):
+                found[int(at.name)] = (at / "comm").read_text().strip()
+    return found
 
 
 async def _greeting(server: Server) -> str:

@@ -14,22 +14,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faults.serving import Server, serving
+from tests.faults.serving import Server, at_work, serving
 from voicewire.storage.embedded_postgres import EmbeddedPostgres
 from voicewire.storage.migrations import version
 from voicewire.storage.store import Store
 
 TONE = {"VOICEWIRE_ENGINES": "tone", "VOICEWIRE_DEFAULT_MODEL": "tone", "VOICEWIRE_WORKERS": "1"}
-
-
-def at_work(folder: Path) -> dict[int, str]:
-    """The processes below a data folder, by name."""
-    found = {}
-    for at in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (at / "cwd").resolve(strict=True).is_relative_to(folder):
-                found[int(at.name)] = (at / "comm").read_text().strip()
-    return found
 
 
 async def ready(server: Server) -> list[str]:
@@ -61,14 +51,14 @@ async def test_embedded_servers_that_are_killed_come_back_under_the_running_gate
 
 
 async def test_what_a_killed_gateway_leaves_is_taken_over_by_the_next_and_ends_with_it(tmp_path: Path) -> None:
-    async with serving(tmp_path) as server:
-        await server.end(signal.SIGKILL)
-        left = at_work(tmp_path)
-    assert {"redis-server", "postgres"} <= set(left.values())
-    async with serving(tmp_path) as server:
-        assert sum("took over the running" in line for line in server.log) == 2
-        assert await ready(server) == []
-    assert at_work(tmp_path) == {}
+    async with serving(tmp_path) as first:
+        await first.end(signal.SIGKILL)
+        assert {"redis-server", "postgres"} <= set(at_work(tmp_path).values())
+        async with serving(tmp_path) as second:
+            assert sum("took over the running" in line for line in second.log) == 2
+            assert await ready(second) == []
+            await second.end()
+            assert at_work(tmp_path) == {}
 
 
 async def test_a_postgres_that_comes_late_is_said_and_gets_its_schema(tmp_path: Path) -> None:
