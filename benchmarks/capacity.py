@@ -29,7 +29,7 @@ from voicewire.config import Config
 from voicewire.context import UNBUNDLED_FRAMES
 from voicewire.frames import BUNDLE, HEADER, pack_audio
 from voicewire.plan import GROUP_BUNDLES, GROUP_FRAMES
-from voicewire.server.ticker import Ticker
+from voicewire.server.live.ticker import Ticker
 from voicewire.session import Limits
 from voicewire.types import Format
 

@@ -15,11 +15,11 @@ from voicewire.config import Config
 from voicewire.frames import BINARY_OPCODE, TEXT_OPCODE
 from voicewire.server.app import _uvicorn_config
 from voicewire.server.listen import listen
-from voicewire.server.wire import WireProtocol, frame_header, wire_of
+from voicewire.server.live.wire import WireProtocol, frame_header, wire_of
 
 
 async def echo(websocket: WebSocket) -> None:
-    """Send back what comes, as `server.stream` sends: past uvicorn, into the transport."""
+    """Send back what comes, as `server.live.stream` sends: past uvicorn, into the transport."""
     await websocket.accept()
     wire = wire_of(websocket.scope)
     while (event := await websocket.receive())["type"] == "websocket.receive":

@@ -7,7 +7,7 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from voicewire.frames import BINARY_OPCODE, TEXT_OPCODE
-from voicewire.server.wire import frame_header
+from voicewire.server.live.wire import frame_header
 
 SIZES = [0, 1, 12, 124, 125, 126, 127, 255, 256, 65_534, 65_535, 65_536, 65_537, 1 << 20]
 

@@ -14,8 +14,8 @@ from tests.test_context_restore import finish, frames_of, plan
 from voicewire.auth.principal import Principal
 from voicewire.context import Context
 from voicewire.errors import Busy
-from voicewire.server.journal import Entry, Journal, Kept, Record, token_hash
-from voicewire.server.keeping import Keeper
+from voicewire.server.live.journal import Entry, Journal, Kept, Record, token_hash
+from voicewire.server.live.keeping import Keeper
 
 TEXT = "One two three. Four five. Six seven eight. Nine ten."
 RING_BYTES = 100

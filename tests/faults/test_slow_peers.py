@@ -23,7 +23,7 @@ from tests.faults.listener import Listener
 from tests.faults.proxy import Harm, fault_proxy
 from tests.faults.serving import KEY, Server, serving
 from tests.faults.test_resume import FAST, TEXT, hear, speak
-from voicewire.server.wire import CLOSE_S
+from voicewire.server.live.wire import CLOSE_S
 
 GONE_S = 20
 BUFFERED_BYTES_MAX = 256 * 1024

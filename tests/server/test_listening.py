@@ -10,7 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.frames import Frame, Opcode
 
 from tests.conftest import Served
-from voicewire.server.wire import HEARD_AT_ONCE, WireProtocol
+from voicewire.server.live.wire import HEARD_AT_ONCE, WireProtocol
 
 MESSAGES = 20 * HEARD_AT_ONCE
 

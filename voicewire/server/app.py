@@ -39,12 +39,17 @@ from voicewire.server.bounds import CutShort, RequestsAtOnce, TooLargeAnswer, Un
 from voicewire.server.callers import Callers
 from voicewire.server.doors.description import describe
 from voicewire.server.guards import AskFirst, OperatorPort, SecurityHeaders
-from voicewire.server.journal import Journal
 from voicewire.server.keyring import Keyring, open_keyring
 from voicewire.server.limits import RateFields
 from voicewire.server.listen import GRACE_S, DrainingServer, allow_connections, listen
+from voicewire.server.live.journal import Journal
+from voicewire.server.live.machinery import Machinery, Settings
+from voicewire.server.live.sessions import Admission, Sessions
+from voicewire.server.live.stream import StreamEndpoint, refuse_plain
+from voicewire.server.live.ticker import Ticker
+from voicewire.server.live.watch import Watch
+from voicewire.server.live.wire import WireProtocol
 from voicewire.server.logs import configure
-from voicewire.server.machinery import Machinery, Settings
 from voicewire.server.metering import Meter
 from voicewire.server.metrics import Metrics, Readings
 from voicewire.server.origins import own_origins, sockets_of
@@ -53,16 +58,11 @@ from voicewire.server.paying import open_ledger
 from voicewire.server.pools import open_pools
 from voicewire.server.requests import Requests
 from voicewire.server.routes import Routes
-from voicewire.server.sessions import Admission, Sessions
 from voicewire.server.speech import Speech
 from voicewire.server.storage import Storage, open_storage
 from voicewire.server.strangers import Strangers
-from voicewire.server.stream import StreamEndpoint, refuse_plain
 from voicewire.server.tasks import cancelled_by_sigterm, supervise, together
-from voicewire.server.ticker import Ticker
 from voicewire.server.timeouts import Patience, http_protocol
-from voicewire.server.watch import Watch
-from voicewire.server.wire import WireProtocol
 from voicewire.session import Limits
 from voicewire.storage.ledger_service import LedgerService
 from voicewire.storage.store import Store

@@ -12,7 +12,7 @@ from types import FrameType
 
 import uvicorn
 
-from voicewire.server.sessions import Sessions
+from voicewire.server.live.sessions import Sessions
 
 LOGGER = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from prometheus_client.registry import Collector
 from voicewire.clips import Clips
 from voicewire.context import Context
 from voicewire.engines.pool import Pool
-from voicewire.server.journal import Journal
-from voicewire.server.sessions import Sessions
+from voicewire.server.live.journal import Journal
+from voicewire.server.live.sessions import Sessions
 from voicewire.storage.ledger_service import Counters
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -16,12 +16,12 @@ from voicewire import frames
 from voicewire.auth.principal import Principal
 from voicewire.catalogue import Current, Names
 from voicewire.errors import RETRY_MS, Busy, Gone, OverQuota
-from voicewire.server.journal import Claimed, token_hash
 from voicewire.server.limits import Limiter
-from voicewire.server.live import Identity, Live
-from voicewire.server.machinery import Machinery
-from voicewire.server.outbox import Outbox
-from voicewire.server.wire import WireProtocol
+from voicewire.server.live.journal import Claimed, token_hash
+from voicewire.server.live.live import Identity, Live
+from voicewire.server.live.machinery import Machinery
+from voicewire.server.live.outbox import Outbox
+from voicewire.server.live.wire import WireProtocol
 from voicewire.session import Session
 
 LOGGER = logging.getLogger(__name__)

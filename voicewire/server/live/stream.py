@@ -25,13 +25,13 @@ from voicewire.context import Wire
 from voicewire.errors import RETRY_MS, TABLE, BadRequest, Gone, OverQuota, Unauthorized, VoicewireError
 from voicewire.frames import SUBPROTOCOL
 from voicewire.server.answers import error_response
-from voicewire.server.live import Live
+from voicewire.server.live.live import Live
+from voicewire.server.live.pace import Pace
+from voicewire.server.live.sessions import Sessions
+from voicewire.server.live.wire import Listener, WireProtocol, frame_header, wire_of
 from voicewire.server.logs import bind
 from voicewire.server.metrics import Metrics
-from voicewire.server.pace import Pace
-from voicewire.server.sessions import Sessions
 from voicewire.server.strangers import Strangers
-from voicewire.server.wire import Listener, WireProtocol, frame_header, wire_of
 from voicewire.session import text_wire
 
 GOODBYE = 1000  # RFC 6455, section 7.4.1: the purpose has been fulfilled

@@ -9,9 +9,9 @@ from voicewire import frames
 from voicewire.auth.principal import Principal
 from voicewire.context import Context
 from voicewire.pipeline import Pipeline
-from voicewire.server.journal import Journal
+from voicewire.server.live.journal import Journal
+from voicewire.server.live.ticker import Ticker
 from voicewire.server.metering import Meter
-from voicewire.server.ticker import Ticker
 from voicewire.session import Limits
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from websockets.frames import Opcode
 
 from voicewire.frames import BINARY_OPCODE, TEXT_OPCODE
-from voicewire.server.outbox import GO_ON_BYTES, Outbox
+from voicewire.server.live.outbox import GO_ON_BYTES, Outbox
 
 LIMIT = 256 * 1024
 

@@ -13,10 +13,10 @@ from voicewire import frames
 from voicewire.auth.principal import Principal
 from voicewire.context import Context
 from voicewire.errors import TABLE, BadRequest, Gone, OverQuota, VoicewireError
-from voicewire.server.journal import Entry, Kept, Record, token_hash
-from voicewire.server.live_context import LiveContext
-from voicewire.server.machinery import Machinery
-from voicewire.server.outbox import Outbox
+from voicewire.server.live.journal import Entry, Kept, Record, token_hash
+from voicewire.server.live.live_context import LiveContext
+from voicewire.server.live.machinery import Machinery
+from voicewire.server.live.outbox import Outbox
 from voicewire.session import Action, Close, Drop, Send, Session, Settle, text_wire
 from voicewire.types import Slice
 
@@ -35,7 +35,7 @@ class Identity:
 
 
 class Socket(Protocol):
-    """The connection of a live session; `server.wire.WireProtocol` is the real one."""
+    """The connection of a live session; `server.live.wire.WireProtocol` is the real one."""
 
     def finish(self, code: int, reason: str) -> None: ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from voicewire.context import Wire
-from voicewire.server.wire import PAUSE_BYTES, frame_header
+from voicewire.server.live.wire import PAUSE_BYTES, frame_header
 
 GO_ON_BYTES = PAUSE_BYTES // 2  # unread, before audio is taken again: a peer too slow for its audio takes long for that
 
@@ -13,7 +13,7 @@ ANSWER_BYTES = 1_024  # room for the answer that is one too many, and for the cl
 
 
 class Peer(Protocol):
-    """The connection as the outbox sees it; `server.wire.WireProtocol` is the real one."""
+    """The connection as the outbox sees it; `server.live.wire.WireProtocol` is the real one."""
 
     @property
     def stuck(self) -> bool: ...

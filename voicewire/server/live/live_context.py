@@ -11,9 +11,9 @@ from voicewire.clips import Clip, frames_of
 from voicewire.context import Context
 from voicewire.errors import OverQuota, VoicewireError
 from voicewire.pipeline import BlockInMaking, Order
-from voicewire.server.journal import Kept
-from voicewire.server.keeping import Keeper
-from voicewire.server.machinery import Machinery
+from voicewire.server.live.journal import Kept
+from voicewire.server.live.keeping import Keeper
+from voicewire.server.live.machinery import Machinery
 from voicewire.server.metering import Spoken
 from voicewire.timeline import Making
 from voicewire.types import Slice

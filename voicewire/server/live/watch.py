@@ -12,8 +12,8 @@ from voicewire.accounts.users import PEOPLE_TOPIC
 from voicewire.auth.authenticate import Authenticator
 from voicewire.auth.principal import Principal
 from voicewire.errors import Busy, Forbidden, Unauthorized
-from voicewire.server.live import Live
-from voicewire.server.sessions import Sessions
+from voicewire.server.live.live import Live
+from voicewire.server.live.sessions import Sessions
 
 TOPICS = (KEYS_TOPIC, KEYS_OF_TENANT_TOPIC, PEOPLE_TOPIC, TENANTS_TOPIC, PLANS_TOPIC)
 EVERY_S = 4.0

@@ -20,16 +20,16 @@ from voicewire.clips import Clips
 from voicewire.errors import Busy, Gone, OverQuota
 from voicewire.frames import Parser, Ready
 from voicewire.pipeline import Pipeline
-from voicewire.server import sessions as module
-from voicewire.server.journal import Journal
 from voicewire.server.leases import Leases
 from voicewire.server.limits import Limiter
-from voicewire.server.live import Live
-from voicewire.server.machinery import Machinery, Settings
+from voicewire.server.live import sessions as module
+from voicewire.server.live.journal import Journal
+from voicewire.server.live.live import Live
+from voicewire.server.live.machinery import Machinery, Settings
+from voicewire.server.live.sessions import Admission, Sessions
+from voicewire.server.live.ticker import Ticker
+from voicewire.server.live.wire import WireProtocol
 from voicewire.server.metering import Meter
-from voicewire.server.sessions import Admission, Sessions
-from voicewire.server.ticker import Ticker
-from voicewire.server.wire import WireProtocol
 from voicewire.session import Limits
 from voicewire.storage.ledger import Ledger
 from voicewire.storage.rates import Rates

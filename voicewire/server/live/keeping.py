@@ -8,7 +8,7 @@ from collections import deque
 import msgspec
 
 from voicewire.context import Context
-from voicewire.server.journal import Entry, Kept
+from voicewire.server.live.journal import Entry, Kept
 from voicewire.timeline import Run
 
 ENCODE = msgspec.msgpack.Encoder().encode

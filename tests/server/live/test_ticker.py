@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from voicewire.server.ticker import Ticker
+from voicewire.server.live.ticker import Ticker
 
 TICK_S = 0.005
 
