@@ -106,10 +106,6 @@ class Tab:
         """A hold is taken for `block`."""
         self._line(block).reserved = True
 
-    def refused(self, block: int) -> None:
-        """No hold was given for `block`: it will not be made."""
-        self._line(block).reserved = False
-
     def held_before(self, block: int) -> bool:
         """Whether an earlier block still has its hold."""
         return any(line.reserved and not line.settled and line.block < block for line in self._lines)

@@ -99,7 +99,6 @@ class Bill:
         if not self._meter.limited:
             self.note(making, speed, clip_ms)
             return
-        self.tab.reserved(making.index)
         if self._admitted:
             await self._hold(making, speed, clip_ms)
             return
@@ -115,7 +114,6 @@ class Bill:
 
     def note(self, making: Making, speed: float, clip_ms: int | None) -> None:
         """Record a hold for a block that nobody waits for: where nobody is limited, but all that is spoken counts."""
-        self.tab.reserved(making.index)
         self._meter.start(self._note(making, speed, clip_ms))
 
     async def _note(self, making: Making, speed: float, clip_ms: int | None) -> None:
@@ -135,8 +133,11 @@ class Bill:
         item = self.spoken.item(making.index, cached=cached)
         answer = await self._meter.ledger.reserve(item, want_ms, least_ms, metered=self.metered)
         if not answer.ok:
-            self.tab.refused(making.index)
             raise OverQuota("insufficient_credit")
+        if self._open:
+            self.tab.reserved(making.index)  # not before: to tell of a block is to have a hold of nothing for it
+        else:
+            await self._meter.ledger.park(item, 0, 0)
 
     async def released(self, block: int) -> bool:
         """Wait until an earlier block gives back what it held too much; False when there is none to wait for."""
