@@ -129,12 +129,31 @@ async def test_from_signing_up_to_the_end_of_the_free_seconds(page: Page, sold: 
     await page.screenshot(path=IMAGES / "account-overview.png")
 
 
-async def test_a_person_stays_logged_in_and_logs_out(page: Page, sold: Sold) -> None:
+async def test_an_admin_sees_who_there_is_and_what_they_used(page: Page, sold: Sold) -> None:
+    async with httpx.AsyncClient(base_url=sold.origin, headers={"Authorization": f"Bearer {sold.key}"}) as operator:
+        [ada] = (await operator.get("/admin/users", params={"search": "ada@"})).json()["items"]
+        (await operator.patch(f"/admin/users/{ada['id']}", json={"role": "admin"})).raise_for_status()
+    await page.set_viewport_size({"width": 400, "height": 860})
+    await log_in(page, sold)
+    await page.get_by_role("link", name="Users").click()
+    row = page.get_by_role("row").filter(has_text="ada@example.org")
+    await row.wait_for()
+    told = await row.inner_text()
+    assert "admin" in told
+    assert "0:00 min" not in told, "she has spoken in the test before"
+    await page.screenshot(path=IMAGES / "account-admin-phone.png", full_page=True)
+
+
+async def log_in(page: Page, sold: Sold) -> None:
     await page.goto(f"{sold.origin}/account/")
     await page.fill("input[name=email]", "ada@example.org")
     await page.fill("input[name=password]", PASSWORD)
     await page.get_by_role("button", name="Log in").click()
     await page.get_by_text("Hello, Ada").wait_for()
+
+
+async def test_a_person_stays_logged_in_and_logs_out(page: Page, sold: Sold) -> None:
+    await log_in(page, sold)
     await page.reload()
     await page.get_by_text("Hello, Ada").wait_for()
     await page.get_by_role("button", name="Log out").click()

@@ -1,17 +1,12 @@
 // For an admin: who there is, what they have and what they used.
 
 import { h, table } from "./dom.js";
-import { date, number, time } from "./words.js";
+import { date, time } from "./words.js";
 import { usage } from "./usage.js";
 
 export async function admin(api) {
   const [list, search] = [h("div"), h("input", { type: "search", placeholder: "Search by e-mail or name", "aria-label": "Search" })];
-  const load = async () => {
-    const query = new URLSearchParams({ search: search.value });
-    const [users, used] = await Promise.all([api.get(`/admin/users?${query}`), api.get("/admin/usage?by=tenant")]);
-    const byTenant = new Map(used.items.map((line) => [line.name, line]));
-    list.replaceChildren(rows(users.items, byTenant, api, load));
-  };
+  const load = async () => list.replaceChildren(rows((await api.get(`/admin/users?${new URLSearchParams({ search: search.value })}`)).items, api, load));
   search.addEventListener("input", debounced(load));
   await load();
   return [
@@ -21,18 +16,20 @@ export async function admin(api) {
   ];
 }
 
-function rows(users, byTenant, api, load) {
+function rows(users, api, load) {
   return table(
-    [["E-mail", ""], ["Role", ""], ["Plan", ""], ["Since", ""], ["Requests", "number"], ["Listened", "number"], ["", ""]],
-    users.map((user) => {
-      const used = byTenant.get(user.tenant);
-      return [user.email, user.role, plan(user), date(user.created), number(used?.requests ?? 0), time(used?.audio_ms ?? 0), suspension(user, api, load)];
-    }),
+    [["E-mail", ""], ["Role", ""], ["Plan", ""], ["Since", ""], ["Listened", "number"], ["", ""]],
+    users.map((user) => [user.email, user.role, plan(user), date(user.created), time(listened(user)), suspension(user, api, load)]),
     "Nobody fits.",
   );
 }
 
-const plan = (user) => (user.suspended ? h("span", { class: "tag off" }, "suspended") : h("span", { class: "tag" }, user.plan));
+const listened = ({ tenants }) => tenants.reduce((sum, { audio_ms }) => sum + audio_ms, 0);
+
+function plan({ suspended, tenants }) {
+  if (suspended) return h("span", { class: "tag off" }, "suspended");
+  return tenants.map((tenant) => h("span", { class: "tag" }, tenant.plan ?? "none"));
+}
 
 function suspension(user, api, load) {
   return h("button", { type: "button", class: "quiet", onclick: async () => {
