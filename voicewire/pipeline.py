@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from voicewire.blocks import Splitter
@@ -20,7 +21,7 @@ from voicewire.types import Block, Format, Job, Slice, Utterance
 FEED_CHARS = 1_000  # of a whole text, split without a pause
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Order:
     """A block that somebody wants: everything an engine and an encoder must know."""
 
@@ -33,9 +34,14 @@ class Order:
     format: Format
     block: Block
 
+    @cached_property
     def job(self) -> Job:
         utterance = Utterance(self.block.spoken, self.voice, self.language, self.speed, self.seed)
         return Job(utterance, self.format, self.block.pause_ms)
+
+    @cached_property
+    def key(self) -> bytes:
+        return clip_key(self.tenant, self.model, self.job)
 
 
 class Listener(Protocol):
@@ -107,7 +113,7 @@ class Pipeline:
 
     def clip(self, order: Order) -> Clip | None:
         """Return the block if it was made before for this tenant."""
-        return self.clips.get(self._key(order))
+        return self.clips.get(order.key)
 
     def make(self, order: Order, making: Making, listener: Listener) -> BlockInMaking:
         """Have the block made by the time that it is due.
@@ -117,12 +123,9 @@ class Pipeline:
         pool = self.pools.get(order.model)
         if pool is None:
             raise BadRequest("unknown_model", model=order.model)
-        block = BlockInMaking(pool, self.clips, self._key(order), making, listener)
-        block.ticket = pool.submit(order.job(), making.due, block, tenant=order.tenant)
+        block = BlockInMaking(pool, self.clips, order.key, making, listener)
+        block.ticket = pool.submit(order.job, making.due, block, tenant=order.tenant)
         return block
-
-    def _key(self, order: Order) -> bytes:
-        return clip_key(order.tenant, order.model, order.job())
 
     def speak(self, request: Request, text: str, *, ahead_ms: int, payer: Payer | None = None) -> Recital:
         """Speak a whole text; nothing is made before the first run is asked for."""

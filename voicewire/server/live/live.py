@@ -150,12 +150,17 @@ class Live:
             else:
                 self._machinery.ticker.schedule(live, now + BLOCKED_S)
             return
-        self._send_due(live, now)  # before anything is asked for: the first sound waits for it
+        sent = bool(context.timeline.ready)
+        if sent:  # before anything is asked for: a sound waits for nothing
+            self._send_due(live, now)
         while wanted := context.wanted(now):
             for making in wanted:
                 if not context.over:  # an engine may have refused the block before
                     live.make(making)
             self._send_due(live, now)  # what is a clip is there at once, and more may be wanted then
+            sent = True
+        if not sent:
+            self._send_due(live, now)
         if context.over:
             self._sweep()
         else:
