@@ -5,6 +5,7 @@ Every route with a parameter stands in one of the tables below; a new one that d
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -20,10 +21,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.conftest import Served
 from tests.server.two_tenants import Tenant, client, new_tenant
 from voicewire import frames
+from voicewire.commands.operator import open_operator
 from voicewire.config import Config
 from voicewire.server.app import build_app, open_gateway
 
 VOICE = "Tenants apart"
+PERSON = "u_0123456789abcdef"
+WAIT_S = 10
 
 # Every parameter of a path is an id of something: whose, or of nobody's.
 OWN = {
@@ -36,8 +40,8 @@ OWN = {
 SHARED = {"/v1/models/{model_id}/voices"}
 OPERATORS = "/admin/"  # for whom there is nothing apart; for all others, nothing at all
 
-CURSORS = {"/v1/keys": "key", "/v1/transactions": "transaction"}
-"""Lists that go on behind an id."""
+LISTS = {"/v1/keys": "key", "/v1/transactions": "behind", "/v1/me/members": ""}
+"""What of a tenant is listed, and behind which of its ids the list goes on."""
 
 NO_IDS = {"by", "from", "to", "format", "limit", "timestamps", "language", "gender", "issuer", "state", "code", "iss",
           "error", "error_description", "session_state"}  # fmt: skip
@@ -54,7 +58,8 @@ class Things(NamedTuple):
     words: str
     voice: str
     person: str
-    transaction: str
+    stream: str  # of a transaction …
+    behind: str  # … which a list that goes on behind this cursor begins with
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +92,22 @@ async def things(served: Served, mine: Tenant, operator: httpx.AsyncClient) -> T
         assert spoken.status_code == 200, spoken.text
         words = spoken.headers["words-location"].rsplit("/", 1)[1]
         assert (await http.get(f"/v1/words/{words}")).status_code == 200
+        transaction = await _first_transaction(http)
+    async with open_operator(Config(data_dir=served.data_dir)) as beside:
+        await beside.store.execute("INSERT INTO users (id, email) VALUES ($1, $1) ON CONFLICT DO NOTHING", PERSON)
+        member = "INSERT INTO members (tenant, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+        await beside.store.execute(member, mine.id, PERSON)
     body = {"model": "espeak", "engine_voice": "eo", "tenant": mine.id}
     assert (await operator.put(f"/admin/voices/{VOICE}", json=body)).status_code == 200
-    return Things(mine.key_id, words, VOICE, "u_0123456789abcdef", "4711")
+    return Things(mine.key_id, words, VOICE, PERSON, transaction["stream"], str(transaction["id"] + 1))
+
+
+async def _first_transaction(http: httpx.AsyncClient) -> dict[str, Any]:
+    async with asyncio.timeout(WAIT_S):
+        while not (items := (await http.get("/v1/transactions")).json()["items"]):
+            await asyncio.sleep(0.1)  # until it is recorded
+    found: dict[str, Any] = items[-1]
+    return found
 
 
 def _operations(description: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -106,10 +124,10 @@ def test_every_parameter_stands_in_a_table(description: dict[str, Any]) -> None:
         assert not named or path in OWN or path in SHARED, f"{path} has an id: whose? Enter it above"
         for parameter in operation.get("parameters", ()):
             if parameter["in"] == "query":
-                known = parameter["name"] in NO_IDS or path in CURSORS
+                known = parameter["name"] in NO_IDS or LISTS.get(path)
                 assert known, f"{path} takes {parameter['name']}: is it an id? Enter it above"
-    missing = set(OWN) - set(description["paths"])
-    assert missing <= {"/v1/me/members/{user}"}, f"{missing} are no routes"
+    missing = {*OWN, *LISTS} - set(description["paths"])
+    assert not missing, f"{missing} are no routes"
 
 
 def _routes(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
@@ -161,15 +179,20 @@ async def test_the_owner_has_all_of_it_still(served: Served, mine: Tenant, thing
         assert (found["label"], found["in_force"], found["tenant"]) == ("", True, mine.id)
         assert (await owner.get(f"/v1/voices/{VOICE}")).json()["id"] == "eo"
         assert (await owner.get(f"/v1/words/{things.words}")).status_code == 200
+        members = (await owner.get("/v1/me/members")).json()["items"]
+        assert [member["user"] for member in members] == [things.person]
+        behind = (await owner.get("/v1/transactions", params={"before": things.behind})).json()["items"]
+        assert behind[0]["stream"] == things.stream
 
 
 async def test_no_list_shows_anothers(served: Served, mine: Tenant, theirs: Tenant, things: Things) -> None:
     async with theirs.client(served) as stranger:
-        for path, kind in CURSORS.items():
-            for query in ({}, {"before": getattr(things, kind)}):
-                text = (await stranger.get(path, params=query)).text
-                assert mine.id not in text
-                assert mine.key_id not in text
+        for path, kind in LISTS.items():
+            for query in ({}, {"before": getattr(things, kind)}) if kind else ({},):
+                listed = await stranger.get(path, params=query)
+                assert listed.status_code == 200
+                for mark in (mine.id, mine.key_id, things.person, things.stream):
+                    assert mark not in listed.text, (path, query)
         for by in ("day", "model", "voice", "key"):
             assert (await stranger.get("/v1/usage", params={"by": by})).json()["total"]["requests"] == 0
         voices = (await stranger.get("/v1/voices")).json()["voices"]

@@ -80,7 +80,7 @@ class TransactionInfo(BaseModel):
                 {
                     "id": 4711,
                     "kind": "use",
-                    "stream": "s_mZ2cA0m0dQm1/c1",
+                    "stream": "s_mZ2cA0m0dQm1.0",
                     "begins": "2026-03-01T09:00:00Z",
                     "ends": "2026-03-01T09:00:31Z",
                     "ms": 31_200,
