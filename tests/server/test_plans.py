@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.conftest import Served, started
@@ -145,6 +146,19 @@ async def test_who_resumes_takes_its_own_place(free: Tenant) -> None:
     third = await free.connect()
     assert (await hear(third))["code"] == "too_many_streams"
     await second.close()
+
+
+async def test_who_resumes_has_the_limits_of_now(free: Tenant, admin: httpx.AsyncClient) -> None:
+    lost = await free.connect()
+    ready = await hear(lost)
+    assert ready["limits"]["text_chars"] == 5_000
+    lost.transport.abort()
+    assert (await admin.put(f"/admin/tenants/{free.id}/quotas", json={"request_chars": 3})).status_code == 200
+    resume = {"type": "resume", "session": ready["session"], "resume_token": ready["resume_token"], "received": {}}
+    async with connect(free.url.replace("http", "ws") + "/v1/stream", proxy=None) as socket:
+        await socket.send(json.dumps(resume))
+        again = await hear(socket)
+    assert (again["type"], again["resumed"], again["limits"]["text_chars"]) == ("ready", True, 3)
 
 
 # plans and credits

@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import ExitStack
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -129,7 +129,9 @@ class StreamEndpoint:
         if found is None:
             return None
         identity, claimed = found
-        await self.authenticator.confirm(identity.principal)
+        principal = await self.authenticator.confirm(identity.principal)  # as it is by now, not as it came
+        principal.require("speak")
+        identity = replace(identity, principal=principal)
         received = {name: last.seq for name, last in message.received.items()}
         return await self.sessions.resume(wire, identity, claimed, received)
 
