@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --use-pep
 RESOLVE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: help install run install-dev check test bench install-kokoro lock clean
+.PHONY: help install run install-dev check test test-nightly bench install-kokoro lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ check: $(VENV)/.dev ## format, lint and types, without changing a file
 
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-nightly: $(VENV)/.dev ## run the tests that take minutes
+	$(BIN)/python -m pytest -m nightly --timeout 1800 $(ARGS)
 
 bench: $(VENV)/.dev ## measure; one JSON line each
 	$(BIN)/python -m benchmarks.run $(ARGS)

@@ -129,6 +129,10 @@ class Tab:
         """The listener had heard `played` samples and wants no more: only those count, within `REFUND_MS_MAX`."""
         self._until = min(self.handed, max(played, self.handed - self._refund))
 
+    def go_on(self) -> None:
+        """What was handed over counts, as if `stop` had not been said."""
+        self._until = None
+
     @property
     def _position(self) -> int:
         return self.handed if self._until is None else self._until

@@ -141,7 +141,7 @@ async def test_a_gateway_that_forgets_would_be_seen(folder: Path, postgres_url: 
         await lose_redis(folder, 0, postgres_url, durable=False, forgets=True)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("seed", MANY)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda each: each.__name__)
 async def test_so_it_is_with_other_seeds(folder: Path, postgres_url: str, fault: Fault, seed: int) -> None:

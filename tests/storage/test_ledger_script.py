@@ -39,7 +39,7 @@ def test_a_walk_finds_no_difference(redis_url: str, seed: int) -> None:
     walk(redis_url, seed, STEPS)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(100, 110))
 def test_a_long_walk_finds_no_difference(redis_url: str, seed: int) -> None:
     walk(redis_url, seed, 20_000)
@@ -146,7 +146,7 @@ def test_no_sequence_finds_a_difference(redis_url: str) -> None:
     try_machine(redis_url, 30)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_no_sequence_of_many_finds_a_difference(redis_url: str) -> None:
     try_machine(redis_url, 1_500)
 

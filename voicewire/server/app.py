@@ -54,7 +54,7 @@ from voicewire.server.metering import Meter
 from voicewire.server.metrics import Metrics, Readings
 from voicewire.server.origins import own_origins, sockets_of
 from voicewire.server.pages import pages
-from voicewire.server.paying import open_ledger
+from voicewire.server.paying import Refunds, open_ledger
 from voicewire.server.pools import open_pools
 from voicewire.server.requests import Requests
 from voicewire.server.routes import Routes
@@ -149,7 +149,8 @@ def _assemble(
     journal = Journal(storage.redis, interval_s=config.journal_ms / 1000, resume_s=config.resume_s)
     ticker = Ticker(config.tick_ms / 1000, metrics.tick_lag_s.observe)
     settings = Settings(_limits(config), config.stall_s, config.resume_s, config.resume_bytes_max)
-    meter = Meter(service.ledger, accounts.limiter.admit_context, accounts.plans.permille, limited=config.billing)
+    refundable, admit = Refunds(accounts.rates).allowed, accounts.limiter.admit_context
+    meter = Meter(service.ledger, admit, accounts.plans.permille, refundable, limited=config.billing)
     machinery = Machinery(settings, pipeline, ticker, journal, meter, Parser(), metrics.observe_context)
     admission = Admission(config.streams_max, config.outbox_bytes_max)
     tickets = TicketStore(storage.redis, lifetime_s=config.ticket_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -11,6 +12,7 @@ from typing import Protocol
 
 from voicewire.auth.principal import Principal
 from voicewire.errors import Busy, OverQuota, VoicewireError
+from voicewire.server.limits import UNCOUNTED
 from voicewire.storage.ledger import Item, Reserved
 from voicewire.tab import Charge, Price, Tab
 from voicewire.timeline import SPOKEN_CHAR_S, Making
@@ -25,6 +27,11 @@ ANSWER_S = 1.0  # that `done` waits for the balance
 PACES_MAX = 1_000
 HOLD_FACTOR = 1.5  # over the estimate, so that few blocks exceed their hold
 LEARNING = 0.2  # share of the newest block in a voice's pace
+UNIT_MS = SPOKEN_CHAR_S * 1000  # of a letter, before anything is learnt
+DIGIT_LETTERS = 7
+WIDE_LETTERS = 3
+FIRST_WIDE = "\u2e80"  # of the scripts of East Asia
+READ_OUT = frozenset("$€£¥%&@#+=*/<>^°")
 
 
 class Ledger(Protocol):
@@ -53,28 +60,58 @@ class Spoken:
 
 
 class Paces:
-    """How long a character of each voice takes, learnt from what was spoken; bounded."""
+    """How long what is read takes, by tenant and voice, learnt from what was spoken; bounded.
+
+    Nobody's text moves another's estimate, and no text moves it beyond half or twice the first guess.
+    """
 
     def __init__(self) -> None:
-        self._char_ms: OrderedDict[str, float] = OrderedDict()
+        self._unit_ms: OrderedDict[tuple[str, str], float] = OrderedDict()
 
-    def estimate_ms(self, voice: str, block: Block, speed: float) -> int:
+    def estimate_ms(self, spoken: Spoken, block: Block, speed: float) -> int:
         """Return about how long `block` will sound."""
-        return max(1, int(self._char_ms.get(voice, SPOKEN_CHAR_S * 1000) * len(block.text) / speed))
+        unit_ms = self._unit_ms.get(_pace_of(spoken), UNIT_MS)
+        return max(1, int(unit_ms * weight(block.spoken) / speed))
 
-    def learn(self, voice: str, block: Block, audio_ms: int, speed: float) -> None:
+    def learn(self, spoken: Spoken, block: Block, audio_ms: int, speed: float) -> None:
         """Take in that `block` took `audio_ms`."""
-        newest = audio_ms * speed / len(block.text)
-        before = self._char_ms.pop(voice, newest)
-        self._char_ms[voice] = before + LEARNING * (newest - before)
-        if len(self._char_ms) > PACES_MAX:
-            self._char_ms.popitem(last=False)
+        newest = min(2 * UNIT_MS, max(UNIT_MS / 2, audio_ms * speed / weight(block.spoken)))
+        before = self._unit_ms.pop(_pace_of(spoken), newest)
+        self._unit_ms[_pace_of(spoken)] = before + LEARNING * (newest - before)
+        if len(self._unit_ms) > PACES_MAX:
+            self._unit_ms.popitem(last=False)
+
+
+def weight(text: str) -> int:
+    """Return how much there is to say, in letters: digits and signs are read as words, wide characters as syllables."""
+    return max(1, len(text) + sum(map(_more, text)))
+
+
+def _more(character: str) -> int:
+    if character.isdigit() or character in READ_OUT:
+        return DIGIT_LETTERS - 1
+    return WIDE_LETTERS - 1 if character >= FIRST_WIDE else 0
+
+
+def _pace_of(spoken: Spoken) -> tuple[str, str]:
+    return spoken.principal.tenant, spoken.voice
 
 
 class Bill:
     """One stream at the ledger: holds for its blocks, what was handed over, and the end, once."""
 
-    __slots__ = ("_admitted", "_counted", "_hurry", "_meter", "_open", "_released", "_told", "spoken", "tab")
+    __slots__ = (
+        "_admitted",
+        "_counted",
+        "_hurry",
+        "_meter",
+        "_open",
+        "_released",
+        "_settling",
+        "_told",
+        "spoken",
+        "tab",
+    )
 
     def __init__(self, meter: Meter, spoken: Spoken, tab: Tab, *, counted: bool) -> None:
         self._meter = meter
@@ -82,6 +119,7 @@ class Bill:
         self._open = True
         self._admitted = False
         self._released = asyncio.Event()
+        self._settling: set[asyncio.Task[None]] = set()
         self._hurry = int(UNTOLD_S * tab.rate_hz)
         self._told = tab.handed
         self.spoken = spoken
@@ -91,12 +129,18 @@ class Bill:
     def metered(self) -> bool:
         return self.spoken.principal.limits.metered
 
+    @property
+    def limited(self) -> bool:
+        """Whether its speaker may be refused: by the balance, or, without billing too, by a limit of requests."""
+        counts = not self._counted and self.spoken.principal.limits.requests_minute < UNCOUNTED
+        return self._meter.limited or counts
+
     async def pay(self, making: Making, speed: float, clip_ms: int | None) -> None:
         """Take a hold for a block. Raises `OverQuota("insufficient_credit")`, or `Busy` when nobody can say.
 
         With the first the stream counts as a request, if it was not: raises `OverQuota("rate_limited")`.
         """
-        if not self._meter.limited:
+        if not self.limited:
             self.note(making, speed, clip_ms)
             return
         if self._admitted:
@@ -127,7 +171,7 @@ class Bill:
     async def _hold(self, making: Making, speed: float, clip_ms: int | None) -> None:
         """Hold what a clip will cost, or half as much again as a block is likely to."""
         cached = clip_ms is not None
-        sound_ms = clip_ms or self._meter.paces.estimate_ms(self.spoken.voice, making.block, speed)
+        sound_ms = clip_ms or self._meter.paces.estimate_ms(self.spoken, making.block, speed)
         least_ms = self.tab.price.of(sound_ms, cached=cached)
         want_ms = least_ms if cached else int(least_ms * HOLD_FACTOR)
         item = self.spoken.item(making.index, cached=cached)
@@ -147,10 +191,22 @@ class Bill:
         await self._released.wait()
         return self._open
 
-    async def settle(self, charge: Charge) -> None:
-        """Tell the ledger of a block that was handed over whole."""
+    def settle(self, charge: Charge) -> None:
+        """Have the ledger told of a block that was handed over whole."""
+        task = self._meter.start(self._settle(charge))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _settle(self, charge: Charge) -> None:
         await self._meter.tell(self.spoken, charge)
         self._released.set()
+
+    async def refund(self) -> bool:
+        """Whether what was not heard may be given back; if not, what was handed over counts as heard."""
+        if await self._meter.refundable(self.spoken.principal):
+            return True
+        self.tab.go_on()
+        return False
 
     def handed(self) -> None:
         """More was handed over. Much at once is told at once: a killed process must not forget it."""
@@ -178,23 +234,19 @@ class Bill:
         self._open = False
         self._released.set()
         self._meter.forget(self)
-        ends = charges()
-        left = None
-        for each in await asyncio.gather(*(self._meter.tell(self.spoken, charge) for charge in ends)):
-            left = each
-        if not self.metered:
-            return None
-        return left if ends else await self._meter.balance_ms(self.spoken.principal)
+        await asyncio.gather(*(self._meter.tell(self.spoken, charge) for charge in charges()), *self._settling)
+        return await self._meter.balance_ms(self.spoken.principal)
 
 
 class Meter:
-    """Every bill that is open on this gateway. `limited`: whether anybody may be refused; if not, nothing waits."""
+    """Every bill that is open on this gateway. `limited`: whether balances limit speech; if not, few have to wait."""
 
     def __init__(
         self,
         ledger: Ledger,
         admit: Callable[[Principal], Awaitable[None]],
         permille: Callable[[str], Awaitable[int]],
+        refundable: Callable[[Principal], Awaitable[bool]],
         *,
         limited: bool,
     ) -> None:
@@ -203,6 +255,7 @@ class Meter:
         self.limited = limited
         self.paces = Paces()
         self.permille = permille
+        self.refundable = refundable
         self._open: set[Bill] = set()
         self._hurried: set[Bill] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -229,24 +282,23 @@ class Meter:
         except (Busy, TimeoutError):
             return None
 
-    async def tell(self, spoken: Spoken, charge: Charge) -> int | None:
-        """Tell the ledger of one charge that ends something; return what is left, if it answers soon.
+    async def tell(self, spoken: Spoken, charge: Charge) -> None:
+        """Tell the ledger of one charge that ends something; wait until it has it, a moment at most.
 
-        The ledger keeps what it was told until it is recorded, so nothing is lost by not waiting.
+        The ledger keeps what it was told until it is recorded, so nothing is lost by not waiting longer.
         """
         item = spoken.item(charge.block, cached=charge.cached)
         tell = {"parked": self.ledger.park, "lowered": self.ledger.amend}.get(charge.kind, self.ledger.settle)
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ANSWER_S):
-                return await tell(item, charge.ms, charge.audio_ms)
-        except TimeoutError:
-            return None
+                await tell(item, charge.ms, charge.audio_ms)
 
-    def start(self, work: Coroutine[object, object, None]) -> None:
+    def start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Do `work` beside the loop's other work; what goes wrong in it is logged."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -281,7 +333,7 @@ class Meter:
                     item = bill.spoken.item(charge.block, cached=charge.cached)
                     running.append((item, charge.ms, charge.audio_ms))
                 else:
-                    self.start(bill.settle(charge))
+                    bill.settle(charge)
         if running:
             self.start(self.ledger.touch(running))
 

@@ -63,7 +63,11 @@ def machinery(redis: Redis) -> Machinery:
     async def permille(model: str) -> int:  # noqa: ARG001 - every model costs the same
         return 1_000
 
-    meter = Meter(Ledger(redis, Store("postgresql://nobody@127.0.0.1/nothing")), admit, permille, limited=False)
+    async def refundable(caller: Principal) -> bool:  # noqa: ARG001 - everybody's
+        return True
+
+    ledger = Ledger(redis, Store("postgresql://nobody@127.0.0.1/nothing"))
+    meter = Meter(ledger, admit, permille, refundable, limited=False)
     journal = Journal(redis, interval_s=0.01, resume_s=60.0)
     return Machinery(settings, Pipeline({}, Clips(0)), Ticker(0.005), journal, meter, Parser(), print)
 

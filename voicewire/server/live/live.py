@@ -204,6 +204,8 @@ class Live:
         self.paid(live)
 
     async def _say_cancelled(self, live: LiveContext, message: frames.Cancelled) -> None:
+        if message.refunded_ms and not await live.bill.refund():
+            message.billed_ms, message.refunded_ms = message.billed_ms + message.refunded_ms, 0
         message.balance_ms = await live.bill.close()
         live.context.final = frames.serialize(message)
         if self.attached:

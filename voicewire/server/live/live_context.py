@@ -68,7 +68,7 @@ class LiveContext:
         if slice.last and (making := self.makings.pop(index, None)):
             plan = self.context.plan
             audio_ms = making.frames * plan.format.frame_ms
-            self._machinery.meter.paces.learn(plan.voice, making.block, audio_ms, plan.speed)
+            self._machinery.meter.paces.learn(self.bill.spoken, making.block, audio_ms, plan.speed)
         self._host.rendered(self, index, slice)
 
     def failed(self, index: int, error: VoicewireError) -> None:
@@ -78,11 +78,11 @@ class LiveContext:
     # making, once it is paid for
 
     def make(self, making: Making) -> None:
-        """Have a block made, or taken from the clips. Where nobody is limited, the hold is only a record."""
+        """Have a block made, or taken from the clips. Where the caller is not limited, the hold is only a record."""
         plan, order = self.context.plan, self._order(making)
         clip = self._machinery.pipeline.clip(order)
         clip_ms = None if clip is None else frames_of(clip) * plan.format.frame_ms
-        if self._machinery.meter.limited:
+        if self.bill.limited:
             self._machinery.meter.start(self._make_paid(making, order, clip, clip_ms))
         else:
             self._make(making, order, clip)
