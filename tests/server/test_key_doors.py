@@ -159,6 +159,33 @@ async def test_a_key_ends_its_live_connections_when_it_expires(served: Served, h
     assert (last["code"], code) == ("unauthorized", 4501)
 
 
+async def test_a_key_that_may_ask_seldom_is_counted_on_the_socket_too(served: Served, http: httpx.AsyncClient) -> None:
+    """Without billing, as with it."""
+    made = await _made(http, limits={"requests_minute": 1})
+    url = served.url.replace("http", "ws") + "/v1/stream"
+    ends: list[dict[str, Any]] = []
+    async with connect(url, additional_headers={"X-API-Key": made["key"]}) as socket, asyncio.timeout(WAIT_S):
+        for name in "ab":
+            await socket.send(json.dumps({"type": "speak", "context": name, "text": "Hi."}))
+        while len(ends) < 2:
+            data = await socket.recv()
+            if isinstance(data, str) and (message := json.loads(data))["type"] in ("done", "error"):
+                ends.append(message)
+        assert sorted(end.get("code", end["type"]) for end in ends) == ["done", "rate_limited"]
+        assert max(end.get("retry_after_ms", 0) for end in ends) > 0
+        await socket.send(json.dumps({"type": "ping"}))
+        assert json.loads(await socket.recv()) == {"type": "pong"}
+
+
+async def _by_key(http: httpx.AsyncClient) -> dict[str, Any]:
+    found: dict[str, Any] = (await http.get("/v1/usage", params={"by": "key"})).json()
+    return found
+
+
+def _of_key(found: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    return [line for line in found["items"] if line["name"] == key]
+
+
 async def test_what_was_spoken_is_used(served: Served, http: httpx.AsyncClient, operator: httpx.AsyncClient) -> None:
     made = await _made(http, label="=used", scopes=SCOPES.split(","))
     async with client(served, made["key"]) as reader:
@@ -166,9 +193,9 @@ async def test_what_was_spoken_is_used(served: Served, http: httpx.AsyncClient, 
         assert spoken.status_code == 200
         spoken_ms = len(spoken.content) // 48
     async with asyncio.timeout(WAIT_S):
-        while not (found := (await http.get("/v1/usage", params={"by": "key"})).json())["items"]:
+        while not (lines := _of_key(found := await _by_key(http), made["id"])):
             await asyncio.sleep(0.1)
-    [line] = [line for line in found["items"] if line["name"] == made["id"]]
+    [line] = lines
     assert line == {
         "name": made["id"], "label": "=used", "requests": 1, "audio_ms": line["charged_ms"],
         "charged_ms": spoken_ms, "cached_ms": 0,
