@@ -234,7 +234,11 @@ class Bill:
         self._open = False
         self._released.set()
         self._meter.forget(self)
-        await asyncio.gather(*(self._meter.tell(self.spoken, charge) for charge in charges()), *self._settling)
+        told = [self._meter.start(self._meter.tell(self.spoken, charge)) for charge in charges()]
+        if not self.metered:  # nobody asks what is left
+            return None
+        if told or self._settling:
+            await asyncio.wait([*told, *self._settling])
         return await self._meter.balance_ms(self.spoken.principal)
 
 
