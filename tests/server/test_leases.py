@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from redis.asyncio import Redis
@@ -14,7 +14,7 @@ from voicewire.errors import Busy, OverQuota
 from voicewire.server.leases import Leases
 from voicewire.server.limits import GENERAL_MINUTE, Limiter
 from voicewire.server.tasks import supervise
-from voicewire.storage.rates import Lease, Places, Rates
+from voicewire.storage.rates import Bucket, Lease, Places, Rates, Taken
 
 KEY = "vw:leases:{t}:"
 CALLER = Principal("k1", "t", frozenset({"speak"}), "key", limits=Limits(streams=1, requests_minute=2))
@@ -69,6 +69,22 @@ async def test_a_key_is_counted_in_its_tenant_and_by_itself(redis: Redis, leases
     limiter.leave("s1")
     await limiter.left()
     await limiter.enter(CALLER, "s2")
+
+
+async def test_who_comes_again_while_its_own_end_is_under_way_is_let_in(redis: Redis) -> None:
+    class Ending(Leases):
+        async def take(self, lease: Lease, buckets: Sequence[Bucket] = ()) -> Taken:
+            taken = await super().take(lease, buckets)
+            if taken.full:
+                self.drop("s1")
+            return taken
+
+    ending = Ending(Rates(redis))  # which nothing but the caller gives back
+    limiter = Limiter(Rates(redis), ending, plan)
+    await limiter.enter(CALLER, "s1")
+    await limiter.enter(CALLER, "s2")
+    with pytest.raises(OverQuota):
+        await limiter.enter(CALLER, "s3")
 
 
 async def test_who_is_not_counted_does_not_wait_for_redis() -> None:

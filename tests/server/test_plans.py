@@ -130,6 +130,12 @@ async def test_one_stream_at_once_over_socket_and_http(free: Tenant) -> None:
             await asyncio.sleep(0.5)
 
 
+async def test_one_stream_after_the_other_without_a_pause(free: Tenant) -> None:
+    for _ in range(20):
+        async with await free.connect() as socket:
+            assert (await hear(socket))["type"] == "ready"
+
+
 async def test_who_resumes_takes_its_own_place(free: Tenant) -> None:
     first = await free.connect()
     ready = await hear(first)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -23,6 +24,7 @@ UNCOUNTED = 1_000_000
 GENERAL_MINUTE = 600  # of requests that are not for speech, at least …
 GENERAL_TIMES = 10  # … and so many for each that is
 WINDOW_S = 60
+ENDING_S = 0.2  # a connection that its client has closed may end so much later here
 
 
 class Limiter:
@@ -56,7 +58,7 @@ class Limiter:
         await self._agree(principal)
         _, places = await self._counts(principal)
         if places:
-            _refuse(await self._leases.take(Lease(principal.tenant, stream, places, replaces)))
+            _refuse(await self._take(Lease(principal.tenant, stream, places, replaces)))
 
     def leave(self, stream: str) -> None:
         """Give the place of a connection or of a request back."""
@@ -77,7 +79,7 @@ class Limiter:
         await self._agree(principal)
         buckets, places = await self._counts(principal)
         if buckets or places:
-            taken = await self._leases.take(Lease(principal.tenant, stream, places), buckets)
+            taken = await self._take(Lease(principal.tenant, stream, places), buckets)
             _tell(request, taken)
             _refuse(taken)
 
@@ -96,6 +98,15 @@ class Limiter:
         taken = await self._rates.take(f"{what}:{address}", per_minute, known=False)
         _tell(request, taken)
         _refuse(taken)
+
+    async def _take(self, lease: Lease, buckets: Sequence[Bucket] = ()) -> Taken:
+        """Take places; where they are full, ask once more: who reconnects at once is not to wait for its own end."""
+        taken = await self._leases.take(lease, buckets)
+        if taken.full:
+            await asyncio.sleep(ENDING_S)
+            await self.left()
+            taken = await self._leases.take(lease, buckets)
+        return taken
 
     async def _agree(self, principal: Principal) -> None:
         if self._terms is not None:

@@ -150,6 +150,8 @@ class StreamEndpoint:
         finally:
             self.metrics.streams.dec()
             self.metrics.closed.labels(_why(code)).inc()
+            if code == GOODBYE:
+                self.sessions.remove(live)  # at once: its client may come again, and has one place
             await live.leave(resumable=code != GOODBYE)
             self.sessions.remove(live)  # only now: who resumes in between finds it here or in the journal
 
