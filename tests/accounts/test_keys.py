@@ -86,6 +86,24 @@ async def test_a_limited_key_makes_no_freer_one(keys: Keys) -> None:
     assert (await keys.rotate(maker, free.record.id, 0)).record.limits == KeyLimits(streams=2)
 
 
+async def test_a_key_that_ends_makes_none_that_outlives_it(keys: Keys, clock: Clock) -> None:
+    soon, later = clock.now + timedelta(days=1), clock.now + timedelta(days=2)
+    first = await keys.make(HOME, Wish(scopes=LESS.scopes, expires=soon))
+    maker = LESS._replace(key=first.record.id)
+    assert (await keys.make(maker, Wish())).record.expires == soon
+    assert (await keys.make(maker, Wish(expires=later))).record.expires == soon
+    sooner = clock.now + timedelta(hours=1)
+    child = await keys.make(maker, Wish(expires=sooner))
+    assert child.record.expires == sooner
+    for wished in (later, None):
+        changed = await keys.change(maker, first.record.id, Change(expires=wished))
+        assert changed.expires == soon
+        assert await keys.get("home", first.record.id) == changed
+    endless = await keys.make(HOME, Wish(scopes=frozenset({"speak"})))
+    assert (await keys.change(maker, endless.record.id, Change(label="renamed"))).expires is None
+    assert (await keys.rotate(maker, endless.record.id, 0)).record.expires == soon
+
+
 async def test_what_is_not_named_stays(keys: Keys, clock: Clock) -> None:
     later = clock.now + timedelta(days=1)
     made = await keys.make(HOME, Wish("before", limits=KeyLimits(streams=1), expires=later))

@@ -73,6 +73,19 @@ class Wish(NamedTuple):
     expires: datetime | None = None
 
 
+class Most(NamedTuple):
+    """What a key may give to another: no more than it has, and for no longer."""
+
+    limits: KeyLimits | None = None
+    expires: datetime | None = None
+
+    def lowered(self, limits: KeyLimits | None) -> KeyLimits | None:
+        return self.limits.within(limits or KeyLimits()) if self.limits else limits
+
+    def sooner(self, expires: datetime | None) -> datetime | None:
+        return min(expires or self.expires, self.expires) if self.expires else expires
+
+
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is to be different. UNSET: nothing."""
 
@@ -107,6 +120,7 @@ class Keys:
         async with self._store.transaction() as session:
             await session.lock(f"keys:{maker.tenant}")
             await self._room(session, maker.tenant)
+            most = await _most(session, maker)
             record = KeyRecord(
                 key_id(key),
                 hash_key(self._pepper, key),
@@ -114,10 +128,10 @@ class Keys:
                 label=wish.label,
                 tenant=maker.tenant,
                 scopes=scopes,
-                limits=await _lowered(session, maker, wish.limits),
+                limits=most.lowered(wish.limits),
                 environment=wish.environment,
                 user=maker.user,
-                expires=wish.expires,
+                expires=most.sooner(wish.expires),
             )
             await self._add(session, record)
             await self._note(session, maker, "key.create", record)
@@ -142,8 +156,11 @@ class Keys:
             self._check(maker, record.scopes, None)
             changed = msgspec.structs.replace(record, **wanted)
             self._check(maker, changed.scopes, wanted.get("expires"))
+            most = await _most(session, maker)
             if "limits" in wanted:
-                changed = msgspec.structs.replace(changed, limits=await _lowered(session, maker, changed.limits))
+                changed = msgspec.structs.replace(changed, limits=most.lowered(changed.limits))
+            if "expires" in wanted:
+                changed = msgspec.structs.replace(changed, expires=most.sooner(changed.expires))
             await session.execute(
                 "UPDATE keys SET label = $2, scopes = $3, limits = $4, expires = $5 WHERE id = $1",
                 key_id,
@@ -167,7 +184,7 @@ class Keys:
             replaced = await session.fetchval("SELECT 1 FROM keys WHERE replaces = $1 AND revoked IS NULL", key_id)
             if replaced or record.ended(self._now()):
                 raise BadRequest("conflict")
-            made = self._successor(maker, record, await _lowered(session, maker, record.limits))
+            made = self._successor(maker, record, await _most(session, maker))
             await self._add(session, made.record)
             ends = self._now() + timedelta(seconds=overlap_s)
             await session.execute("UPDATE keys SET expires = least(expires, $2) WHERE id = $1", key_id, ends)
@@ -185,14 +202,15 @@ class Keys:
                 await self._note(session, maker, "key.revoke", record)
         await self._tell(key_id)
 
-    def _successor(self, maker: Maker, record: KeyRecord, limits: KeyLimits | None) -> Made:
+    def _successor(self, maker: Maker, record: KeyRecord, most: Most) -> Made:
         key = self._generate(record.environment)
         fresh = msgspec.structs.replace(
             record,
             id=key_id(key),
             hash=hash_key(self._pepper, key),
             created=self._now(),
-            limits=limits,
+            limits=most.lowered(record.limits),
+            expires=most.sooner(record.expires),
             user=maker.user,
             last_used=None,
             replaces=record.id,
@@ -255,12 +273,11 @@ async def _locked(session: Session, tenant: str, key_id: str) -> KeyRecord:
     return await _get(session, tenant, key_id, " FOR UPDATE OF k")
 
 
-async def _lowered(session: Session, maker: Maker, limits: KeyLimits | None) -> KeyLimits | None:
-    """What is wished for, but no more than the maker has, where that is a key."""
-    own = await session.fetchval("SELECT limits FROM keys WHERE id = $1", maker.key) if maker.key else None
-    if not own:
-        return limits
-    return msgspec.convert(own, KeyLimits).within(limits or KeyLimits())
+async def _most(session: Session, maker: Maker) -> Most:
+    row = await session.fetchrow("SELECT limits, expires FROM keys WHERE id = $1", maker.key) if maker.key else None
+    if row is None:
+        return Most()
+    return Most(msgspec.convert(row["limits"], KeyLimits) if row["limits"] else None, row["expires"])
 
 
 def _plain(limits: KeyLimits | None) -> Any:
