@@ -6,7 +6,8 @@ import pytest
 
 from voicewire.auth.principal import Principal
 from voicewire.blocks import Splitter
-from voicewire.server.metering import PACES_MAX, UNIT_MS, Paces, Spoken, weight
+from voicewire.server.paces import PACES_MAX, UNIT_MS, Paces, weight
+from voicewire.server.spoken import Spoken
 from voicewire.types import Block
 
 LETTERS = "These are quite ordinary words."

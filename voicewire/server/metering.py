@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from voicewire.auth.principal import Principal
 from voicewire.errors import Busy, OverQuota, VoicewireError
 from voicewire.server.limits import UNCOUNTED
+from voicewire.server.paces import Paces
+from voicewire.server.spoken import Spoken
 from voicewire.storage.ledger import Item, Reserved
 from voicewire.tab import Charge, Price, Tab
-from voicewire.timeline import SPOKEN_CHAR_S, Making
-from voicewire.types import Block
+from voicewire.timeline import Making
 
 LOGGER = logging.getLogger(__name__)
 
@@ -24,14 +23,7 @@ TOUCH_S = 0.5  # how often the ledger is told of each stream …
 TURNS = 10  # … a tenth of them at a time, so that no turn of the loop is long
 UNTOLD_S = 0.5  # of audio: more is told at once
 ANSWER_S = 1.0  # that `done` waits for the balance
-PACES_MAX = 1_000
 HOLD_FACTOR = 1.5  # over the estimate, so that few blocks exceed their hold
-LEARNING = 0.2  # share of the newest block in a voice's pace
-UNIT_MS = SPOKEN_CHAR_S * 1000  # of a letter, before anything is learnt
-DIGIT_LETTERS = 7
-WIDE_LETTERS = 3
-FIRST_WIDE = "\u2e80"  # of the scripts of East Asia
-READ_OUT = frozenset("$€£¥%&@#+=*/<>^°")
 
 
 class Ledger(Protocol):
@@ -43,58 +35,6 @@ class Ledger(Protocol):
     async def park(self, item: Item, ms: int, audio_ms: int) -> int | None: ...
     async def amend(self, item: Item, ms: int, audio_ms: int) -> int | None: ...
     async def left(self, tenant: str) -> int | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """What usage says of a stream: who speaks, with what."""
-
-    principal: Principal
-    stream: str
-    model: str
-    voice: str
-
-    def item(self, block: int, *, cached: bool) -> Item:
-        principal = self.principal
-        return Item(principal.tenant, self.stream, block, self.model, self.voice, principal.key, cached)
-
-
-class Paces:
-    """How long what is read takes, by tenant and voice, learnt from what was spoken; bounded.
-
-    Nobody's text moves another's estimate, and no text moves it beyond half or twice the first guess.
-    """
-
-    def __init__(self) -> None:
-        self._unit_ms: OrderedDict[tuple[str, str], float] = OrderedDict()
-
-    def estimate_ms(self, spoken: Spoken, block: Block, speed: float) -> int:
-        """Return about how long `block` will sound."""
-        unit_ms = self._unit_ms.get(_pace_of(spoken), UNIT_MS)
-        return max(1, int(unit_ms * weight(block.spoken) / speed))
-
-    def learn(self, spoken: Spoken, block: Block, audio_ms: int, speed: float) -> None:
-        """Take in that `block` took `audio_ms`."""
-        newest = min(2 * UNIT_MS, max(UNIT_MS / 2, audio_ms * speed / weight(block.spoken)))
-        before = self._unit_ms.pop(_pace_of(spoken), newest)
-        self._unit_ms[_pace_of(spoken)] = before + LEARNING * (newest - before)
-        if len(self._unit_ms) > PACES_MAX:
-            self._unit_ms.popitem(last=False)
-
-
-def weight(text: str) -> int:
-    """Return how much there is to say, in letters: digits and signs are read as words, wide characters as syllables."""
-    return max(1, len(text) + sum(map(_more, text)))
-
-
-def _more(character: str) -> int:
-    if character.isdigit() or character in READ_OUT:
-        return DIGIT_LETTERS - 1
-    return WIDE_LETTERS - 1 if character >= FIRST_WIDE else 0
-
-
-def _pace_of(spoken: Spoken) -> tuple[str, str]:
-    return spoken.principal.tenant, spoken.voice
 
 
 class Bill:

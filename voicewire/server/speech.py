@@ -26,8 +26,9 @@ from voicewire.pipeline import Request as SpeechOrder
 from voicewire.server.callers import Callers
 from voicewire.server.doors.description import declared
 from voicewire.server.limits import Limiter
-from voicewire.server.metering import Bill, Meter, Spoken
+from voicewire.server.metering import Bill, Meter
 from voicewire.server.metrics import Metrics
+from voicewire.server.spoken import Spoken
 from voicewire.tab import Tab
 from voicewire.timeline import Run
 from voicewire.timing import Positions

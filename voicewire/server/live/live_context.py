@@ -14,7 +14,7 @@ from voicewire.pipeline import BlockInMaking, Order
 from voicewire.server.live.journal import Kept
 from voicewire.server.live.keeping import Keeper
 from voicewire.server.live.machinery import Machinery
-from voicewire.server.metering import Spoken
+from voicewire.server.spoken import Spoken
 from voicewire.timeline import Making
 from voicewire.types import Slice
 
