@@ -251,7 +251,7 @@ async def test_only_the_latest_files_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a\r\nBcc: eve@example.org", "“Ω”"])
 async def test_names_that_people_choose_stay_text(name: str, tmp_path: Path) -> None:
     async with running(Mailer(FileCarrier(tmp_path), "a@example.org")) as sending:
-        sending.post(Letters(ADDRESS).member("ada@example.org", name, name))
+        sending.post(Letters(ADDRESS).join("ada@example.org", "token", name, name))
         await sending.drain()
     (file,) = tmp_path.iterdir()
     mail = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)

@@ -173,7 +173,16 @@ def test_owners_invite_and_remove(own: Served, client: httpx.Client) -> None:
     for email in ("guest@example.org", "nobody@example.org"):
         invited = client.post("/v1/me/members", headers=bearer(owner), json={"email": email})
         assert (invited.status_code, invited.json()) == (202, {})
-    assert mailed(own, "guest@example.org", r"Subject: (.*)", mails=2) == "You are a member of Ada"
+    token = mailed(own, "guest@example.org", r"#join=(\S+)", mails=2)
+    listed = client.get("/v1/me/members", headers=bearer(owner)).json()["items"]
+    assert [each["email"] for each in listed] == ["owner@example.org"]
+    assert [each["id"] for each in client.get("/v1/me", headers=bearer(guest)).json()["tenants"]] != [tenant]
+    accept = "/v1/me/members/accept"
+    assert code(client.post(accept, headers=bearer(owner), json={"token": token})) == (410, "link_gone")
+    assert code(client.post(accept, headers={"X-API-Key": own.key}, json={"token": token})) == (403, "forbidden")
+    joined = client.post(accept, headers=bearer(guest), json={"token": token})
+    assert (joined.status_code, joined.json()) == (200, {"tenant": tenant})
+    assert code(client.post(accept, headers=bearer(guest), json={"token": token})) == (410, "link_gone")
     inside = client.post(
         "/v1/auth/login", json={"email": "guest@example.org", "password": PASSWORD, "tenant": tenant}
     ).json()

@@ -35,6 +35,10 @@ class Letters:
         """Where a new password is set."""
         return f"{self._page}#password={token}"
 
+    def join_link(self, token: str) -> str:
+        """Where an invitation is accepted."""
+        return f"{self._page}#join={token}"
+
     def verify(self, to: str, token: str) -> Letter:
         """Ask someone who signed up whether the address is theirs."""
         says = Says(
@@ -94,15 +98,20 @@ class Letters:
         )
         return _letter("password-changed", to, says)
 
-    def member(self, to: str, tenant: str, inviter: str) -> Letter:
-        """Tell someone that they are a member of a tenant now."""
+    def join(self, to: str, token: str, tenant: str, inviter: str) -> Letter:
+        """Ask someone to be a member of a tenant."""
         says = Says(
-            f"You are a member of {tenant}",
-            ("Hello,", f"{inviter} made you a member of “{tenant}” on {self._host}. It is there when you log in:"),
-            self._page,
-            "Log in",
+            f"Join {tenant}",
+            (
+                "Hello,",
+                f'{inviter} would like you to be a member of "{tenant}" on {self._host}.',
+                "To accept, open this page and log in. It is good once, and for a week:",
+            ),
+            self.join_link(token),
+            "Join",
+            ("If you do not want to, do nothing: nobody is told that you have an account.",),
         )
-        return _letter("member", to, says)
+        return _letter("join", to, says)
 
 
 def _letter(purpose: str, to: str, says: Says) -> Letter:

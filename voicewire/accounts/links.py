@@ -40,7 +40,7 @@ async def make(
     await where.execute(
         "INSERT INTO mailed (token_hash, purpose, user_id, password_hash, name, created, expires)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        _hash(token),
+        token_hash(token),
         purpose,
         user,
         kept,
@@ -56,7 +56,7 @@ async def good(where: Where, purpose: Purpose, token: str, now: datetime) -> boo
     return bool(
         await where.fetchval(
             "SELECT true FROM mailed WHERE token_hash = $1 AND purpose = $2 AND used IS NULL AND expires > $3",
-            _hash(token),
+            token_hash(token),
             purpose,
             now,
         )
@@ -68,7 +68,7 @@ async def spend(where: Where, purpose: Purpose, token: str, now: datetime) -> Sp
     row = await where.fetchrow(
         "UPDATE mailed SET used = $3 WHERE token_hash = $1 AND purpose = $2 AND used IS NULL AND expires > $3"
         " RETURNING user_id, password_hash, name",
-        _hash(token),
+        token_hash(token),
         purpose,
         now,
     )
@@ -86,5 +86,6 @@ async def void(where: Where, user: str, purpose: Purpose, now: datetime) -> None
     )
 
 
-def _hash(token: str) -> str:
+def token_hash(token: str) -> str:
+    """Return what is kept of a token."""
     return hashlib.sha256(token[: TOKEN_CHARS_MAX + 1].encode("utf-8", "surrogatepass")).hexdigest()

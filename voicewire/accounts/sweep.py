@@ -18,6 +18,7 @@ UNPROVED = timedelta(days=7)
 
 OLD_LOGINS = "DELETE FROM logins WHERE expires < $1 OR ended < $1"
 OLD_LINKS = "DELETE FROM mailed WHERE expires < $1"
+OLD_INVITATIONS = "DELETE FROM invitations WHERE expires < $1"
 UNPROVED_USERS = """
 DELETE FROM users u WHERE email_verified IS NULL AND created < $1
   AND NOT EXISTS (SELECT 1 FROM members WHERE user_id = u.id)
@@ -29,6 +30,7 @@ async def sweep(store: Store, now: datetime) -> None:
     """Forget once."""
     await store.execute(OLD_LOGINS, now - KEPT)
     await store.execute(OLD_LINKS, now - UNPROVED)
+    await store.execute(OLD_INVITATIONS, now)
     await store.execute(UNPROVED_USERS, now - UNPROVED, now)
 
 

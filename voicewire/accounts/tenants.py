@@ -111,8 +111,8 @@ async def role_in(where: Where, tenant: str, user: str) -> str:
     return role or ""
 
 
-async def invite(session: Session, tenant: str, user: str, role: str, actor: str) -> bool:
-    """Add a member; return False when they were one. Raises `Forbidden` when there are too many."""
+async def add(session: Session, tenant: str, user: str, role: str, actor: str) -> bool:
+    """Add a member whom `actor` asked; return False when they were one. Raises `Forbidden` when there are too many."""
     await session.lock(f"members:{tenant}")
     count = await session.fetchval("SELECT count(*) FROM members WHERE tenant = $1", tenant)
     if count >= MEMBERS_MAX:
@@ -124,7 +124,7 @@ async def invite(session: Session, tenant: str, user: str, role: str, actor: str
 
 
 async def leave(session: Session, tenant: str, user: str, actor: str) -> None:
-    """Remove a member. Raises `BadRequest` (`not_found`), and `Forbidden` for the last owner."""
+    """Remove a member, and whom they asked. Raises `BadRequest` (`not_found`), and `Forbidden` for the last owner."""
     await session.lock(f"members:{tenant}")
     role = await role_in(session, tenant, user)
     if not role:
@@ -133,4 +133,7 @@ async def leave(session: Session, tenant: str, user: str, actor: str) -> None:
     if role == "owner" and owners == 1:
         raise Forbidden(problem="the last owner stays")
     await session.execute("DELETE FROM members WHERE tenant = $1 AND user_id = $2", tenant, user)
+    # nor do those whom a former owner asked come in
+    asked = "DELETE FROM invitations WHERE tenant = $1 AND (user_id = $2 OR actor = $3)"
+    await session.execute(asked, tenant, user, f"user:{user}")
     await note(session, actor, "member.remove", tenant=tenant, subject=user)

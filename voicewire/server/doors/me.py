@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from voicewire.accounts import tenants, users
+from voicewire.accounts import invitations, tenants, users
 from voicewire.accounts.audit import actor_of, note
 from voicewire.accounts.letters import Letters
 from voicewire.accounts.mail import Letter, Mailer
@@ -20,7 +20,8 @@ from voicewire.accounts.users import PEOPLE_TOPIC
 from voicewire.auth.principal import Limits, Principal
 from voicewire.errors import Forbidden, OverQuota
 from voicewire.server.callers import Callers
-from voicewire.server.doors.auth import Accepted, Email, Name, Person
+from voicewire.server.doors.auth import Accepted, Email, Name, Person, Token
+from voicewire.server.doors.description import declared
 from voicewire.server.doors.texts import Body, Items, whole_text
 from voicewire.storage.rates import Rates
 from voicewire.storage.store import Store
@@ -104,11 +105,24 @@ class MemberInfo(BaseModel):
 
 
 class Invite(Body):
-    """Who is to be a member; they must have an account."""
+    """Who is asked to be a member; they must have an account."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"email": "grace@example.org", "role": "member"}]})
     email: Email
     role: Literal["owner", "member"] = "member"
+
+
+class Join(Body):
+    """What stood in the link that was mailed."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"token": "x" * 43}]})
+    token: Token
+
+
+class Joined(BaseModel):
+    """The tenant that the person is a member of now; a login or a refresh may name it."""
+
+    tenant: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +147,7 @@ class MeDoor:
         add("/terms", self.accept, methods=["POST"], response_model=TermsInfo)
         add("/members", self.members, methods=["GET"], response_model=Items[MemberInfo])
         add("/members", self.invite, methods=["POST"], status_code=202, response_model=Accepted)
+        add("/members/accept", self.join, methods=["POST"], response_model=Joined, responses=declared("link_gone"))
         add("/members/{user}", self.remove, methods=["DELETE"], status_code=204)
         return router
 
@@ -165,13 +180,23 @@ class MeDoor:
         return Items(items=[MemberInfo(**row._asdict()) for row in rows])
 
     async def invite(self, request: Request, body: Invite) -> Accepted:
-        """Make somebody who has an account a member. The answer does not say whether there is one: the list does."""
+        """Ask somebody who has an account to be a member. Whether there is one is not said; the mail asks for a yes."""
         principal = await self._owner(request)
         taken = await self.rates.take(f"invite:{principal.tenant}", INVITES_MINUTE)
         if not taken.allowed:
             raise OverQuota(retry_after_ms=taken.retry_after_ms)
         self.mailer.post(lambda: self._invited(principal, body))
         return Accepted()
+
+    async def join(self, request: Request, body: Join) -> Joined:
+        """Accept an invitation, as the person whom it was mailed to."""
+        principal = await self.callers.require(request, "account:write")
+        if not principal.user:
+            raise Forbidden(problem="it is no person's")
+        async with self.store.transaction() as session:
+            tenant = await invitations.accept(session, body.token, principal.user, self.now())
+        await self.news.tell(PEOPLE_TOPIC, principal.user)
+        return Joined(tenant=tenant)
 
     async def remove(self, request: Request, user: UserId) -> None:
         """Remove a member; the last owner stays. Members may remove themselves."""
@@ -186,12 +211,11 @@ class MeDoor:
         there = await users.by_email(self.store, body.email)
         if there is None or there.verified is None:
             return None
+        tenant, actor = principal.tenant, actor_of(principal)
         async with self.store.transaction() as session:
-            if not await tenants.invite(session, principal.tenant, there.id, body.role, actor_of(principal)):
-                return None
-        await self.news.tell(PEOPLE_TOPIC, there.id)
-        inviter = principal.label or "Somebody"
-        return self.letters.member(there.email, await tenants.name_of(self.store, principal.tenant), inviter)
+            token = await invitations.invite(session, tenant, there.id, body.role, actor, self.now())
+            name = await tenants.name_of(session, tenant)
+        return self.letters.join(there.email, token, name, principal.label or "Somebody") if token else None
 
     async def _owner(self, request: Request) -> Principal:
         principal = await self.callers.require(request, "account:write")
