@@ -107,7 +107,7 @@ class Entrance:
     async def refresh(self, token: str, tenant: str = "") -> Entered:
         """Go on with a login, for the same tenant or another. Raises `Unauthorized`, `BadRequest` (`not_found`).
 
-        A token that was used before ends the login: it may be in somebody else's hands.
+        A token that was used before, longer ago than some seconds, ends the login: somebody else may have it.
         """
         async with self.store.transaction() as session:
             login = await self.logins.refresh(session, token, self.now())

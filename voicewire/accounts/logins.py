@@ -1,6 +1,8 @@
 """Logins: each has one refresh token, which is replaced at every use. One that comes a second time ends the login.
 
-RFC 9700, section 4.14.2: either the person or a thief has the newer one, and nobody can tell who.
+RFC 9700, section 4.14.2: either the person or a thief has the newer one, and nobody can tell who. But a page that is
+reloaded never sees its answer, and several windows may ask at once: for some seconds a token gives the same new one
+again, which follows from it and from our secret.
 """
 
 from __future__ import annotations
@@ -22,10 +24,22 @@ LOGGER = logging.getLogger(__name__)
 
 IDLE = timedelta(days=30)  # without a refresh
 LIFE = timedelta(days=180)
+GRACE = timedelta(seconds=20)  # in which the token before the current one is answered again
 LOGINS_MAX = 50  # of one person; a new one ends the oldest
 SECRET_BYTES = 32
 TAG_BYTES = 18
 _FORM = re.compile(r"vwr_([0-9a-f]{16})_([A-Za-z0-9_-]{43})([A-Za-z0-9_-]{24})", re.ASCII)
+
+
+# Whose `token_hash` is the next one's already has used its token: that counts from then on, however often it comes.
+REFRESH = """
+UPDATE logins
+SET token_hash = $3, used = CASE token_hash WHEN $3 THEN used ELSE $4 END,
+    expires = least($4 + $5::interval, created + $6::interval)
+WHERE id = $1 AND ended IS NULL AND expires > $4
+  AND (token_hash = $2 OR token_hash = $3 AND used > $4 - $7::interval)
+RETURNING user_id, tenant
+"""
 
 
 class Login(NamedTuple):
@@ -50,7 +64,7 @@ class Logins:
     async def open(self, where: Where, user: str, tenant: str, now: datetime) -> Login:
         """Begin a login."""
         number = self._random_bytes(8).hex()
-        token = self._token(number)
+        token = self._first(number)
         await where.execute(
             "INSERT INTO logins (id, user_id, tenant, token_hash, created, used, expires)"
             " VALUES ($1, $2, $3, $4, $5, $5, $6)",
@@ -71,20 +85,11 @@ class Logins:
         return Login(f"l_{number}", user, tenant, token)
 
     async def refresh(self, where: Where, token: str, now: datetime) -> Login | None:
-        """Replace `token` by a new one; None when it is not in force. Raises `Unauthorized` if it is not ours."""
+        """Replace `token` by the next one; None when it is not in force. Raises `Unauthorized` if it is not ours."""
         number = self._number(token)
-        new = self._token(number)
-        row = await where.fetchrow(
-            "UPDATE logins SET token_hash = $3, used = $4, expires = least($4 + $5::interval, created + $6::interval)"
-            " WHERE id = $1 AND token_hash = $2 AND ended IS NULL AND expires > $4 RETURNING user_id, tenant",
-            f"l_{number}",
-            _hash(token),
-            _hash(new),
-            now,
-            IDLE,
-            LIFE,
-        )
-        return Login(f"l_{number}", row["user_id"], row["tenant"], new) if row else None
+        following = self._next(number, token)
+        row = await where.fetchrow(REFRESH, f"l_{number}", _hash(token), _hash(following), now, IDLE, LIFE, GRACE)
+        return Login(f"l_{number}", row["user_id"], row["tenant"], following) if row else None
 
     async def end_reused(self, where: Where, token: str, now: datetime) -> str:
         """End the login of a token that was used before; return its id."""
@@ -93,8 +98,14 @@ class Logins:
             LOGGER.warning("the login %s is ended: a refresh token came a second time", login)
         return login
 
-    def _token(self, number: str) -> str:
-        secret = _plain64(self._random_bytes(SECRET_BYTES))
+    def _first(self, number: str) -> str:
+        return self._token(number, self._random_bytes(SECRET_BYTES))
+
+    def _next(self, number: str, token: str) -> str:
+        return self._token(number, hmac.digest(self._secret, f"after {token}".encode(), "sha256"))
+
+    def _token(self, number: str, octets: bytes) -> str:
+        secret = _plain64(octets)
         return f"vwr_{number}_{secret}{self._tag(number, secret)}"
 
     def _tag(self, number: str, secret: str) -> str:

@@ -233,7 +233,7 @@ class AuthDoor:
         return Login.of(await self.entrance.log_in(body.email, body.password, body.tenant))
 
     async def refresh(self, request: Request, body: Refresh) -> Login:
-        """Exchange a refresh token for new tokens. One that comes a second time ends the login."""
+        """Exchange a refresh token for new tokens. One that comes again after 20 s ends the login."""
         await self._stranger(request, "refresh", REFRESHES_MINUTE)
         return Login.of(await self.entrance.refresh(body.refresh_token, body.tenant))
 
