@@ -53,6 +53,15 @@ async def test_a_method_that_is_not_taken_is_said_with_those_that_are(known: htt
     assert (await known.post("/", content=b"x")).headers["allow"] == "GET, HEAD"
 
 
+@pytest.mark.parametrize("path", ["/account", "/v1/keys/", "/reader"])
+async def test_no_host_that_somebody_made_up_is_where_they_are_sent(served: Served, path: str) -> None:
+    headers = {"Host": "evil.example", "X-API-Key": served.key}
+    async with httpx.AsyncClient(base_url=served.url, headers=headers) as client:
+        answer = await client.get(path)
+    assert answer.headers.get("location", "/").startswith("/")
+    assert (answer.status_code == 307) == (path == "/account")
+
+
 async def test_the_socket_asked_for_without_a_socket(stranger: httpx.AsyncClient) -> None:
     answer = await stranger.get("/v1/stream")
     assert codes(answer) == (426, "upgrade_required")

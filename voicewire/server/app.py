@@ -52,7 +52,7 @@ from voicewire.server.live.wire import WireProtocol
 from voicewire.server.logs import configure
 from voicewire.server.metering import Meter
 from voicewire.server.metrics import Metrics, Readings
-from voicewire.server.origins import own_origins, sockets_of
+from voicewire.server.origins import own_origins, public_origins, sockets_of
 from voicewire.server.pages import pages
 from voicewire.server.paying import Refunds, open_ledger
 from voicewire.server.pools import open_pools
@@ -199,6 +199,7 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
         description="Text in, speech and marked words out. The live protocol is the WebSocket `/v1/stream`.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # it would repeat whatever host the request named
         middleware=_middleware(config, callers, gateway.metrics),
     )
     for kind in (VoicewireError, RequestValidationError, HTTPException, RedisError, Exception):
@@ -230,7 +231,7 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
 def _middleware(config: Config, callers: Callers, metrics: Metrics) -> list[Middleware]:
     """What every request goes through, the outermost first."""
     limit = config.body_bytes_max
-    sockets = sockets_of(callers.origins)
+    sockets = sockets_of(public_origins(config, callers.port))
     chain = [
         Middleware(Requests),
         Middleware(CutShort, metrics=metrics),

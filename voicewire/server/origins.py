@@ -9,10 +9,13 @@ HTTP_PORT = 80  # which browsers leave out
 
 def own_origins(config: Config, port: int) -> frozenset[str]:
     """Return the origins of this server's own pages: where it listens, on `port`, and where proxies show it."""
-    own = _origins(config.host, port)
-    if config.admin_port:
-        own |= _origins(config.admin_host, config.admin_port)
-    return own | ({config.public_url.rstrip("/")} if config.public_url else set())
+    own = public_origins(config, port)
+    return own | _origins(config.admin_host, config.admin_port) if config.admin_port else own
+
+
+def public_origins(config: Config, port: int) -> frozenset[str]:
+    """Return those that everybody may know: not where operators come in."""
+    return _origins(config.host, port) | ({config.public_url.rstrip("/")} if config.public_url else set())
 
 
 def _origins(host: str, port: int) -> frozenset[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import fastapi_offline
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -19,6 +19,9 @@ def pages() -> list[Route | Mount]:
     async def reader(request: Request) -> Response:  # noqa: ARG001 - a route takes its request
         return FileResponse(FOLDER / "reader" / "index.html")
 
+    async def account(request: Request) -> Response:  # noqa: ARG001 - a route takes its request
+        return RedirectResponse("/account/")
+
     async def docs(request: Request) -> Response:  # noqa: ARG001 - a route takes its request
         return FileResponse(FOLDER / "docs_page" / "index.html")
 
@@ -29,6 +32,7 @@ def pages() -> list[Route | Mount]:
     return [
         Route("/", reader),
         Mount("/reader", StaticFiles(directory=FOLDER / "reader")),
+        Route("/account", account),  # a relative address: no Host that somebody made up is in it
         Mount("/account", StaticFiles(directory=FOLDER / "account", html=True)),
         Route("/docs", docs),
         Route("/docs/page.js", docs_script),
