@@ -196,7 +196,8 @@ def test_an_empty_credential_is_not_the_same_as_none(headers: dict[str, str]) ->
     "query",
     ["token=x", "key=x", "api_key=x", "apikey=x", "access_token=x", "authorization=x", "xi-api-key=x", "ticket=x",
      "password=x", "secret=x", "TOKEN=x", "Api-Key=x", "ACCESS_TOKEN=x", "X-API-Key=x", "jwt=x", "token", "token=",
-     "voice=amy&token=x", "%74oken=x", "%20token=x", "api%5Fkey=x"],
+     "voice=amy&token=x", "%74oken=x", "%20token=x", "api%5Fkey=x",
+     "refresh_token=x", "id_token=x", "client_secret=x"],
 )  # fmt: skip
 def test_a_secret_in_the_query_is_refused(query: str) -> None:
     with pytest.raises(BadRequest):

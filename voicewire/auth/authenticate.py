@@ -19,7 +19,7 @@ from voicewire.errors import BadRequest, Forbidden, Unauthorized
 SECRET_PARAMETERS = frozenset(
     {
         "token", "key", "apikey", "accesstoken", "authtoken", "authorization", "bearer",
-        "xapikey", "xiapikey", "ticket", "password", "secret", "jwt",
+        "xapikey", "xiapikey", "ticket", "password", "secret", "jwt", "refreshtoken", "idtoken", "clientsecret",
     }
 )  # fmt: skip
 """Query parameters that carry credentials elsewhere; compared without case, `_` and `-`."""
