@@ -317,4 +317,6 @@ async def test_one_address_cannot_fill_redis_with_logins(place: Place, issuer: L
     got = [(await browser.get(f"{FOLDER}/login", params=params)).status_code for _ in range(LOGINS_A_MINUTE + 10)]
     assert set(got[:LOGINS_A_MINUTE]) == {302}
     assert 429 in got
+    shown = [(await exchange(browser, "invented")).status_code for _ in range(LOGINS_A_MINUTE + 10)]
+    assert set(shown) == {401, 429}
     assert (await place.browser("192.0.2.9").get(f"{FOLDER}/login", params=params)).status_code == 302

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from voicewire.auth.authenticate import check_origin
 from voicewire.auth.oidc import LOGIN_S, OidcLogins
 from voicewire.errors import BadRequest, OverQuota, Unauthorized, VoicewireError
+from voicewire.server.strangers import group_of
 from voicewire.storage.rates import Rates
 
 LOGGER = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ FOLDER = "/v1/auth/oidc"
 COOKIE = "vw_oidc"
 PAGE = "/account/"
 FOUND = 302
-LOGINS_A_MINUTE = 30  # begun or answered, from one address
+LOGINS_A_MINUTE = 30  # begun or answered, and as many exchanged, from one address
 NEVER_STORED = {"Cache-Control": "no-store"}
 
 
@@ -105,13 +106,14 @@ class OidcDoor:
     async def exchange(self, request: Request, response: Response, body: Exchange) -> BaseModel:
         """Return the tokens of who came back, once, to the browser that began."""
         check_origin(request.headers.get("origin"), self.origins)
+        await self._slow_down(request, "oidc-exchange")
         who = await self.logins.redeem(body.code, request.cookies.get(COOKIE, ""))
         response.headers.update(NEVER_STORED)
         return await self.arrive(who.issuer, who.subject, who.email, who.email_verified, who.name)
 
-    async def _slow_down(self, request: Request) -> None:
-        peer = request.client.host if request.client else ""
-        taken = await self.rates.take(f"oidc:{peer}", LOGINS_A_MINUTE)
+    async def _slow_down(self, request: Request, what: str = "oidc") -> None:
+        address = group_of(request.client.host) if request.client else ""
+        taken = await self.rates.take(f"{what}:{address}", LOGINS_A_MINUTE)
         if not taken.allowed:
             raise OverQuota(retry_after_ms=taken.retry_after_ms)
 
