@@ -114,6 +114,11 @@ def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
     assert refusal({variable(name): value}).startswith(variable(name) + " ")
 
 
+def test_what_is_on_or_off_is_not_offered_auto() -> None:
+    assert refusal({"VOICEWIRE_BILLING": "perhaps"}) == "VOICEWIRE_BILLING must be on or off, not 'perhaps'"
+    assert refusal({"VOICEWIRE_SIGN_UP": "perhaps"}) == "VOICEWIRE_SIGN_UP must be on, off or auto, not 'perhaps'"
+
+
 def test_a_value_of_the_wrong_type_is_refused() -> None:
     assert "VOICEWIRE_PORT must be of type int" in refusal(port=True)
     assert "VOICEWIRE_ENGINES must be of type" in refusal(engines=["tone"])

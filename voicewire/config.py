@@ -22,6 +22,7 @@ T = TypeVar("T")
 PREFIX = "VOICEWIRE_"
 ENGINES = ("espeak", "tone", "kokoro")
 WORKERS_MAX = 4  # of the automatic count; more can be asked for
+BOOLS = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 DATA_DIR = Path("~/.local/share/voicewire")
 
 PEPPER_CHARS = 32
@@ -261,17 +262,15 @@ def _parse_number(type_name: str, value: str) -> float:
 
 
 def _parse_switch(value: str) -> bool | None:
-    switches = {"auto": None, "on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
-    if value.lower() not in switches:
+    if value.lower() not in {"auto", *BOOLS}:
         raise ValueError(f"must be on, off or auto, not {value!r}")
-    return switches[value.lower()]
+    return BOOLS.get(value.lower())
 
 
 def _parse_bool(value: str) -> bool:
-    switch = _parse_switch(value) if value.lower() != "auto" else None
-    if switch is None:
+    if value.lower() not in BOOLS:
         raise ValueError(f"must be on or off, not {value!r}")
-    return switch
+    return BOOLS[value.lower()]
 
 
 def _problems_by_row(config: Config) -> Iterator[str]:
