@@ -146,4 +146,7 @@ def test_libraries_are_heard_from_warnings_on(level: str) -> None:
 
 def test_an_address_that_nobody_made_has_no_template() -> None:
     assert route_of({"path": f"/{SAID}"}) == "-"
+    assert route_of({"path": f"/v1/{SAID}"}) == "/v1"
+    assert route_of({"path": "/admin"}) == "/admin"
+    assert route_of({"path": f"/v1{SAID}"}) == "-"
     assert route_of({"path": f"/reader/{SAID}", "root_path": "/reader", "endpoint": print}) == "/reader"

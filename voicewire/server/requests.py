@@ -19,6 +19,7 @@ SANE = re.compile(r"(r_)?[0-9A-Fa-f-]{16,64}")  # ours, UUIDs, trace ids: nothin
 ID_BYTES = 12
 STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 SWITCHED = 101
+SEGMENTS = ("/v1", "/admin", "/metrics", "/account", "/reader", "/docs")  # said of what was refused before its route
 QUIET_PATHS = frozenset({"/health", "/ready", "/metrics"})  # asked all day long
 
 
@@ -62,4 +63,4 @@ def route_of(scope: Scope) -> str:
     template: str = getattr(scope.get("route"), "path_format", "")
     if not template and "endpoint" in scope and not scope.get("path_params"):  # a page's, or a folder's
         template = scope.get("root_path") or scope["path"]
-    return template or "-"
+    return template or next((each for each in SEGMENTS if f"{scope['path']}/".startswith(f"{each}/")), "-")
