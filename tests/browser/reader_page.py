@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, NamedTuple
 
@@ -85,6 +86,12 @@ class ReaderPage:
         """Wait until the marked word holds `part`, or lies behind it: a busy browser skips short words."""
         begun = await self.page.evaluate("() => window.voicewire.highlight?.a ?? 0")
         await self.page.wait_for_function(HEARD, arg=[part, begun], timeout=1000 * WITHIN_S)
+
+    async def until_told(self, type: str) -> None:
+        """Wait until the server has said a message of this type."""
+        async with asyncio.timeout(WITHIN_S):
+            while not any(message["type"] == type for message in self.told):
+                await asyncio.sleep(0.01)
 
     async def moment(self) -> Heard:
         return Heard(*await self.page.evaluate(MOMENT))

@@ -173,7 +173,7 @@ async def test_a_link_too_slow_is_told_so_and_goes_on_over_a_better_one(server: 
     assert slow.told["c1"].outcome() == whole.told["c1"].outcome()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 async def test_a_link_slower_than_the_codec_is_given_up_and_goes_on_over_a_better_one(server: Server) -> None:
     whole = await hear(server.url, [speak()])
     async with (
