@@ -37,7 +37,7 @@ TABLE: dict[str, Row] = {
     "too_many_streams": Row("at most {limit} streams may run at once", 429, 4029, True),
     "insufficient_credit": Row("the credit is used up", 402, 4502, False),
     "payment_required": Row("the plan {plan!r} has to be paid for", 402, 4502, False),
-    "busy": Row("all engines are busy", 503, 4013, True),
+    "busy": Row("too much is asked for, or a part of the server is away", 503, 4013, True),
     "draining": Row("the server is being replaced; connect again", 503, 1012, True),
     "engine_failed": Row("the engine could not speak this text", 502, 4013, True),
     "slow_consumer": Row("the audio was not read in time", 408, 4008, True),
