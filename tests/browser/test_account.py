@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import os
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, Route, ViewportSize
 
 from tests.browser.reader_page import WITHIN_S, ReaderPage
 from tests.browser.serving import serving
@@ -26,6 +27,16 @@ SENTENCES = [
     f"Number {number} of these sentences is about as long as any." for number in ("one", "two", "three", "four", "five")
 ]
 USED_UP = "Your listening time is used up."
+PHONE: ViewportSize = {"width": 390, "height": 844}
+PLACES = {  # and what stands there when it is shown
+    "Overview": "#balance meter",
+    "Usage": "#days svg text",
+    "Keys": "td button",
+    "Transactions": "td",
+}
+BEYOND = """() => [...document.querySelectorAll("main *, header *")]
+  .filter((each) => each.checkVisibility() && each.getBoundingClientRect().right > innerWidth + 0.5)
+  .map((each) => each.outerHTML.slice(0, 80))"""
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 
@@ -49,6 +60,12 @@ async def sold(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sold]:
         yield Sold(origin, key, data)
 
 
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Where pictures go: into the documentation only where that is wanted."""
+    return IMAGES if os.environ.get("SCREENSHOTS") else tmp_path
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser) -> AsyncIterator[Page]:
     context = await browser.new_context(viewport={"width": 1180, "height": 900})
@@ -60,6 +77,10 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     yield page
     await context.close()
     assert complaints == []
+
+
+def operating(sold: Sold) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=sold.origin, headers={"Authorization": f"Bearer {sold.key}"})
 
 
 async def link_in_mail(data: Path) -> str:
@@ -96,7 +117,7 @@ async def make_key(page: Page) -> str:
     return await page.inner_text("#new-key")
 
 
-async def test_from_signing_up_to_the_end_of_the_free_seconds(page: Page, sold: Sold) -> None:
+async def test_from_signing_up_to_the_end_of_the_free_seconds(page: Page, sold: Sold, images: Path) -> None:
     await sign_up(page, sold)
     assert f"0:{FREE_S} min" in await page.inner_text("#balance")
     key = await make_key(page)
@@ -121,16 +142,16 @@ async def test_from_signing_up_to_the_end_of_the_free_seconds(page: Page, sold: 
     shown = page.locator("#days svg g:has(rect) title")
     await shown.wait_for(state="attached")
     assert f"0:{spoken_ms // 1000:02d} min" in str(await shown.text_content())
-    await page.screenshot(path=IMAGES / "account-usage.png")
+    await page.screenshot(path=images / "account-usage.png")
     await page.get_by_role("link", name="Transactions").click()
     await page.get_by_text("Spoken").first.wait_for()
     await page.get_by_role("link", name="Overview").click()
     await page.locator("#balance meter").wait_for()
-    await page.screenshot(path=IMAGES / "account-overview.png")
+    await page.screenshot(path=images / "account-overview.png")
 
 
-async def test_an_admin_sees_who_there_is_and_what_they_used(page: Page, sold: Sold) -> None:
-    async with httpx.AsyncClient(base_url=sold.origin, headers={"Authorization": f"Bearer {sold.key}"}) as operator:
+async def test_an_admin_sees_who_there_is_and_what_they_used(page: Page, sold: Sold, images: Path) -> None:
+    async with operating(sold) as operator:
         [ada] = (await operator.get("/admin/users", params={"search": "ada@"})).json()["items"]
         (await operator.patch(f"/admin/users/{ada['id']}", json={"role": "admin"})).raise_for_status()
     await page.set_viewport_size({"width": 400, "height": 860})
@@ -141,7 +162,80 @@ async def test_an_admin_sees_who_there_is_and_what_they_used(page: Page, sold: S
     told = await row.inner_text()
     assert "admin" in told
     assert "0:00 min" not in told, "she has spoken in the test before"
-    await page.screenshot(path=IMAGES / "account-admin-phone.png", full_page=True)
+    await page.screenshot(path=images / "account-admin-phone.png", full_page=True)
+
+
+async def test_who_is_logged_in_needs_no_key_to_listen(page: Page, sold: Sold) -> None:
+    async with operating(sold) as operator:
+        grant = {"email": "ada@example.org", "seconds": 60, "note": "for a fault of ours"}
+        (await operator.post("/admin/grants", json=grant)).raise_for_status()
+    await log_in(page, sold)
+    await page.get_by_role("link", name="Open the reader").click()
+    reader = ReaderPage(page)
+    await page.wait_for_function(
+        "() => window.voicewire && document.getElementById('voice-name').textContent !== 'Voice'"
+    )
+    assert await page.evaluate("localStorage.getItem('voicewire.key')") is None
+    await reader.play("Hello.")
+    await reader.until("idle")
+    assert await page.locator("dialog[open]").count() == 0, "it asks for a key"
+
+
+async def test_on_a_phone_everything_is_within_reach(page: Page, sold: Sold, images: Path) -> None:
+    await page.set_viewport_size(PHONE)
+    await log_in(page, sold)
+    for place, wait_for in PLACES.items():
+        await page.get_by_role("link", name=place, exact=True).click()
+        await page.locator(wait_for).first.wait_for()
+        assert await page.evaluate(BEYOND) == [], place
+        await page.screenshot(path=images / f"account-{place.lower()}-phone.png")
+    told = await page.inner_text("#view")
+    assert "for a fault of ours" in told
+    assert "+1:00 min" in told
+    assert "plan:" not in told, "an id says nothing to a person"
+
+
+async def test_what_is_written_in_the_chart_keeps_its_size(page: Page, sold: Sold) -> None:
+    await page.set_viewport_size(PHONE)
+    await log_in(page, sold)
+    await page.get_by_role("link", name="Usage").click()
+    picture = page.locator("#days svg")
+    await picture.wait_for()
+    assert await picture.evaluate("(svg) => svg.getScreenCTM().a") == 1
+    narrow = await picture.get_attribute("width")
+    await page.set_viewport_size({"width": 900, "height": 800})
+    await page.locator(f"#days svg:not([width='{narrow}'])").wait_for()
+
+
+async def test_reloads_and_tabs_log_nobody_out(page: Page, sold: Sold) -> None:
+    await log_in(page, sold)
+    refreshes: list[str] = []
+    page.context.on("request", lambda request: refreshes.append(request.url) if "refresh" in request.url else None)
+    for _ in range(5):
+        await page.reload(wait_until="commit")
+    await page.get_by_text("Hello, Ada").wait_for()
+    assert refreshes == [], "the access token was still good"
+    tabs = [await page.context.new_page() for _ in range(5)]
+    await asyncio.gather(*(tab.goto(f"{sold.origin}/account/") for tab in tabs))
+    for tab in tabs:
+        await tab.get_by_text("Hello, Ada").wait_for()
+    assert len(refreshes) == len(tabs)
+
+
+async def test_a_reload_in_the_middle_of_a_refresh_logs_nobody_out(page: Page, sold: Sold) -> None:
+    await log_in(page, sold)
+    exchanged = asyncio.Event()
+
+    async def lose(route: Route) -> None:
+        await route.fetch()
+        exchanged.set()  # and the page never hears of it
+
+    await page.route("**/v1/auth/refresh", lose, times=1)
+    await page.evaluate("sessionStorage.clear()")
+    await page.reload(wait_until="commit")
+    await asyncio.wait_for(exchanged.wait(), WITHIN_S)
+    await page.reload()
+    await page.get_by_text("Hello, Ada").wait_for()
 
 
 async def log_in(page: Page, sold: Sold) -> None:

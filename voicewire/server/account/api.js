@@ -24,6 +24,12 @@ export class Api {
     return this.ask("GET", path);
   }
 
+  /** A token that shows who is logged in; "" when nobody is. Throws ApiError. */
+  async token() {
+    if (this.login.refresh && this.login.stale) await this.renew();
+    return this.login.refresh && this.login.access;
+  }
+
   /** Ask as the person; throws ApiError. */
   async ask(method, path, body) {
     if (this.login.stale) await this.renew();
@@ -47,18 +53,26 @@ export class Api {
     return read(await send(method, path, body));
   }
 
-  /** Exchange the refresh token, once even if several ask: a token that comes twice ends the login. */
+  /** Exchange the refresh token, once even if several ask: a token that comes twice may end the login. */
   renew() {
-    this.renewing ??= alone(async () => {
-      if (!this.login.refresh) throw new ApiError(401, "unauthorized");
-      this.login.take(await this.open("POST", "/v1/auth/refresh", { refresh_token: this.login.refresh }));
-    })
+    this.renewing ??= alone(() => this.exchange())
       .catch((error) => {
         if (error.status === 401) this.ended();
         throw error;
       })
       .finally(() => (this.renewing = null));
     return this.renewing;
+  }
+
+  async exchange() {
+    const { refresh } = this.login;
+    if (!refresh) throw new ApiError(401, "unauthorized");
+    try {
+      this.login.take(await this.open("POST", "/v1/auth/refresh", { refresh_token: refresh }));
+    } catch (error) {
+      if (error.status !== 401 || this.login.refresh === refresh) throw error;
+      await this.exchange(); // another window, where the browser has no locks, was faster
+    }
   }
 }
 

@@ -27,6 +27,7 @@ const notice = document.getElementById("notice");
 const login = new Login();
 const api = new Api(login, () => comeIn());
 let me = null;
+let places = PLACES;
 
 function show(...content) {
   view.replaceChildren(...content.flat().filter(Boolean));
@@ -55,12 +56,18 @@ async function enter(answer) {
 
 async function start() {
   me = await api.get("/v1/me");
+  places = (await administers()) ? [...PLACES, ...ADMIN_PLACES] : PLACES;
   nav.hidden = leave.hidden = false;
   await go();
 }
 
+/** Whether there is something for an admin here: a server may answer them at another port only. */
+async function administers() {
+  if (me.user?.role !== "admin") return false;
+  return api.get("/admin/users?limit=1").then(() => true, (error) => error.status !== 404);
+}
+
 async function go() {
-  const places = me.user?.role === "admin" ? [...PLACES, ...ADMIN_PLACES] : PLACES;
   const [id, title, make] = places.find(([name]) => name === location.hash.slice(1)) ?? places[0];
   nav.replaceChildren(...places.map(([name, text]) => h("a", { href: `#${name}`, "aria-current": name === id ? "page" : null }, text)));
   document.title = `${title} – voicewire`;

@@ -23,14 +23,18 @@ export function s(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** A table; `columns` are `[heading, "number" or ""]`, rows are lists of what stands in the cells. */
+/** A table; `columns` are `[heading, "number" or ""]`, rows are lists of what stands in the cells.
+ *
+ * Its roles are said because a narrow screen shows every row as a card, and then browsers forget what it is.
+ */
 export function table(columns, rows, empty) {
   if (!rows.length) return h("p", { class: "empty" }, empty);
-  const cell = (tag, content, position) => h(tag, { class: columns[position][1] }, content);
+  const head = columns.map(([heading, kind]) => h("th", { class: kind, scope: "col", role: "columnheader" }, heading));
+  const cell = (content, position) => h("td", { class: columns[position][1], role: "cell", "data-label": columns[position][0] || null }, content);
   return h("div", { class: "wide" },
-    h("table", {},
-      h("thead", {}, h("tr", {}, columns.map(([heading, kind]) => h("th", { class: kind, scope: "col" }, heading)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((content, position) => cell("td", content, position)))))));
+    h("table", { role: "table" },
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)),
+      h("tbody", { role: "rowgroup" }, rows.map((row) => h("tr", { role: "row" }, row.map(cell))))));
 }
 
 /** A labelled input. */

@@ -48,7 +48,7 @@ function rows(items, api, show, load) {
     } }, "Revoke"),
   ];
   return table(
-    [["Label", ""], ["Key", ""], ["Made", ""], ["Last used", ""], ["", ""], ["", ""]],
+    [["Label", ""], ["Key", ""], ["Made", ""], ["Last used", ""], ["State", ""], ["", ""]],
     items.map((key) => [key.label || "–", h("code", {}, `vw_${key.environment}_${key.id}_…`), date(key.created), moment(key.last_used), state(key), actions(key)].map((cell) => cell ?? "")),
     "There is no key yet. Programs need one; the reader does too.",
   );

@@ -5,13 +5,18 @@ import { moment, time } from "./words.js";
 
 const KINDS = { use: "Spoken", refund: "Given back", grant: "Credit", lapse: "Lapsed", reverse: "Taken back" };
 
+const GIVEN = ["grant", "refund"];
+const SOURCES = { plan: "Plan", pack: "Package", admin: "From the operator", refund: "For what was spoken" };
+
 export async function transactions(api) {
   const items = [];
+  const { grants } = await api.get("/v1/users/me/credits");
+  const notes = new Map(grants.map(({ id, note }) => [id, note]));
   const [list, more] = [h("div"), h("button", { type: "button", class: "quiet", hidden: true }, "Earlier ones")];
   const load = async (before) => {
     const page = await api.get(`/v1/transactions?limit=50${before ? `&before=${before}` : ""}`);
     items.push(...page.items);
-    list.replaceChildren(rows(items));
+    list.replaceChildren(rows(items, notes));
     more.hidden = !page.next;
     more.onclick = () => load(page.next);
   };
@@ -19,12 +24,17 @@ export async function transactions(api) {
   return [h("h1", {}, "Transactions"), h("section", { class: "card" }, list, more)];
 }
 
-function rows(items) {
+function rows(items, notes) {
   return table(
-    [["When", ""], ["What", ""], ["", ""], ["Amount", "number"]],
-    items.map((each) => [moment(each.begins), KINDS[each.kind] ?? each.kind, each.voice || each.grant || "", amount(each.ms)]),
+    [["When", ""], ["What", ""], ["Detail", ""], ["Amount", "number"]],
+    items.map((each) => [moment(each.begins), KINDS[each.kind] ?? each.kind, each.voice || of(each, notes), amount(each)]),
     "Nothing was spoken or credited yet.",
   );
 }
 
-const amount = (ms) => (ms > 0 ? `−${time(ms)}` : `+${time(-ms)}`);
+/** What a credit was given for: its note while it is known, else its kind. */
+function of({ grant }, notes) {
+  return notes.get(grant) || SOURCES[grant.split(":")[0]] || "";
+}
+
+const amount = ({ kind, ms }) => `${GIVEN.includes(kind) ? "+" : "−"}${time(Math.abs(ms))}`;

@@ -10,7 +10,8 @@ const SENTENCES = {
   rate_limited: "That was a lot at once. Try again in a moment.",
   busy: "The server is busy. Try again in a moment.",
   conflict: "It was changed meanwhile. Reload the page.",
-  insufficient_credit: "This plan costs money, and payments are not set up here. Ask the operator.",
+  payment_required: "This plan costs money, and payments are not set up here. Ask the operator.",
+  insufficient_credit: "Your listening time is used up.",
   not_found: "This is not there any more.",
 };
 

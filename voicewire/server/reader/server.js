@@ -1,13 +1,18 @@
-// The server's HTTP resources that the reader needs, and the API key they are asked with.
+// The server's HTTP resources that the reader needs, and what they are asked with: an API key, or the person's login.
 
+import { Api } from "/account/api.js";
+import { Login } from "/account/login.js";
 import { forget, keep, recall } from "./memory.js";
 import { WireError } from "./wire.js";
 
 const TIMEOUT_MS = 8_000;
 const KEY_IN_FRAGMENT = /^#key=(.+)$/;
 
-/** The API key: from the page's address once, then from what this browser keeps. */
+/** The API key: from the page's address once, then from what this browser keeps. Without one, who is logged in asks. */
 export class Key {
+  #login = new Login();
+  #person = new Api(this.#login, () => this.#login.end());
+
   constructor() {
     const [, given] = KEY_IN_FRAGMENT.exec(location.hash) ?? [];
     if (!given) return;
@@ -24,16 +29,23 @@ export class Key {
     else forget("key");
   }
 
-  get headers() {
-    return this.value ? { Authorization: `Bearer ${this.value}` } : {};
+  /** Throws ApiError when the server cannot be asked whether the login is still good. */
+  async headers() {
+    const token = this.value || (await this.#person.token().catch(nobody));
+    return token ? { Authorization: `Bearer ${token}` } : {};
   }
+}
+
+function nobody(error) {
+  if (error.status === 401) return "";
+  throw error;
 }
 
 /** A one-time ticket for the socket. Throws WireError when asking again would not help. */
 export async function fetchTicket(key) {
   const response = await fetch("/v1/tickets", {
     method: "POST",
-    headers: { "Content-Type": "application/json", ...key.headers },
+    headers: { "Content-Type": "application/json", ...(await key.headers()) },
     body: "{}",
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });
@@ -45,7 +57,7 @@ export async function fetchTicket(key) {
 
 /** Every voice: `[{id, name, model, language, gender, description}]`. */
 export async function fetchVoices(key) {
-  const response = await fetch("/v1/voices", { headers: key.headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  const response = await fetch("/v1/voices", { headers: await key.headers(), signal: AbortSignal.timeout(TIMEOUT_MS) });
   if (!response.ok) throw new WireError(response.status === 401 ? "unauthorized" : "no_voices");
   return (await response.json()).voices;
 }
