@@ -165,6 +165,16 @@ async def test_an_admin_sees_who_there_is_and_what_they_used(page: Page, sold: S
     await page.screenshot(path=images / "account-admin-phone.png", full_page=True)
 
 
+async def test_where_the_port_has_nothing_for_admins_their_tab_is_hidden(browser: Browser, sold: Sold) -> None:
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.route("**/admin/users?limit=1", lambda route: route.fulfill(status=404))
+    await log_in(page, sold)
+    assert await page.get_by_role("link", name="Transactions").count() == 1
+    assert await page.get_by_role("link", name="Users").count() == 0
+    await context.close()
+
+
 async def test_who_is_logged_in_needs_no_key_to_listen(page: Page, sold: Sold) -> None:
     async with operating(sold) as operator:
         grant = {"email": "ada@example.org", "seconds": 60, "note": "for a fault of ours"}
@@ -181,14 +191,13 @@ async def test_who_is_logged_in_needs_no_key_to_listen(page: Page, sold: Sold) -
     assert await page.locator("dialog[open]").count() == 0, "it asks for a key"
 
 
-async def test_on_a_phone_everything_is_within_reach(page: Page, sold: Sold, images: Path) -> None:
+async def test_on_a_phone_everything_is_within_reach(page: Page, sold: Sold) -> None:
     await page.set_viewport_size(PHONE)
     await log_in(page, sold)
     for place, wait_for in PLACES.items():
         await page.get_by_role("link", name=place, exact=True).click()
         await page.locator(wait_for).first.wait_for()
         assert await page.evaluate(BEYOND) == [], place
-        await page.screenshot(path=images / f"account-{place.lower()}-phone.png")
     told = await page.inner_text("#view")
     assert "for a fault of ours" in told
     assert "+1:00 min" in told

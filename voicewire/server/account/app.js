@@ -31,7 +31,7 @@ let places = PLACES;
 
 function show(...content) {
   view.replaceChildren(...content.flat().filter(Boolean));
-  view.querySelector("input:not([type=search])")?.focus();
+  view.querySelector(".door input")?.focus(); // elsewhere it would open a phone's keyboard
 }
 
 function complain(text) {
