@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from voicewire.auth.authenticate import check_origin
 from voicewire.auth.oidc import LOGIN_S, OidcLogins
 from voicewire.errors import BadRequest, OverQuota, Unauthorized, VoicewireError
+from voicewire.server.doors.description import declared
 from voicewire.server.strangers import group_of
 from voicewire.storage.rates import Rates
 
@@ -69,8 +70,9 @@ class OidcDoor:
         router = APIRouter(tags=["people"])
         add = router.add_api_route
         add(FOLDER, self.issuers, methods=["GET"], response_model=list[IssuerInfo])
-        add(f"{FOLDER}/login", self.login, methods=["GET"], status_code=FOUND, response_class=RedirectResponse)
-        add(f"{FOLDER}/callback", self.callback, methods=["GET"], status_code=FOUND, response_class=RedirectResponse)
+        away: dict[str, Any] = {"methods": ["GET"], "status_code": FOUND, "response_class": RedirectResponse}
+        add(f"{FOLDER}/login", self.login, **away, responses=declared("not_found"))
+        add(f"{FOLDER}/callback", self.callback, **away)
         add(f"{FOLDER}/exchange", self.exchange, methods=["POST"], response_model=login)
         return router
 
