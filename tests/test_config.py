@@ -14,7 +14,7 @@ SECRETS = {
     "bootstrap_key": "vw_live_secret",
     "redis_url": "redis://:hunter2@redis.internal:6379/0",
     "postgres_url": "postgresql://voicewire:hunter3@db.internal/voicewire",
-    "jwt_secret": "hunter4",
+    "jwt_secret": "hunter4" * 8,
     "key_pepper": "hunter5" * 8,
     "smtp_url": "smtps://voicewire:hunter5@mail.internal:465",
     "oidc_client_secret": "hunter6",

@@ -26,6 +26,7 @@ BOOLS = {"on": True, "true": True, "1": True, "off": False, "false": False, "0":
 DATA_DIR = Path("~/.local/share/voicewire")
 
 PEPPER_CHARS = 32
+JWT_SECRET_BYTES = 32  # RFC 7518, section 3.2
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -318,6 +319,8 @@ def _problems_across(config: Config) -> Iterator[str]:
         yield f"{variable('bootstrap_key')} needs 8 to 256 visible ASCII characters"
     if config.key_pepper and len(config.key_pepper) < PEPPER_CHARS:
         yield f"{variable('key_pepper')} needs at least {PEPPER_CHARS} characters"
+    if config.jwt_secret and len(config.jwt_secret.encode()) < JWT_SECRET_BYTES:
+        yield f"{variable('jwt_secret')} needs at least {JWT_SECRET_BYTES} bytes"
     if config.admin_port and config.admin_port == config.port:
         yield f"{variable('admin_port')} must be another than {variable('port')}"
     if not all(map(_is_network, config.forwarded_allow)):

@@ -77,6 +77,7 @@ async def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
         postgres_url="postgresql://a:b@127.0.0.1:1/c",
         smtp_url="smtp://127.0.0.1:1",
         oidc_issuers="http://127.0.0.1:1",
+        oidc_client_id="voicewire",
         default_model="tone",
     )
     assert status == Exit.FAILED
@@ -89,6 +90,16 @@ async def test_wrong_settings_are_each_named(tmp_path: Path) -> None:
     status, said = await report(tmp_path, prot=1, idle_s=0)
     assert status == Exit.FAILED
     assert "VOICEWIRE_PROT is not a setting; did you mean VOICEWIRE_PORT?" in said
+
+
+async def test_what_the_server_would_refuse_is_wrong_here_too(tmp_path: Path) -> None:
+    _, said = await report(tmp_path, jwt_secret="short")
+    assert "VOICEWIRE_JWT_SECRET needs at least 32 bytes" in said
+    _, said = await report(tmp_path, oidc_issuers="http://127.0.0.1:1")
+    assert "needs a client id" in lines(said, "issuer")[0]
+    status, said = await report(tmp_path, admin_port=1, admin_host="192.0.2.1")
+    assert status == Exit.FAILED
+    assert "192.0.2.1:1 cannot be had" in said
 
 
 async def test_a_port_that_another_program_has_is_wrong(tmp_path: Path) -> None:
@@ -181,6 +192,6 @@ def issuer(called: str = "") -> Iterator[str]:
 
 async def test_issuers_are_asked_for_their_names(tmp_path: Path) -> None:
     with issuer() as right, issuer("https://elsewhere.example") as other:
-        status, said = await report(tmp_path, oidc_issuers=f"{right},{other}")
+        status, said = await report(tmp_path, oidc_issuers=f"{right},{other}", oidc_client_id="voicewire")
     assert lines(said, "issuer") == [f"ok {right} answers", f"WRONG {other} calls itself https://elsewhere.example"]
     assert status == Exit.FAILED

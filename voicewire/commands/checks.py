@@ -58,19 +58,25 @@ def check_folder(folder: Path) -> Finding:
     return Finding("data folder", f"{folder}, " + (f"in use by the server, process {pid}" if pid else "not in use"))
 
 
-def check_port(config: Config) -> Finding:
+def check_ports(config: Config) -> Iterator[Finding]:
     """Whether the server could listen, if it does not already."""
-    part = f"port {config.port}"
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    yield _check_port(config, config.host, config.port)
+    if config.admin_port:
+        yield _check_port(config, config.admin_host, config.admin_port)
+
+
+def _check_port(config: Config, host: str, port: int) -> Finding:
+    part = f"port {port}"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((config.host, config.port))
+            listener.bind((host, port))
         except OSError as error:
             if pid := holder(config.data_dir):
                 return Finding(part, f"taken, as it should be: the server runs, process {pid}")
-            return wrong(part, f"{config.host}:{config.port} cannot be had: {error.strerror}")
-    return Finding(part, f"{config.host}:{config.port} is free")
+            return wrong(part, f"{host}:{port} cannot be had: {error.strerror}")
+    return Finding(part, f"{host}:{port} is free")
 
 
 def check_engines(config: Config) -> Iterator[Finding]:

@@ -14,7 +14,8 @@ import httpx
 from redis.exceptions import RedisError
 
 from voicewire.commands.findings import Finding, note, wrong
-from voicewire.config import Config
+from voicewire.config import Config, ConfigError
+from voicewire.server.people import open_issuers
 from voicewire.storage.address import without_password
 from voicewire.storage.embedded import StartError, holder
 from voicewire.storage.embedded_postgres import VERSION, EmbeddedPostgres, find_programs
@@ -73,7 +74,12 @@ async def check_mail(config: Config) -> Finding:
 
 
 async def check_issuers(config: Config) -> AsyncIterator[Finding]:
-    """Whether each issuer describes itself."""
+    """Whether the server would take each issuer, and each describes itself."""
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            open_issuers(config, stack)
+    except ConfigError as error:
+        yield wrong("issuer", str(error))
     async with httpx.AsyncClient(timeout=ASK_S, trust_env=False) as client:
         for issuer in config.oidc_issuers:
             yield await _ask_issuer(client, issuer)

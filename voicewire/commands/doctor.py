@@ -9,7 +9,7 @@ from voicewire.commands.checks import (
     check_codecs,
     check_engines,
     check_folder,
-    check_port,
+    check_ports,
     check_python,
     check_settings,
 )
@@ -43,7 +43,8 @@ async def examine(load: Callable[[], Config]) -> AsyncIterator[Finding]:
     for finding in check_settings(config):
         yield finding
     yield check_folder(config.data_dir)
-    yield check_port(config)
+    for finding in check_ports(config):
+        yield finding
     yield await check_redis(config)
     yield await check_postgres(config)
     for finding in check_engines(config):
