@@ -21,6 +21,7 @@ from voicewire.config import settings
 LOCAL = "server (default: VOICEWIRE_URL, else http://127.0.0.1:8080)"
 VARIABLE_WIDTH = 42
 TENANT = "a tenant's id, or the address of the person who owns it"
+COUNT_MAX = 2**31 - 1
 QUOTAS = ("seconds", "requests_minute", "streams", "request_chars")
 KEY = "API key (default: VOICEWIRE_API_KEY, else the one that a server on this machine left)"
 
@@ -306,8 +307,8 @@ def _add_keys(command: argparse.ArgumentParser) -> None:
 def _add_usage(command: argparse.ArgumentParser) -> None:
     dimensions = ("tenant", "day", "model", "voice", "key")
     command.add_argument("--by", choices=dimensions, default="tenant", help="what to sum up by (default: tenant)")
-    command.add_argument("--from", dest="first", type=date.fromisoformat, help="first day, UTC (default: 30 days)")
-    command.add_argument("--to", dest="last", type=date.fromisoformat, help="last day, included (default: today)")
+    command.add_argument("--from", dest="first", type=_day, help="first day, UTC (default: 30 days)")
+    command.add_argument("--to", dest="last", type=_day, help="last day, included (default: today)")
     command.add_argument("--tenant", default="", help="only what this tenant used")
     command.add_argument("--csv", action="store_true", help="write CSV")
     _add_data(command)
@@ -358,10 +359,16 @@ def _add_data(command: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if not 1 <= count < 2**31:
-        raise argparse.ArgumentTypeError("must be a whole number from 1")
-    return count
+    if not text.isdecimal() or not 1 <= int(text) <= COUNT_MAX:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {COUNT_MAX:,}")
+    return int(text)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a day such as 2026-01-31, not {text!r}") from None
 
 
 def _overlap(text: str) -> int:

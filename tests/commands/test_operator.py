@@ -31,6 +31,20 @@ async def test_without_a_server(tmp_path: Path) -> None:
     assert "home has the plan pro until " in out.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("grant t_cli 99999999999", "must be a whole number from 1 to 2,147,483,647"),
+        ("grant t_cli some", "must be a whole number from 1 to 2,147,483,647"),
+        ("usage --from yesterday", "must be a day such as 2026-01-31, not 'yesterday'"),
+    ],
+)
+def test_what_an_argument_must_be_is_said(line: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(line.split(), {})
+    assert why in capsys.readouterr().err
+
+
 def test_beside_a_server_that_runs(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     def says(line: str) -> str:
         status = main([*line.split(), "--data", str(served.data_dir)], {})
@@ -40,7 +54,10 @@ def test_beside_a_server_that_runs(served: Served, capsys: pytest.CaptureFixture
     asyncio.run(_tenant(served, "t_cli"))
     assert says("plans quotas t_cli --streams 3").endswith('\nbeside it: {"streams": 3}\n')
     assert says("plans set t_cli pro").startswith("t_cli has the plan pro until ")
-    assert says("plans show t_cli").startswith("t_cli has the plan pro until ")
+    shown = says("plans show t_cli")
+    assert shown.startswith("t_cli has the plan pro until ")
+    assert "\n15,000 s are left of what was given\n" in shown
+    assert shown.endswith(" streams, 10,000,000 characters; no balance limits speech\n")
     assert says("grant t_cli 5 --days 1 --id a").startswith("t_cli has 5 s more until ")
     assert "there already" in says("grant t_cli 6 --id a")
     assert says("plans set t_cli gold") == "1: voicewire: there is no such thing here\n"

@@ -23,7 +23,16 @@ async def list_plans(operator: Operator, out: TextIO) -> None:
 
 async def show_plan(operator: Operator, whose: str, out: TextIO) -> None:
     """Say what a tenant has. `whose` is its id, or the address of who owns it."""
-    _say(await operator.subscriptions.get(await tenant_of(operator, whose)), out)
+    tenant = await tenant_of(operator, whose)
+    _say(await operator.subscriptions.get(tenant), out)
+    grants = await operator.grants.in_force(tenant)
+    out.write(f"{sum(each.left_ms for each in grants) / 1000:,g} s are left of what was given\n")
+    limits = await operator.plans.limits(tenant)
+    balance = "the balance limits speech" if limits.metered else "no balance limits speech"
+    counts = (
+        f"{limits.requests_minute:,} requests a minute, {limits.streams:,} streams, {limits.text_chars:,} characters"
+    )
+    out.write(f"{counts}; {balance}\n")
 
 
 async def set_plan(operator: Operator, whose: str, plan: str, out: TextIO) -> None:
