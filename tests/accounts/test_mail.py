@@ -142,6 +142,17 @@ async def test_a_server_that_says_nothing_is_given_up_after_all_tries(caplog: py
     assert TOKEN not in caplog.text
 
 
+async def test_what_is_in_hand_when_the_server_stops_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    async with smtp_server(Inbox()) as port:
+        pass
+    sending = mailer(port, pauses_s=(60.0,))
+    async with running(sending):
+        sending.post(letter())
+        await sending.drain(within_s=0.3)
+        assert sending.waiting == 1
+    assert "1 mails were not sent" in caplog.text
+
+
 async def test_a_letter_outlasts_a_server_that_is_away() -> None:
     inbox = Inbox()
     async with smtp_server(inbox) as port:

@@ -45,12 +45,12 @@ class Letters:
             "Confirm your address",
             (
                 "Hello,",
-                f"someone, most likely you, made a voicewire account on {self._host} with this address.",
-                "To confirm that it is yours, open this page. It is good once, and for a day:",
+                f"someone, most likely you, asked for a voicewire account on {self._host} with this address.",
+                "They chose a password, too. This page confirms both; it is good once, and for a day:",
             ),
             self.verify_link(token),
             "Confirm my address",
-            ("If it was not you, do nothing: without it there is no account.",),
+            ("If it was not you, do not open it: whoever chose the password could come in. Without it nobody can.",),
         )
         return _letter("verify", to, says)
 

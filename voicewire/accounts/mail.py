@@ -156,13 +156,14 @@ class Mailer:
         self._pauses_s = pauses_s
         self._clock = clock
         self._waiting: asyncio.Queue[Letter | Make] = asyncio.Queue(waiting_max)
+        self._in_hand = 0
         self.sent = 0
         self.lost = 0
 
     @property
     def waiting(self) -> int:
-        """Letters that no sender has taken up."""
-        return self._waiting.qsize()
+        """Letters that are not sent yet, those that senders have in hand among them."""
+        return self._waiting.qsize() + self._in_hand
 
     def post(self, letter: Letter | Make) -> None:
         """Take a letter, or what will write it. Raises `Busy` when too many wait."""
@@ -175,17 +176,19 @@ class Mailer:
         """Send one letter after the other, until cancelled."""
         while True:
             waiting = await self._waiting.get()
+            self._in_hand += 1
             try:
                 await self._deliver(waiting)
             finally:
+                self._in_hand -= 1
                 self._waiting.task_done()
 
     async def drain(self, within_s: float = CLOSE_S) -> None:
         """Wait for what is waiting or under way, for a while; say what is left."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._waiting.join(), within_s)
-        if self.waiting:
-            LOGGER.warning("%d mails were not sent", self.waiting)
+        if unsent := self.waiting:
+            LOGGER.warning("%d mails were not sent", unsent)
 
     async def _deliver(self, waiting: Letter | Make) -> None:
         pauses_s = iter(self._pauses_s)

@@ -156,7 +156,7 @@ def _assemble(
     tickets = TicketStore(storage.redis, lifetime_s=config.ticket_s)
     authenticator = Authenticator(keyring.cache, keyring.pepper, tickets, accounts.plans.limits, accounts.people.people)
     sessions = Sessions(machinery, admission, accounts.limiter, voices.catalogue)
-    metrics.read(Readings(sessions, pools, clips, journal, service.counters))
+    metrics.read(Readings(sessions, pools, clips, journal, service.counters, accounts.people.mailer))
     return Gateway(
         config,
         storage,

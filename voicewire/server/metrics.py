@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from voicewire.accounts.mail import Mailer
 from voicewire.clips import Clips
 from voicewire.context import Context
 from voicewire.engines.pool import Pool
@@ -48,6 +49,9 @@ READ: Mapping[str, tuple[str, str]] = {
     "voicewire_clips_misses_total": ("counter", "blocks that had to be made"),
     "voicewire_journal_failures_total": ("counter", "times that Redis could not be asked"),
     "voicewire_journal_sessions_total": ("counter", "sessions written to Redis, each time counted"),
+    "voicewire_mails_sent_total": ("counter", "mails that a server took, or that were left in the folder"),
+    "voicewire_mails_lost_total": ("counter", "mails that were given up"),
+    "voicewire_mails_waiting": ("gauge", "mails that are not sent yet"),
     "voicewire_ledger_entries_total": ("counter", "entries that this gateway carried from Redis to PostgreSQL"),
     "voicewire_ledger_gaps_total": ("counter", "entries missing between those that were carried"),
     "voicewire_ledger_expired_total": ("counter", "holds of gateways that died, ended by this one"),
@@ -66,7 +70,7 @@ LEDGER = {"entries": "flushed", "recovery_seconds": "recovery_s", "outbox_age_se
 
 
 class Readings(Collector):
-    """Reads what sessions, pools, clips, journal and ledger count themselves."""
+    """Reads what sessions, pools, clips, journal, ledger and mailer count themselves."""
 
     def __init__(
         self,
@@ -75,12 +79,14 @@ class Readings(Collector):
         clips: Clips,
         journal: Journal,
         ledger: Callable[[], Counters],
+        mailer: Mailer,
     ) -> None:
         self._sessions = sessions
         self._pools = pools
         self._clips = clips
         self._journal = journal
         self._ledger = ledger
+        self._mailer = mailer
 
     def collect(self) -> Iterator[Metric]:
         values = {name: [*self._values(name)] for name in READ}
@@ -101,6 +107,8 @@ class Readings(Collector):
         if subject == "clips":
             clips = self._clips
             return [([], {"bytes": clips.used_bytes, "hits": clips.hits, "misses": clips.misses}[what])]
+        if subject == "mails":
+            return [([], getattr(self._mailer, what))]
         if subject == "ledger":
             return [([], getattr(self._ledger(), LEDGER.get(what, what)))]
         journal = self._journal
