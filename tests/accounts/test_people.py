@@ -88,7 +88,7 @@ async def ended_by(house: House, how: str, user: str, principal: Principal) -> N
         case "removed":
             other = (await house.sign_up(EVE)).user.id
             async with house.store.transaction() as session:
-                await tenants.invite(session, principal.tenant, other, "owner", "user:x")
+                await tenants.add(session, principal.tenant, other, "owner", "user:x")
                 await tenants.leave(session, principal.tenant, user, "user:x")
             await house.news.tell("person", user)
 
@@ -230,8 +230,8 @@ async def test_operators_add_people_once(house: House) -> None:
 async def test_the_last_owner_stays(house: House) -> None:
     ada, eve = await house.sign_up(ADA), await house.sign_up(EVE)
     async with house.store.transaction() as session:
-        assert await tenants.invite(session, ada.tenant, eve.user.id, "member", "user:ada")
-        assert not await tenants.invite(session, ada.tenant, eve.user.id, "owner", "user:ada")
+        assert await tenants.add(session, ada.tenant, eve.user.id, "member", "user:ada")
+        assert not await tenants.add(session, ada.tenant, eve.user.id, "owner", "user:ada")
     assert [each.role for each in await tenants.members(house.store, ada.tenant)] == ["owner", "member"]
     with pytest.raises(Forbidden):
         async with house.store.transaction() as session:
