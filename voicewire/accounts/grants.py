@@ -107,7 +107,7 @@ async def give(session: Session, grant: Grant) -> bool:
     )
     if given is None:
         return False
-    entry = await session.fetchval(ENTER, grant.tenant, grant.id, grant.ms, grant.created)
+    entry = await session.fetchval(ENTER, grant.tenant, grant.id, -grant.ms, grant.created)
     for account, ms in ((f"grant:{grant.id}", grant.ms), ("issued", -grant.ms)):
         await session.execute(POST, entry, account, ms)
         await session.execute(BALANCE, account, ms)
