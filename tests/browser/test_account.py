@@ -14,7 +14,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, Route, ViewportSize
+from playwright.async_api import Browser, Dialog, Page, Route, ViewportSize
 
 from tests.browser.reader_page import WITHIN_S, ReaderPage
 from tests.browser.serving import serving
@@ -263,3 +263,26 @@ async def test_a_person_stays_logged_in_and_logs_out(page: Page, sold: Sold) -> 
     await page.fill("input[name=password]", "")
     await page.reload()
     await page.get_by_role("heading", name="Log in").wait_for()
+
+
+async def test_who_was_invited_is_asked_and_joins(page: Page, sold: Sold) -> None:
+    async with operating(sold) as operator:
+        (await operator.post("/v1/me/members", json={"email": "ada@example.org"})).raise_for_status()
+        async with asyncio.timeout(WITHIN_S):
+            while "#join=" not in (link := await link_in_mail(sold.data)):
+                await asyncio.sleep(0.05)
+        asked: list[str] = []
+
+        async def agree(dialog: Dialog) -> None:
+            asked.append(dialog.message)
+            await dialog.accept()
+
+        page.on("dialog", agree)
+        await page.goto(link.replace("localhost", "127.0.0.1"))
+        await page.fill("input[name=email]", "ada@example.org")
+        await page.fill("input[name=password]", PASSWORD)
+        await page.get_by_role("button", name="Log in").click()
+        await page.get_by_text("Hello, Ada").wait_for()
+        members = (await operator.get("/v1/me/members")).json()["items"]
+    assert len(asked) == 1
+    assert [member["email"] for member in members] == ["ada@example.org"]

@@ -27,6 +27,7 @@ const notice = document.getElementById("notice");
 const login = new Login();
 const api = new Api(login, () => comeIn());
 let me = null;
+let invited = ""; // the token of an invitation that waits until somebody is logged in
 let places = PLACES;
 
 function show(...content) {
@@ -54,7 +55,18 @@ async function enter(answer) {
   await start();
 }
 
+async function join() {
+  if (invited && confirm("Join the tenant that you were invited to?")) {
+    await api.ask("POST", "/v1/me/members/accept", { token: invited }).catch((error) => {
+      if (error.status === 401) throw error; // who logs in now is asked again
+      complain(error.message);
+    });
+  }
+  invited = "";
+}
+
 async function start() {
+  await join();
   me = await api.get("/v1/me");
   places = (await administers()) ? [...PLACES, ...ADMIN_PLACES] : PLACES;
   nav.hidden = leave.hidden = false;
@@ -83,6 +95,8 @@ addEventListener("hashchange", () => me && go().catch((error) => complain(error.
 addEventListener("unhandledrejection", ({ reason }) => complain(reason?.message ?? String(reason)));
 
 const fragment = location.hash;
+invited = /^#join=(.+)$/.exec(fragment)?.[1] ?? "";
+if (invited) history.replaceState(null, "", location.pathname);
 const arrived = await arrival(api, fragment, enter);
 if (arrived instanceof Node) {
   history.replaceState(null, "", location.pathname); // what was there is spent, and nobody's business
