@@ -32,6 +32,8 @@ def test_an_admin_is_added_and_let_in(
     assert "root@example.org is here" in said
     token = re.search(r"/account/#password=(\S+)", said)
     assert token
+    assert f":{served.url.rsplit(':', 1)[1]}/account/" in said
+    assert "no server runs" not in said
     reset = {"token": token[1], "password": PASSWORD}
     answer = httpx.post(f"{served.url}/v1/auth/password/reset", json=reset, trust_env=False, timeout=30)
     assert answer.status_code == 204

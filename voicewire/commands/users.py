@@ -18,7 +18,7 @@ from voicewire.commands.operator import Operator
 from voicewire.commands.problems import Exit, Problem
 from voicewire.commands.table import write_table
 from voicewire.config import Config
-from voicewire.server.people import own_address
+from voicewire.server.people import own_address, told_address
 from voicewire.storage.store import Conflict
 
 HEADS = ("id", "address", "name", "role", "since", "last login", "state")
@@ -68,8 +68,11 @@ async def _add(roll: Roll, config: Config, arguments: argparse.Namespace, source
 
 async def _let_in(roll: Roll, config: Config, person: User, source: TextIO | None, out: TextIO) -> None:
     if source is None:
-        letters = Letters(own_address(config, config.port))
+        told = told_address(config)
+        letters = Letters(told or own_address(config, config.port))
         out.write(f"to set the password, within an hour: {letters.password_link(await roll.link(person.id))}\n")
+        if not told and not config.public_url:
+            out.write("no server runs on this data folder: the link is as VOICEWIRE_HOST and VOICEWIRE_PORT say\n")
         return
     password = source.readline().rstrip("\r\n")
     if problem := password_problem(password, person.email):

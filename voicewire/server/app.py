@@ -55,6 +55,7 @@ from voicewire.server.metrics import Metrics, Readings
 from voicewire.server.origins import own_origins, public_origins, sockets_of
 from voicewire.server.pages import pages
 from voicewire.server.paying import Refunds, open_ledger
+from voicewire.server.people import tell_address
 from voicewire.server.pools import open_pools
 from voicewire.server.requests import Requests
 from voicewire.server.routes import Routes
@@ -303,6 +304,7 @@ async def run(config: Config) -> None:
     listeners = [listener, *([listen(config.admin_host, config.admin_port)] if config.admin_port else [])]
     with cancelled_by_sigterm() as no_longer:
         async with open_gateway(config) as gateway:
+            tell_address(config, port)
             uvicorn_config = _uvicorn_config(build_app(gateway, port), config)
             server = DrainingServer(uvicorn_config, gateway.sessions, config.drain_s, _greeting(gateway, listeners))
             await server.serve(sockets=listeners)

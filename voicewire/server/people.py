@@ -33,7 +33,10 @@ from voicewire.server.doors.oidc import OidcDoor
 from voicewire.server.origins import own_origins
 from voicewire.server.storage import Storage
 from voicewire.server.tasks import supervise
+from voicewire.storage.embedded import holder
 from voicewire.storage.rates import Rates
+
+ADDRESS_FILE = "address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,21 @@ def own_address(config: Config, port: int) -> str:
     nowhere = config.host in {"", "0.0.0.0", "::"}  # noqa: S104 - compared with, not listened on
     host = "localhost" if nowhere or is_loopback(config.host) else config.host
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def tell_address(config: Config, port: int) -> None:
+    """Leave in the data folder where people reach this server, for commands that write links to it."""
+    (config.data_dir / ADDRESS_FILE).write_text(own_address(config, port), encoding="utf-8")
+
+
+def told_address(config: Config) -> str:
+    """Return where a server that runs on this data folder is reached; empty where none runs."""
+    if holder(config.data_dir) is None:
+        return ""
+    try:
+        return (config.data_dir / ADDRESS_FILE).read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def _sender(config: Config) -> str:
