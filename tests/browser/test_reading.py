@@ -56,7 +56,12 @@ async def test_the_marked_word_is_the_one_being_heard(open_page: OpenPage) -> No
 
 
 @pytest.mark.parametrize(
-    ("missing", "codec"), [(NO_HIGHLIGHT_API, "opus"), (NO_WEBCODECS, "pcm_s16le"), (NO_WORKLET, "opus")]
+    ("missing", "codec"),
+    [
+        (NO_WEBCODECS, "pcm_s16le"),
+        pytest.param(NO_HIGHLIGHT_API, "opus", marks=pytest.mark.nightly),
+        pytest.param(NO_WORKLET, "opus", marks=pytest.mark.nightly),
+    ],
 )
 async def test_an_older_browser_reads_as_well(open_page: OpenPage, missing: str, codec: str) -> None:
     reader = await open_page(missing, harmless=("ScriptProcessorNode is deprecated",))

@@ -86,6 +86,7 @@ def behaviours(suite: list[str], port: int, folder: Path) -> dict[str, dict[str,
     return found
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(INSTALL_S + RUN_S + 30)
 def test_what_is_not_strictly_right_is_the_committed_list(suite: list[str], port: int, tmp_path: Path) -> None:
     found = behaviours(suite, port, tmp_path)

@@ -69,7 +69,7 @@ async def cut_and_compare(server: Server, format: dict[str, Any], count: int, se
         return proxy.breaks
 
 
-@pytest.mark.parametrize("cache_bytes", [0, 64 << 20])
+@pytest.mark.parametrize("cache_bytes", [0, pytest.param(64 << 20, marks=pytest.mark.nightly)])
 async def test_broken_anywhere_the_frames_are_those_of_the_uncut_run(tmp_path: Path, cache_bytes: int) -> None:
     async with serving(tmp_path, cache_bytes=cache_bytes, **FAST) as server:
         breaks = [await cut_and_compare(server, format, 4, seed) for seed, format in enumerate(FORMATS.values())]
@@ -286,7 +286,7 @@ async def test_a_key_that_was_revoked_resumes_nothing(tmp_path: Path) -> None:
             assert (await refused(listener))["code"] == "unauthorized"
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
 async def test_a_server_started_again_on_its_folder_goes_on(tmp_path: Path, number: int) -> None:
     text, settings = TEXT * 4, FAST | {"cache_bytes": 0, "drain_s": 0, "text_chars_max": 100_000}
     async with serving(tmp_path / "data", tone={"rtf": 0.02}, **settings) as server:
