@@ -21,6 +21,7 @@ LOGGER = logging.getLogger(__name__)
 
 TOUCH_S = 0.5  # how often the ledger is told of each stream …
 TURNS = 10  # … a tenth of them at a time, so that no turn of the loop is long
+NOTE_S = 0.02  # a hold that nobody waits for leaves the first sound its way
 UNTOLD_S = 0.5  # of audio: more is told at once
 ANSWER_S = 1.0  # that `done` waits for the balance
 HOLD_FACTOR = 1.5  # over the estimate, so that few blocks exceed their hold
@@ -45,6 +46,7 @@ class Bill:
         "_counted",
         "_hurry",
         "_meter",
+        "_noted",
         "_open",
         "_released",
         "_settling",
@@ -62,6 +64,7 @@ class Bill:
         self._settling: set[asyncio.Task[None]] = set()
         self._hurry = int(UNTOLD_S * tab.rate_hz)
         self._told = tab.handed
+        self._noted: list[tuple[Making, float, int | None]] = []
         self.spoken = spoken
         self.tab = tab
 
@@ -98,7 +101,14 @@ class Bill:
 
     def note(self, making: Making, speed: float, clip_ms: int | None) -> None:
         """Record a hold for a block that nobody waits for: where nobody is limited, but all that is spoken counts."""
-        self._meter.start(self._note(making, speed, clip_ms))
+        if not self._noted:
+            asyncio.get_running_loop().call_later(NOTE_S, self._record)
+        self._noted.append((making, speed, clip_ms))
+
+    def _record(self) -> None:
+        noted, self._noted = self._noted, []
+        for making, speed, clip_ms in noted:
+            self._meter.start(self._note(making, speed, clip_ms))
 
     async def _note(self, making: Making, speed: float, clip_ms: int | None) -> None:
         await self._learn_price()
@@ -155,6 +165,7 @@ class Bill:
 
     def running(self) -> list[Charge]:
         """Return what the ledger does not know yet."""
+        self._record()
         self._told = self.tab.handed
         return self.tab.running()
 
@@ -171,6 +182,7 @@ class Bill:
         await self._end(self.tab.parked)
 
     async def _end(self, charges: Callable[[], list[Charge]]) -> int | None:
+        self._record()
         self._open = False
         self._released.set()
         self._meter.forget(self)
