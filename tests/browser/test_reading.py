@@ -39,8 +39,9 @@ def in_utf16(text: str, a: int, b: int) -> str:
 async def test_the_marked_word_is_the_one_being_heard(open_page: OpenPage) -> None:
     reader = await open_page()
     await reader.play(TEXT)
-    marked = []
-    for _ in range(10):
+    marked: list[str] = []
+    while len(marked) < 10 or len(set(marked)) < 6:  # a busy browser is looked at more often
+        assert len(marked) < 30, "the mark hardly moved"
         await asyncio.sleep(0.45)
         moment = await reader.moment()
         assert moment.highlight is not None
@@ -49,7 +50,6 @@ async def test_the_marked_word_is_the_one_being_heard(open_page: OpenPage) -> No
             moment.painted == moment.highlight["text"] == in_utf16(TEXT, moment.highlight["a"], moment.highlight["b"])
         )
         marked.append(moment.painted)
-    assert len(set(marked)) >= 6, "the mark hardly moved"
     await reader.until_heard("isn't")
     assert await reader.get("window.voicewire.codec") == "opus"
     assert await reader.get("window.voicewire.gaps") == 0
