@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
@@ -27,6 +28,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from voicewire.storage.embedded_postgres import EmbeddedPostgres
 from voicewire.storage.migrations import migrate
 from voicewire.storage.store import Store
+
+# how long an example takes says only how busy the machine is
+hypothesis.settings.register_profile("shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("shared")
 
 REDIS_STARTS_S = 10
 SERVER_STARTS_S = 60

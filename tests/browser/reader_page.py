@@ -13,12 +13,16 @@ from voicewire.frames import unpack_audio
 WITHIN_S = 30  # for anything to happen, on a machine that is busy with other tests
 
 
-HEARD = """([part, begun]) => {
+HEARD = """([part, behind]) => {
+    const at = document.getElementById("editor").value.indexOf(part, behind) + 1;
     const marked = window.voicewire.highlight;
-    if (!marked) return false;
-    if (marked.text.includes(part)) return true;
-    const at = document.getElementById("editor").value.indexOf(part, begun);
-    return at >= 0 && marked.a > at;
+    return marked && at && marked.b >= at && at;
+}"""
+
+WITHIN = """(part) => {
+    const at = document.getElementById("editor").value.indexOf(part);
+    const marked = window.voicewire.highlight;
+    return marked && marked.a >= at && marked.b <= at + part.length;
 }"""
 
 
@@ -64,6 +68,7 @@ class ReaderPage:
         self.frames: list[tuple[int, int, int]] = []  # (channel, first seq, count) of every binary message
         self.sockets: list[WebSocket] = []
         self._harmless = harmless
+        self._heard = 0  # behind what was waited for last
         page.on("console", lambda message: self._on_console(message.type, message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("websocket", self._on_socket)
@@ -82,10 +87,15 @@ class ReaderPage:
             "(state) => window.voicewire.state === state", arg=state, timeout=1000 * WITHIN_S
         )
 
-    async def until_heard(self, part: str) -> None:
-        """Wait until the marked word holds `part`, or lies behind it: a busy browser skips short words."""
-        begun = await self.page.evaluate("() => window.voicewire.highlight?.a ?? 0")
-        await self.page.wait_for_function(HEARD, arg=[part, begun], timeout=1000 * WITHIN_S)
+    async def until_heard(self, part: str, behind: int | None = None) -> None:
+        """Wait until the mark is at `part` or beyond (a busy browser skips words): the next, or the one `behind`."""
+        behind = self._heard if behind is None else behind
+        found = await self.page.wait_for_function(HEARD, arg=[part, behind], timeout=1000 * WITHIN_S)
+        self._heard = await found.json_value()
+
+    async def until_within(self, part: str) -> None:
+        """Wait until the marked word is one of `part`'s."""
+        await self.page.wait_for_function(WITHIN, arg=part, timeout=1000 * WITHIN_S)
 
     async def until_told(self, type: str) -> None:
         """Wait until the server has said a message of this type."""

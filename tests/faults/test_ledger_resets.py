@@ -98,7 +98,7 @@ async def test_a_reset_after_any_command_applies_it_once(redis_port: int, store:
         await service.flush()
         rows = await store.fetch("SELECT kind, post, ms FROM entries ORDER BY id")
         assert [tuple(row.values()) for row in rows] == [
-            ("grant", 0, GRANT_MS),
+            ("grant", 0, -GRANT_MS),
             ("use", 0, 1_000),
             ("late", 1, 4_000),
             ("refund", 2, -1_000),

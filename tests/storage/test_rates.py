@@ -58,7 +58,9 @@ pauses = st.lists(st.integers(0, 30_000_000), min_size=1, max_size=40)
 
 
 @given(shapes=st.lists(bursts, min_size=1, max_size=3), pauses=pauses)
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_requests_are_those_of_the_model(redis_address: str, shapes: list[tuple[int, int]], pauses: list[int]) -> None:
     now_us, models = START_US, [Tokens(*shape) for shape in shapes]
     keys = [f"bucket:{at}" for at in range(len(shapes))]
@@ -97,7 +99,9 @@ steps = st.tuples(st.integers(0, 9_000), st.sampled_from(["take", "release", "re
 
 
 @given(limit=st.integers(1, 4), steps=st.lists(steps, min_size=1, max_size=40))
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_leases_are_those_of_the_model(redis_address: str, limit: int, steps: list[tuple[int, str, int]]) -> None:
     now_ms, held = START_US // 1000, dict[str, int]()
     renew = rates_module.RENEW.replace("redis.call('TIME')", "{ARGV[2], ARGV[3]}").replace("i = 2", "i = 4")
