@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -190,6 +192,26 @@ async def test_speech_ends_behind_a_sentence_that_is_paid(joined: Joins) -> None
     assert await until_nothing_is_held(tenant) == max(0, 6_000 - FRAME_MS * frames)
     await socket.send('{"type":"ping"}')
     assert (await hear(socket))["type"] == "pong"  # the socket lives
+    await socket.close()
+
+
+async def test_who_surely_has_enough_waits_for_no_redis(joined: Joins, selling: Served) -> None:
+    tenant = await joined(FREE_MS // 1000)
+    socket = await tenant.connect()
+    await hear(socket)
+    await speak(socket, SENTENCES[0])
+    _, before_ms = await listen(socket)
+    redis = int((selling.data_dir / "redis/redis.pid").read_text())
+    os.kill(redis, signal.SIGSTOP)
+    try:
+        await speak(socket, SENTENCES[1])
+        async with asyncio.timeout(WAIT_S):
+            while not isinstance(data := await socket.recv(), bytes):
+                pass
+    finally:
+        os.kill(redis, signal.SIGCONT)
+    _, heard_ms = await listen(socket)
+    assert await until_nothing_is_held(tenant) == FREE_MS - before_ms - FRAME_MS * len(unpack_audio(data)[4]) - heard_ms
     await socket.close()
 
 

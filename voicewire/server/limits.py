@@ -47,11 +47,14 @@ class Limiter:
         self._terms = terms
         self._here = Buckets()
 
-    async def admit_context(self, principal: Principal) -> None:
-        """Count one utterance on the socket."""
+    async def admit_context(self, principal: Principal) -> Taken | None:
+        """Count one utterance on the socket; return what is left, None where nobody counts."""
         buckets, _ = await self._counts(principal)
-        if buckets:
-            _refuse(await self._rates.admit(principal.tenant, buckets))
+        if not buckets:
+            return None
+        taken = await self._rates.admit(principal.tenant, buckets)
+        _refuse(taken)
+        return taken
 
     async def enter(self, principal: Principal, stream: str, replaces: str = "") -> None:
         """Take a place for a connection, until `leave`; also for one that goes on with what `replaces` was."""

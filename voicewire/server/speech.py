@@ -23,10 +23,11 @@ from voicewire.codecs.base import FILES, FileEncoder, FileKind, content_type, fi
 from voicewire.errors import RETRY_MS, BadRequest, Busy
 from voicewire.pipeline import Pipeline, Recital
 from voicewire.pipeline import Request as SpeechOrder
+from voicewire.server.bill import Bill
 from voicewire.server.callers import Callers
 from voicewire.server.doors.description import declared
 from voicewire.server.limits import Limiter
-from voicewire.server.metering import Bill, Meter
+from voicewire.server.metering import Meter
 from voicewire.server.metrics import Metrics
 from voicewire.server.spoken import Spoken
 from voicewire.tab import Tab

@@ -40,7 +40,7 @@ class Host(Protocol):
 class LiveContext:
     """What the ticker and the engines call."""
 
-    __slots__ = ("_host", "_kept_back", "_machinery", "bill", "context", "due", "ending", "keeper", "makings")
+    __slots__ = ("_host", "_machinery", "bill", "context", "due", "ending", "keeper", "makings")
 
     def __init__(self, host: Host, machinery: Machinery, context: Context, kept: Kept | None = None) -> None:
         settings, plan = machinery.settings, context.plan
@@ -48,7 +48,6 @@ class LiveContext:
         spoken = Spoken(host.principal, f"{host.id}.{plan.number}", plan.model, plan.voice)
         self._host = host
         self._machinery = machinery
-        self._kept_back: list[Slice] | None = None  # of the first block, while its hold is asked for
         self.context = context
         self.keeper = Keeper(context, window, settings.resume_bytes_max, kept)
         self.bill = machinery.meter.open(spoken, context.tab)
@@ -66,9 +65,6 @@ class LiveContext:
         self._host.close(VoicewireError("internal"))
 
     def rendered(self, index: int, slice: Slice) -> None:
-        if self._kept_back is not None:
-            self._kept_back.append(slice)
-            return
         if slice.last and (making := self.makings.pop(index, None)):
             plan = self.context.plan
             audio_ms = making.frames * plan.format.frame_ms
@@ -82,41 +78,15 @@ class LiveContext:
     # making, once it is paid for
 
     def make(self, making: Making) -> None:
-        """Have a block made, or taken from the clips. Where the caller is not limited, the hold is only a record."""
+        """Have a block made, or taken from the clips. Who may surely be heard waits for no hold."""
         plan, order = self.context.plan, self._order(making)
         clip = self._machinery.pipeline.clip(order)
         clip_ms = None if clip is None else frames_of(clip) * plan.format.frame_ms
-        if not self.bill.limited:
+        if self.bill.trusted(making, plan.speed, clip_ms):
             self._make(making, order, clip)
             self.bill.note(making, plan.speed, clip_ms)
-        elif clip is None and not self.context.timeline.seq and self._kept_back is None:
-            self._kept_back = []
-            self._make(making, order, None)
-            self._machinery.meter.start(self._pay_first(making))
         else:
             self._machinery.meter.start(self._make_paid(making, order, clip, clip_ms))
-
-    async def _pay_first(self, making: Making) -> None:
-        """The first block is begun while its hold is asked for, and nothing of it is heard before there is one."""
-        error: VoicewireError | None = None
-        paid = False
-        try:
-            paid = await self._pay(making, None)
-        except VoicewireError as refusal:
-            error = refusal
-        slices, self._kept_back = self._kept_back or [], None
-        if self.context.over or not self._host.attached:
-            return
-        if paid:
-            for slice in slices:
-                self.rendered(making.index, slice)
-            return
-        self.drop([making.index])
-        if error:
-            self.failed(making.index, error)
-        else:
-            self.context.timeline.bar(making.index)
-            self._host.paid(self)
 
     async def _make_paid(self, making: Making, order: Order, clip: Clip | None, clip_ms: int | None) -> None:
         try:
