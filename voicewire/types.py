@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 import msgspec
@@ -34,6 +34,15 @@ class Codec(StrEnum):
     PCM_F32LE = "pcm_f32le"
     MULAW = "mulaw"
     ALAW = "alaw"
+
+
+class Priority(IntEnum):
+    """What a block is for; when there is more to do than can be done, the lower number goes first."""
+
+    LIVE = 0  # a listener on a socket
+    INTERACTIVE = 1  # a request that somebody waits for
+    PREFETCH = 2  # what will probably be asked for
+    BATCH = 3  # jobs
 
 
 class Offsets(StrEnum):
