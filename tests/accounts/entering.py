@@ -13,6 +13,7 @@ from email.message import EmailMessage
 from redis.asyncio import Redis
 
 from tests.accounts.running import running
+from voicewire.accounts.directory import Directory
 from voicewire.accounts.entrance import Entered, Entrance
 from voicewire.accounts.identities import Identities
 from voicewire.accounts.letters import Letters
@@ -20,7 +21,6 @@ from voicewire.accounts.logins import Logins
 from voicewire.accounts.mail import Mailer
 from voicewire.accounts.news import News
 from voicewire.accounts.people import Issuers, People
-from voicewire.accounts.roll import Roll
 from voicewire.auth.passwords import Passwords, Work
 from voicewire.auth.principal import Limits
 from voicewire.auth.tokens import AccessTokens
@@ -84,7 +84,7 @@ class House:
     mailer: Mailer
     entrance: Entrance
     people: People
-    roll: Roll
+    directory: Directory
     granted: list[str]
 
     async def sign_up(self, email: str, password: str = PASSWORD, name: str = "") -> Entered:
@@ -126,10 +126,10 @@ async def open_house(
         may_sign_up,
     )
     people = People(store, news, tokens, plan_limits, identities, issuers, clock.seconds)
-    roll = Roll(store, news, tell, clock.now)
+    directory = Directory(store, news, tell, clock.now)
     try:
         async with running(mailer.run(), mailer.run(), news.run()):
-            yield House(store, news, clock, box, mailer, entrance, people, roll, granted)
+            yield House(store, news, clock, box, mailer, entrance, people, directory, granted)
     finally:
         passwords.close()
         await asyncio.sleep(0)

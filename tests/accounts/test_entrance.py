@@ -229,7 +229,7 @@ async def test_a_suspended_person_cannot_come_in_by_any_way(house: House) -> Non
     entered = await house.sign_up(ADA)
     await house.entrance.forgot(ADA)
     await house.mailer.drain()
-    await house.roll.set_suspended(entered.user.id, True, "operator")
+    await house.directory.set_suspended(entered.user.id, True, "operator")
     with pytest.raises(Unauthorized):
         await house.people.find(entered.access_token)
     with pytest.raises(Unauthorized):
@@ -239,7 +239,7 @@ async def test_a_suspended_person_cannot_come_in_by_any_way(house: House) -> Non
     await house.entrance.reset(house.box.token(ADA), "a parliament of owls")
     with pytest.raises(Unauthorized):
         await house.entrance.log_in(ADA, "a parliament of owls")
-    await house.roll.set_suspended(entered.user.id, False, "operator")
+    await house.directory.set_suspended(entered.user.id, False, "operator")
     await house.entrance.log_in(ADA, "a parliament of owls")
 
 

@@ -54,9 +54,9 @@ async def test_a_person_has_what_people_have_and_an_admin_everything(house: Hous
     assert person.label == "Ada"
     assert person.limits.streams == len(entered.tenant)
     assert person.expires == house.clock.seconds() + 24 * 3600
-    await house.roll.set_role(entered.user.id, "admin", "operator")
+    await house.directory.set_role(entered.user.id, "admin", "operator")
     assert (await house.people.find(entered.access_token)).scopes == ALL_SCOPES
-    await house.roll.set_role(entered.user.id, "creator", "operator")
+    await house.directory.set_role(entered.user.id, "creator", "operator")
     assert (await house.people.find(entered.access_token)).scopes == PERSON_SCOPES
 
 
@@ -82,7 +82,7 @@ async def test_a_token_of_things_that_do_not_belong_together_is_refused(house: H
 async def ended_by(house: House, how: str, user: str, principal: Principal) -> None:
     match how:
         case "suspended":
-            await house.roll.set_suspended(user, True, "operator")
+            await house.directory.set_suspended(user, True, "operator")
         case "logged out":
             await house.entrance.log_out(principal)
         case "removed":
@@ -172,7 +172,7 @@ async def test_a_visitor_becomes_a_person_once(house: House, issuer: Trusted) ->
     await house.people.confirm(people[0])
     issuer.named = replace(issuer.named, email="changed@example.org")
     assert (await house.people.find(FOREIGN)).user == people[0].user
-    await house.roll.set_suspended(people[0].user, True, "operator")
+    await house.directory.set_suspended(people[0].user, True, "operator")
     with pytest.raises(Unauthorized):
         await house.people.confirm(people[0])
 
@@ -202,29 +202,29 @@ async def test_where_people_may_not_sign_up_only_known_visitors_come_in(
     async with open_house(store, redis, issuer, may_sign_up=False) as house:
         with pytest.raises(Forbidden):
             await house.people.find(FOREIGN)
-        added = await house.roll.add(ADA, None, "operator", role="admin", tenant="home")
+        added = await house.directory.add(ADA, None, "operator", role="admin", tenant="home")
         principal = await house.people.find(FOREIGN)
         assert (principal.user, principal.tenant, principal.scopes) == (added.id, "home", ALL_SCOPES)
 
 
 async def test_operators_add_people_once(house: House) -> None:
-    added = await house.roll.add("Grace@Example.org", None, "operator", name="Grace")
+    added = await house.directory.add("Grace@Example.org", None, "operator", name="Grace")
     assert (added.email, added.role) == ("grace@example.org", "creator")
     assert added.verified
     with pytest.raises(Conflict):
-        await house.roll.add("grace@example.org", None, "operator")
+        await house.directory.add("grace@example.org", None, "operator")
     with pytest.raises(BadRequest):
-        await house.roll.add("no address", None, "operator")
+        await house.directory.add("no address", None, "operator")
     with pytest.raises(BadRequest):
-        await house.roll.add(EVE, None, "operator", tenant="t_nobody")
+        await house.directory.add(EVE, None, "operator", tenant="t_nobody")
     with pytest.raises(BadRequest):
-        await house.roll.get(EVE)
-    assert [each.email for each in await house.roll.page("GRACE")] == ["grace@example.org"]
-    assert await house.roll.page("%") == []
+        await house.directory.get(EVE)
+    assert [each.email for each in await house.directory.page("GRACE")] == ["grace@example.org"]
+    assert await house.directory.page("%") == []
     with pytest.raises(BadRequest):
-        await house.roll.set_role(added.id, "king", "operator")
+        await house.directory.set_role(added.id, "king", "operator")
     with pytest.raises(BadRequest):
-        await house.roll.set_suspended("u_nobody", True, "operator")
+        await house.directory.set_suspended("u_nobody", True, "operator")
 
 
 async def test_the_last_owner_stays(house: House) -> None:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from voicewire.accounts.audit import OPERATOR
+from voicewire.accounts.directory import Directory
 from voicewire.accounts.letters import Letters
-from voicewire.accounts.roll import Roll
 from voicewire.accounts.users import PAGE_MAX, User
 from voicewire.auth.passwords import Passwords, password_problem
 from voicewire.auth.principal import HOME_TENANT
@@ -28,49 +28,51 @@ async def manage_users(
     operator: Operator, config: Config, arguments: argparse.Namespace, source: TextIO, out: TextIO
 ) -> None:
     """Do what `arguments` say."""
-    roll = Roll(operator.store, operator.news, operator.grants.apply, lambda: datetime.now(UTC))
+    directory = Directory(operator.store, operator.news, operator.grants.apply, lambda: datetime.now(UTC))
     match arguments.action:
         case "list":
-            await _list(roll, arguments.search, out)
+            await _list(directory, arguments.search, out)
         case "add":
-            await _add(roll, config, arguments, source, out)
+            await _add(directory, config, arguments, source, out)
         case "password":
-            person = await roll.get(arguments.who)
-            await _let_in(roll, config, person, source if arguments.stdin else None, out)
+            person = await directory.get(arguments.who)
+            await _let_in(directory, config, person, source if arguments.stdin else None, out)
         case "role":
-            person = await roll.get(arguments.who)
-            await roll.set_role(person.id, arguments.role, OPERATOR)
+            person = await directory.get(arguments.who)
+            await directory.set_role(person.id, arguments.role, OPERATOR)
             out.write(f"{person.email} is {arguments.role} now\n")
         case "suspend" | "restore":
-            person = await roll.get(arguments.who)
-            await roll.set_suspended(person.id, arguments.action == "suspend", OPERATOR)
+            person = await directory.get(arguments.who)
+            await directory.set_suspended(person.id, arguments.action == "suspend", OPERATOR)
             out.write(f"{person.email} is {'suspended' if arguments.action == 'suspend' else 'back'}\n")
 
 
-async def _list(roll: Roll, search: str, out: TextIO) -> None:
-    people = page = await roll.page(search, limit=PAGE_MAX)
+async def _list(directory: Directory, search: str, out: TextIO) -> None:
+    people = page = await directory.page(search, limit=PAGE_MAX)
     while len(page) == PAGE_MAX:
-        page = await roll.page(search, page[-1].id, PAGE_MAX)
+        page = await directory.page(search, page[-1].id, PAGE_MAX)
         people = [*people, *page]
     write_table(HEADS, [_row(person) for person in people], out)
 
 
-async def _add(roll: Roll, config: Config, arguments: argparse.Namespace, source: TextIO, out: TextIO) -> None:
+async def _add(
+    directory: Directory, config: Config, arguments: argparse.Namespace, source: TextIO, out: TextIO
+) -> None:
     tenant = arguments.tenant if arguments.tenant is not None else HOME_TENANT if arguments.admin else ""
     role = "admin" if arguments.admin else "creator"
     try:
-        person = await roll.add(arguments.email, None, OPERATOR, name=arguments.name, role=role, tenant=tenant)
+        person = await directory.add(arguments.email, None, OPERATOR, name=arguments.name, role=role, tenant=tenant)
     except Conflict:
         raise Problem(Exit.USAGE, f"there is somebody of the address {arguments.email}") from None
     out.write(f"{person.email} is here, as {person.id}\n")
-    await _let_in(roll, config, person, source if arguments.stdin else None, out)
+    await _let_in(directory, config, person, source if arguments.stdin else None, out)
 
 
-async def _let_in(roll: Roll, config: Config, person: User, source: TextIO | None, out: TextIO) -> None:
+async def _let_in(directory: Directory, config: Config, person: User, source: TextIO | None, out: TextIO) -> None:
     if source is None:
         told = told_address(config)
         letters = Letters(told or own_address(config, config.port))
-        out.write(f"to set the password, within an hour: {letters.password_link(await roll.link(person.id))}\n")
+        out.write(f"to set the password, within an hour: {letters.password_link(await directory.link(person.id))}\n")
         if not told and not config.public_url:
             out.write("no server runs on this data folder: the link is as VOICEWIRE_HOST and VOICEWIRE_PORT say\n")
         return
@@ -78,7 +80,7 @@ async def _let_in(roll: Roll, config: Config, person: User, source: TextIO | Non
     if problem := password_problem(password, person.email):
         raise Problem(Exit.USAGE, problem)
     with _passwords() as passwords:
-        await roll.set_password(person.id, await passwords.hash(password), OPERATOR)
+        await directory.set_password(person.id, await passwords.hash(password), OPERATOR)
     out.write("the password is set\n")
 
 

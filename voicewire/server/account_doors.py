@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from fastapi import APIRouter
 
-from voicewire.accounts.roll import Roll
+from voicewire.accounts.directory import Directory
 from voicewire.accounts.voices import Voices
 from voicewire.auth.keys import utc_now
 from voicewire.server.accounts import Accounts
@@ -23,8 +23,8 @@ def account_doors(
     store: Store, accounts: Accounts, keyring: Keyring, voices: Voices, callers: Callers
 ) -> Iterator[APIRouter]:
     """Return the routes to keys, usage and what operators do."""
-    roll = Roll(store, accounts.news, accounts.grants.apply, utc_now)
+    directory = Directory(store, accounts.news, accounts.grants.apply, utc_now)
     yield KeyDoors(keyring.keys, callers).router()
     yield UsageDoors(store, callers).router()
-    yield AdminDoors(store, callers, keyring.keys, roll, accounts.subscriptions).router()
+    yield AdminDoors(store, callers, keyring.keys, directory, accounts.subscriptions).router()
     yield VoiceDoors(voices, callers).router()

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 
+from voicewire.accounts.directory import Directory
 from voicewire.accounts.entrance import Entrance
 from voicewire.accounts.identities import Granted, Identities
 from voicewire.accounts.letters import Letters
@@ -17,7 +18,6 @@ from voicewire.accounts.logins import Logins
 from voicewire.accounts.mail import SENDERS, Mailer, open_carrier
 from voicewire.accounts.news import News
 from voicewire.accounts.people import People
-from voicewire.accounts.roll import Roll
 from voicewire.accounts.sweep import keep_sweeping
 from voicewire.accounts.terms import Terms
 from voicewire.auth.issuer_http import IssuerHttp
@@ -54,13 +54,13 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class PeopleParts:
-    """What the application takes of it: `people` for the authenticator, `roll` for operators."""
+    """What the application takes of it: `people` for the authenticator, `directory` for operators."""
 
     config: Config
     storage: Storage
     needs: Needs
     people: People
-    roll: Roll
+    directory: Directory
     identities: Identities
     tokens: AccessTokens
     logins: Logins
@@ -123,7 +123,7 @@ def open_people(config: Config, storage: Storage, needs: Needs, stack: contextli
         storage,
         needs,
         People(store, needs.news, tokens, needs.limits, identities, issuers),
-        Roll(store, needs.news, needs.granted, utc_now),
+        Directory(store, needs.news, needs.granted, utc_now),
         identities,
         tokens,
         Logins(secret),

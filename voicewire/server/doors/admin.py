@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from voicewire.accounts import audit
 from voicewire.accounts.audit import Event, actor_of
+from voicewire.accounts.directory import Directory
 from voicewire.accounts.keys import PAGE_MAX as KEYS_PAGE_MAX
 from voicewire.accounts.keys import Keys, Maker
-from voicewire.accounts.roll import Roll
 from voicewire.accounts.subscriptions import Subscriptions
 from voicewire.accounts.usage import DAYS, ID_MAX, By, Span
 from voicewire.accounts.users import PAGE_MAX as USERS_PAGE_MAX
@@ -125,7 +125,7 @@ class AdminDoors:
     store: Store
     callers: Callers
     keys: Keys
-    roll: Roll
+    directory: Directory
     subscriptions: Subscriptions
     now: Callable[[], datetime] = utc_now
 
@@ -152,27 +152,27 @@ class AdminDoors:
     ) -> Items[PersonInfo]:
         """List people whose address or name has `search` in it; `page` is the `next` of the page before."""
         await self.callers.require(request, "admin")
-        found = await self.roll.page(search, page, limit)
+        found = await self.directory.page(search, page, limit)
         return Items.of(await self._people(found), limit, found[-1].id if found else "")
 
     async def user(self, request: Request, user_id: str) -> PersonInfo:
         """Return one person."""
         await self.callers.require(request, "admin")
-        return (await self._people([await self.roll.get(user_id)]))[0]
+        return (await self._people([await self.directory.get(user_id)]))[0]
 
     async def change(self, request: Request, user_id: str, body: PersonChange) -> PersonInfo:
         """Make a person an admin or not, suspend them or let them back, or choose their tenant's plan."""
         principal = await self.callers.require(request, "admin")
-        person = await self.roll.get(user_id)
+        person = await self.directory.get(user_id)
         self._not_oneself(principal, person, body)
         actor = actor_of(principal)
         if body.plan is not None:
             await self.subscriptions.choose(await self._tenant_of(person), body.plan, actor, at_once=True)
         if body.role is not None:
-            await self.roll.set_role(person.id, body.role, actor)
+            await self.directory.set_role(person.id, body.role, actor)
         if body.suspended is not None:
-            await self.roll.set_suspended(person.id, body.suspended, actor)
-        return (await self._people([await self.roll.get(person.id)]))[0]
+            await self.directory.set_suspended(person.id, body.suspended, actor)
+        return (await self._people([await self.directory.get(person.id)]))[0]
 
     async def all_keys(
         self, request: Request, tenant: str = "", before: str = "", limit: KeysLimit = KEYS_PAGE_MAX

@@ -19,7 +19,7 @@ from voicewire.storage.store import Conflict, Store
 KEYS_OF_TENANT_TOPIC = "tenants"  # of the cache of keys, which knows nobody's keys apart
 
 
-class Roll:
+class Directory:
     """The people of a server. `actor` is who does it, as the audit log names them."""
 
     def __init__(self, store: Store, news: News, granted: Granted, now: Callable[[], datetime]) -> None:
