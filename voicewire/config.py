@@ -6,23 +6,20 @@ Every setting is one line of `Config`: its name, type, default, meaning and boun
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
 from voicewire.auth.keys import well_formed
+from voicewire.settings import ConfigError, Setting, parse, problems_by_row, refuse, rows, setting, variable, variables
 
-T = TypeVar("T")
+__all__ = ["Config", "ConfigError", "Setting", "is_loopback", "settings", "variable"]
 
-PREFIX = "VOICEWIRE_"
 ENGINES = ("espeak", "tone", "kokoro")
 WORKERS_MAX = 4  # of the automatic count; more can be asked for
-BOOLS = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 DATA_DIR = Path("~/.local/share/voicewire")
 
 PEPPER_CHARS = 32
@@ -34,23 +31,6 @@ HOUR_S = 3_600.0
 HOUR_MS = 3_600_000
 
 
-class ConfigError(ValueError):
-    """A setting is unknown or its value is not allowed; the message names each, one a line."""
-
-
-def _setting(
-    default: T,
-    meaning: str,
-    low: float | None = None,
-    high: float | None = None,
-    *,
-    choices: tuple[str, ...] = (),
-    secret: bool = False,
-) -> T:
-    metadata = {"meaning": meaning, "low": low, "high": high, "choices": choices, "secret": secret}
-    return field(default=default, repr=not secret, metadata=metadata)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """What an operator can set. `_s` are seconds, `_ms` milliseconds, `_bytes` bytes.
@@ -58,82 +38,82 @@ class Config:
     Raises `ConfigError` when a value is not allowed.
     """
 
-    host: str = _setting("127.0.0.1", "address to listen on")
-    port: int = _setting(8080, "port to listen on; 0 takes a free one", 0, 65_535)
-    public_url: str = _setting("", "address under which browsers reach this server, when a proxy stands before it")
-    allowed_origins: tuple[str, ...] = _setting(
+    host: str = setting("127.0.0.1", "address to listen on")
+    port: int = setting(8080, "port to listen on; 0 takes a free one", 0, 65_535)
+    public_url: str = setting("", "address under which browsers reach this server, when a proxy stands before it")
+    allowed_origins: tuple[str, ...] = setting(
         (), "further origins whose pages may connect; the server's own always may"
     )
-    local_access: bool | None = _setting(
+    local_access: bool | None = setting(
         None, "let pages on this machine in without a key; auto: on a loopback host without a public_url"
     )
-    bootstrap_key: str = _setting("", "the first API key; empty: one is made at the first start", secret=True)
-    ticket_s: float = _setting(30.0, "how long a one-time ticket is good for", 1, HOUR_S)
-    admin_host: str = _setting("127.0.0.1", "address that admin_port listens on")
-    admin_port: int = _setting(0, "port of its own for what operators do; 0: the same port as everything", 0, 65_535)
-    forwarded_allow: tuple[str, ...] = _setting(
+    bootstrap_key: str = setting("", "the first API key; empty: one is made at the first start", secret=True)
+    ticket_s: float = setting(30.0, "how long a one-time ticket is good for", 1, HOUR_S)
+    admin_host: str = setting("127.0.0.1", "address that admin_port listens on")
+    admin_port: int = setting(0, "port of its own for what operators do; 0: the same port as everything", 0, 65_535)
+    forwarded_allow: tuple[str, ...] = setting(
         (), "addresses or networks of proxies whose word on who calls is believed"
     )
 
-    data_dir: Path = _setting(DATA_DIR, "folder for everything that is kept")  # noqa: RUF009 - a Path is immutable
-    redis_url: str = _setting("", "redis://, rediss:// or unix:// address; empty: an embedded Redis", secret=True)
-    postgres_url: str = _setting("", "postgresql:// address; empty: an embedded PostgreSQL", secret=True)
-    journal_ms: int = _setting(50, "how often what a resume needs is written to Redis", 1, 1_000)
-    log_level: str = _setting("info", "least severity that is logged", choices=("debug", "info", "warning", "error"))
-    log_format: str = _setting("text", "how a log line is written", choices=("text", "json"))
+    data_dir: Path = setting(DATA_DIR, "folder for everything that is kept")  # noqa: RUF009 - a Path is immutable
+    redis_url: str = setting("", "redis://, rediss:// or unix:// address; empty: an embedded Redis", secret=True)
+    postgres_url: str = setting("", "postgresql:// address; empty: an embedded PostgreSQL", secret=True)
+    journal_ms: int = setting(50, "how often what a resume needs is written to Redis", 1, 1_000)
+    log_level: str = setting("info", "least severity that is logged", choices=("debug", "info", "warning", "error"))
+    log_format: str = setting("text", "how a log line is written", choices=("text", "json"))
 
-    sign_up: bool | None = _setting(None, "whether people may make accounts; auto: with billing")
-    billing: bool = _setting(False, "whether the balance limits speech; what is used is recorded either way")
-    terms_version: str = _setting("", "version of the terms that must be accepted before speech; empty: none")
-    key_pepper: str = _setting("", "what API keys are hashed with; empty: made at the first start", secret=True)
-    jwt_secret: str = _setting("", "signs the tokens of people; empty: made at the first start", secret=True)
-    smtp_url: str = _setting("", "smtp:// or smtps:// address; empty: mail is written to data_dir/mail", secret=True)
-    mail_from: str = _setting("", "sender of mail; empty: voicewire at the host of public_url")
-    oidc_issuers: tuple[str, ...] = _setting((), "https:// addresses of OpenID Connect issuers of people")
-    oidc_client_id: str = _setting("", "what the issuers know this server as")
-    oidc_client_secret: str = _setting("", "what it shows the issuers", secret=True)
-    oidc_audience: str = _setting("", "audience of tokens that are taken; empty: oidc_client_id")
+    sign_up: bool | None = setting(None, "whether people may make accounts; auto: with billing")
+    billing: bool = setting(False, "whether the balance limits speech; what is used is recorded either way")
+    terms_version: str = setting("", "version of the terms that must be accepted before speech; empty: none")
+    key_pepper: str = setting("", "what API keys are hashed with; empty: made at the first start", secret=True)
+    jwt_secret: str = setting("", "signs the tokens of people; empty: made at the first start", secret=True)
+    smtp_url: str = setting("", "smtp:// or smtps:// address; empty: mail is written to data_dir/mail", secret=True)
+    mail_from: str = setting("", "sender of mail; empty: voicewire at the host of public_url")
+    oidc_issuers: tuple[str, ...] = setting((), "https:// addresses of OpenID Connect issuers of people")
+    oidc_client_id: str = setting("", "what the issuers know this server as")
+    oidc_client_secret: str = setting("", "what it shows the issuers", secret=True)
+    oidc_audience: str = setting("", "audience of tokens that are taken; empty: oidc_client_id")
 
-    engines: tuple[str, ...] = _setting(("espeak",), "engines to run", choices=ENGINES)
-    default_model: str = _setting("espeak", "model that speaks when none is named")
-    kokoro_path: str = _setting("", "folder with Kokoro's weights; empty: taken from the hub")
-    kokoro_device: str = _setting("cpu", "torch device for Kokoro, such as cpu or cuda:0")
-    workers: int = _setting(0, f"worker processes; 0: one for each core, at most {WORKERS_MAX}", 0, 256)
-    queue_limit: int = _setting(512, "blocks that may wait for a worker; beyond it new ones are refused", 1, 100_000)
-    cache_bytes: int = _setting(64 * MIB, "memory for spoken blocks that may be asked for again; 0: none", 0, 1 << 40)
+    engines: tuple[str, ...] = setting(("espeak",), "engines to run", choices=ENGINES)
+    default_model: str = setting("espeak", "model that speaks when none is named")
+    kokoro_path: str = setting("", "folder with Kokoro's weights; empty: taken from the hub")
+    kokoro_device: str = setting("cpu", "torch device for Kokoro, such as cpu or cuda:0")
+    workers: int = setting(0, f"worker processes; 0: one for each core, at most {WORKERS_MAX}", 0, 256)
+    queue_limit: int = setting(512, "blocks that may wait for a worker; beyond it new ones are refused", 1, 100_000)
+    cache_bytes: int = setting(64 * MIB, "memory for spoken blocks that may be asked for again; 0: none", 0, 1 << 40)
 
-    contexts_max: int = _setting(16, "utterances open at once on one connection", 1, 1_024)
-    text_chars_max: int = _setting(10_000, "characters in one utterance on the socket", 1, 10_000_000)
-    message_bytes_max: int = _setting(64 * KIB, "bytes in one message of a client", KIB, 16 * MIB)
-    body_bytes_max: int = _setting(MIB, "bytes in the body of one HTTP request", KIB, 1 << 30)
-    streams_max: int = _setting(4_000, "connections that may stream at once", 1, 1_000_000)
-    connections_unauthenticated_max: int = _setting(
+    contexts_max: int = setting(16, "utterances open at once on one connection", 1, 1_024)
+    text_chars_max: int = setting(10_000, "characters in one utterance on the socket", 1, 10_000_000)
+    message_bytes_max: int = setting(64 * KIB, "bytes in one message of a client", KIB, 16 * MIB)
+    body_bytes_max: int = setting(MIB, "bytes in the body of one HTTP request", KIB, 1 << 30)
+    streams_max: int = setting(4_000, "connections that may stream at once", 1, 1_000_000)
+    connections_unauthenticated_max: int = setting(
         2_000, "connections that have not yet said who they are", 1, 1_000_000
     )
-    address_unauthenticated_max: int = _setting(20, "of these, from one address", 1, 1_000_000)
-    messages_max: int = _setting(10_000, "messages that one connection may send in ten seconds", 10, 10_000_000)
-    requests_max: int = _setting(1_000, "HTTP requests that are answered at once; beyond it: busy", 1, 1_000_000)
+    address_unauthenticated_max: int = setting(20, "of these, from one address", 1, 1_000_000)
+    messages_max: int = setting(10_000, "messages that one connection may send in ten seconds", 10, 10_000_000)
+    requests_max: int = setting(1_000, "HTTP requests that are answered at once; beyond it: busy", 1, 1_000_000)
 
-    hello_s: float = _setting(5.0, "how long a new connection may take to say who it is", 0.05, 60)
-    request_s: float = _setting(10.0, "how long a client may take to say an HTTP request, its body aside", 0.05, 600)
-    trickle_s: float = _setting(
+    hello_s: float = setting(5.0, "how long a new connection may take to say who it is", 0.05, 60)
+    request_s: float = setting(10.0, "how long a client may take to say an HTTP request, its body aside", 0.05, 600)
+    trickle_s: float = setting(
         20.0, "how long a client may send a body, or read an answer, slower than 512 bytes a second", 0.05, 600
     )
-    idle_s: float = _setting(60.0, "how long a connection may say nothing while nothing plays", 0.05, 24 * HOUR_S)
-    stall_s: float = _setting(5.0, "how long a peer may not read before it is closed", 0.05, 60)
-    outbox_bytes_max: int = _setting(256 * KIB, "bytes waiting for one peer to read", 16 * KIB, 16 * MIB)
-    drain_s: float = _setting(60.0, "how long running streams may go on after SIGTERM", 0, HOUR_S)
+    idle_s: float = setting(60.0, "how long a connection may say nothing while nothing plays", 0.05, 24 * HOUR_S)
+    stall_s: float = setting(5.0, "how long a peer may not read before it is closed", 0.05, 60)
+    outbox_bytes_max: int = setting(256 * KIB, "bytes waiting for one peer to read", 16 * KIB, 16 * MIB)
+    drain_s: float = setting(60.0, "how long running streams may go on after SIGTERM", 0, HOUR_S)
 
-    tick_ms: int = _setting(5, "how often due audio is written", 1, 100)
-    lead_ms: int = _setting(3_000, "audio sent ahead of the listener", 100, HOUR_MS)
-    lead_ms_max: int = _setting(30_000, "most that a client may ask to be ahead", 100, HOUR_MS)
-    prefetch_ms: int = _setting(2_000, "audio made ahead of what is sent", 0, HOUR_MS)
-    first_wait_ms: int = _setting(400, "how long the first clause may wait for its end before it is spoken", 0, 60_000)
-    resume_s: float = _setting(60.0, "how long a lost connection can be resumed; 0: never", 0, HOUR_S)
-    resume_bytes_max: int = _setting(512 * KIB, "audio kept for a resume, for each utterance", 0, 1 << 30)
+    tick_ms: int = setting(5, "how often due audio is written", 1, 100)
+    lead_ms: int = setting(3_000, "audio sent ahead of the listener", 100, HOUR_MS)
+    lead_ms_max: int = setting(30_000, "most that a client may ask to be ahead", 100, HOUR_MS)
+    prefetch_ms: int = setting(2_000, "audio made ahead of what is sent", 0, HOUR_MS)
+    first_wait_ms: int = setting(400, "how long the first clause may wait for its end before it is spoken", 0, 60_000)
+    resume_s: float = setting(60.0, "how long a lost connection can be resumed; 0: never", 0, HOUR_S)
+    resume_bytes_max: int = setting(512 * KIB, "audio kept for a resume, for each utterance", 0, 1 << 30)
 
     def __post_init__(self) -> None:
-        _refuse([*_problems_by_row(self), *_problems_across(self)])
+        refuse([*problems_by_row(settings(), self), *_problems_across(self)])
         object.__setattr__(self, "data_dir", self.data_dir.expanduser().absolute())
 
     @classmethod
@@ -142,18 +122,9 @@ class Config:
 
         An empty variable counts as not set. Strings are parsed as the variables are. Raises `ConfigError`.
         """
-        given: dict[str, object] = {variable("data_dir"): _default_data_dir(environ)} | _variables(environ)
+        given: dict[str, object] = {variable("data_dir"): _default_data_dir(environ)} | variables(settings(), environ)
         given |= {variable(name): value for name, value in overrides.items() if value is not None}
-        rows = {row.variable: row for row in settings()}
-        _refuse(_unknown(key, tuple(rows)) for key in given if key not in rows)
-        values, problems = {}, []
-        for key, value in given.items():
-            try:
-                values[rows[key].name] = _parse(rows[key].type, value)
-            except ValueError as error:
-                problems.append(f"{key} {error}")
-        _refuse(problems)
-        return cls(**cast("dict[str, Any]", values))
+        return cls(**parse(settings(), given))
 
     @property
     def worker_count(self) -> int:
@@ -170,28 +141,9 @@ class Config:
         return alone if self.local_access is None else self.local_access
 
 
-class Setting(NamedTuple):
-    """A row of the table, for the command line's help and the documentation."""
-
-    name: str
-    variable: str
-    type: str
-    default: object
-    meaning: str
-    low: float | None
-    high: float | None
-    choices: tuple[str, ...]
-    secret: bool
-
-
 def settings() -> tuple[Setting, ...]:
     """Every setting there is, in the order of `Config`."""
-    return tuple(_row(each) for each in fields(Config))
-
-
-def variable(name: str) -> str:
-    """The environment variable of the setting `name`."""
-    return PREFIX + name.upper()
+    return rows(Config)
 
 
 def is_loopback(host: str) -> bool:
@@ -206,108 +158,10 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _row(each: Field[Any]) -> Setting:
-    assert each.default is not MISSING, f"{each.name} has no default"
-    return Setting(each.name, variable(each.name), str(each.type), each.default, **each.metadata)
-
-
-def _variables(environ: Mapping[str, str]) -> dict[str, object]:
-    """Every variable of ours that has a value, and every unknown one, which is refused even when empty."""
-    known = {row.variable for row in settings()}
-    ours = {key: value.strip() for key, value in environ.items() if key.startswith(PREFIX)}
-    return {key: value for key, value in ours.items() if value or key not in known}
-
-
 def _default_data_dir(environ: Mapping[str, str]) -> str:
     data_home = environ.get("XDG_DATA_HOME", "")
     # the XDG base directory specification has relative paths ignored
     return f"{data_home}/voicewire" if data_home.startswith("/") else str(DATA_DIR)
-
-
-def _refuse(problems: Iterator[str] | list[str]) -> None:
-    lines = list(problems)
-    if lines:
-        raise ConfigError("\n".join(lines))
-
-
-def _unknown(key: str, known: tuple[str, ...]) -> str:
-    names = [each.removeprefix(PREFIX) for each in known]
-    close = difflib.get_close_matches(key.removeprefix(PREFIX), names, n=1)
-    return f"{key} is not a setting" + (f"; did you mean {PREFIX}{close[0]}?" if close else "")
-
-
-def _parse(type_name: str, value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match type_name:
-        case "int" | "float":
-            return _parse_number(type_name, value)
-        case "bool | None":
-            return _parse_switch(value)
-        case "bool":
-            return _parse_bool(value)
-        case "tuple[str, ...]":
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        case "Path":
-            return Path(value)
-    assert type_name == "str", f"no parser for {type_name}"
-    return value
-
-
-def _parse_number(type_name: str, value: str) -> float:
-    try:
-        return int(value) if type_name == "int" else float(value)
-    except ValueError:
-        kind = "a whole number" if type_name == "int" else "a number"
-        raise ValueError(f"must be {kind}, not {value!r}") from None
-
-
-def _parse_switch(value: str) -> bool | None:
-    if value.lower() not in {"auto", *BOOLS}:
-        raise ValueError(f"must be on, off or auto, not {value!r}")
-    return BOOLS.get(value.lower())
-
-
-def _parse_bool(value: str) -> bool:
-    if value.lower() not in BOOLS:
-        raise ValueError(f"must be on or off, not {value!r}")
-    return BOOLS[value.lower()]
-
-
-def _problems_by_row(config: Config) -> Iterator[str]:
-    for row in settings():
-        value = getattr(config, row.name)
-        problem = _type_problem(row, value) or _range_problem(row, value) or _choice_problem(row, value)
-        if problem:
-            yield f"{row.variable} {problem}"
-
-
-def _type_problem(row: Setting, value: object) -> str:
-    types: dict[str, tuple[type, ...]] = {
-        "str": (str,),
-        "int": (int,),
-        "float": (int, float),
-        "bool": (bool,),
-        "bool | None": (bool, type(None)),
-        "tuple[str, ...]": (tuple,),
-        "Path": (Path,),
-    }
-    allowed = types[row.type]
-    right = isinstance(value, allowed) and (bool in allowed or not isinstance(value, bool))
-    return "" if right else f"must be of type {row.type}"
-
-
-def _range_problem(row: Setting, value: Any) -> str:
-    if row.low is None or row.high is None or row.low <= value <= row.high:
-        return ""
-    return f"must be from {row.low:.15g} to {row.high:.15g}, not {value}"
-
-
-def _choice_problem(row: Setting, value: Any) -> str:
-    named = value if isinstance(value, tuple) else (value,)
-    if not row.choices or (named and set(named) <= set(row.choices)):
-        return ""
-    return f"must be one of {', '.join(row.choices)}, not {', '.join(map(str, named)) or 'empty'}"
 
 
 def _problems_across(config: Config) -> Iterator[str]:

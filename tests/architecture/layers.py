@@ -17,7 +17,7 @@ LAYERS = (
     },
     {"engines", "codecs", "auth"},
     {"client", "clips", "dial", "pipeline", "render", "worker"},
-    {"config"},
+    {"config", "settings"},
     {"storage"},
     {"accounts"},
     {"server"},

@@ -14,7 +14,7 @@ from voicewire.commands.target import CLIENT_VARIABLES
 from voicewire.config import settings
 
 LITERAL_HOMES = {
-    r"VOICEWIRE_[A-Z_]*": ("config.py", "commands/target.py"),  # the server's, and the clients'
+    r"VOICEWIRE_[A-Z_]*": ("settings.py", "commands/target.py"),  # the server's, and the clients'
     r"voicewire_[a-z_]+": ("server/metrics.py",),
     r"vw:.*": ("types.py",),  # a constant named …_KEY holds what follows the prefix
 }
