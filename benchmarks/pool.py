@@ -16,7 +16,7 @@ import uvloop
 from benchmarks.harness import percentile, report
 from voicewire.engines.base import EngineSpec
 from voicewire.engines.espeak import open_engine
-from voicewire.engines.pool import Pool
+from voicewire.engines.pool import LocalPool
 from voicewire.errors import VoicewireError
 from voicewire.render import Encoders, render
 from voicewire.types import Format, Job, Slice, Utterance
@@ -75,7 +75,7 @@ def alone() -> list[float]:
     return taken
 
 
-async def through(pool: Pool) -> list[float]:
+async def through(pool: LocalPool) -> list[float]:
     """Seconds to each first slice, one sentence after the other."""
     taken = []
     for nth in range(TIMES):
@@ -87,7 +87,7 @@ async def through(pool: Pool) -> list[float]:
     return taken
 
 
-async def flood(pool: Pool) -> tuple[float, float]:
+async def flood(pool: LocalPool) -> tuple[float, float]:
     """Seconds of this process's processor time per slice and per block, with many blocks at once."""
     listeners = []
     begun = time.process_time()
@@ -100,7 +100,7 @@ async def flood(pool: Pool) -> tuple[float, float]:
 
 
 async def measure() -> tuple[list[float], tuple[float, float]]:
-    pool = Pool(ESPEAK, command=COMMAND, workers=1, queue_limit=FLOOD)
+    pool = LocalPool(ESPEAK, command=COMMAND, workers=1, queue_limit=FLOOD)
     await pool.start()
     firsts, costs = await through(pool), min([await flood(pool) for _ in range(5)])
     await pool.close()

@@ -9,7 +9,8 @@ import pytest
 from voicewire.blocks import Splitter
 from voicewire.catalogue import Catalogue
 from voicewire.clips import Clips
-from voicewire.engines.pool import Pool, Sink
+from voicewire.engines.pool import Sink
+from voicewire.engines.pooling import Pool
 from voicewire.engines.tone import open_engine
 from voicewire.errors import BadRequest
 from voicewire.pipeline import Listener, Order, Pipeline, Request

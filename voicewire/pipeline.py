@@ -12,7 +12,8 @@ from typing import Protocol
 from voicewire.blocks import Splitter
 from voicewire.catalogue import Choice
 from voicewire.clips import Clip, Clips, clip_key, frames_of
-from voicewire.engines.pool import Pool, Ticket
+from voicewire.engines.pooling import Pool
+from voicewire.engines.schedule import Ticket
 from voicewire.errors import BadRequest, OverQuota, VoicewireError
 from voicewire.tab import Tab
 from voicewire.timeline import MAKING_AT_ONCE, Making, Run, Timeline

@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.engines.pooled import StartPool, alive, new_pool, processes
-from voicewire.engines.pool import Pool
+from voicewire.engines.pool import LocalPool
 
 
 @pytest.fixture
 async def start() -> AsyncIterator[StartPool]:
-    pools: list[Pool] = []
+    pools: list[LocalPool] = []
 
-    async def start_pool(workers: int = 1, queue_limit: int = 100, stall_s: float = 10.0, **options: float) -> Pool:
+    async def start_pool(
+        workers: int = 1, queue_limit: int = 100, stall_s: float = 10.0, **options: float
+    ) -> LocalPool:
         pools.append(new_pool({**options}, workers, queue_limit, stall_s))
         await pools[-1].start()
         return pools[-1]

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from voicewire.engines.base import EngineSpec
-from voicewire.engines.pool import Pool
+from voicewire.engines.pool import LocalPool
 from voicewire.engines.tone import open_engine
 from voicewire.errors import VoicewireError
 from voicewire.render import Encoders, render
@@ -57,7 +57,7 @@ def expected(made: Job) -> tuple[list[bytes], list[Word]]:
     return [p for s in slices for p in s.packets], [w for s in slices for w in s.words]
 
 
-def processes(pool: Pool) -> list[int]:
+def processes(pool: LocalPool) -> list[int]:
     return [child._process.pid for child in pool._children.values() if child._process]
 
 
@@ -71,9 +71,9 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def new_pool(options: Options, workers: int = 1, queue_limit: int = 100, stall_s: float = 10.0) -> Pool:
+def new_pool(options: Options, workers: int = 1, queue_limit: int = 100, stall_s: float = 10.0) -> LocalPool:
     spec = EngineSpec(TONE, options)
-    return Pool(spec, command=COMMAND, workers=workers, queue_limit=queue_limit, stall_s=stall_s)
+    return LocalPool(spec, command=COMMAND, workers=workers, queue_limit=queue_limit, stall_s=stall_s)
 
 
-StartPool = Callable[..., Awaitable[Pool]]
+StartPool = Callable[..., Awaitable[LocalPool]]

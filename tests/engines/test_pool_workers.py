@@ -29,7 +29,7 @@ from tests.engines.pooled import (
     until,
 )
 from voicewire.engines.base import EngineSpec
-from voicewire.engines.pool import Pool
+from voicewire.engines.pool import LocalPool
 from voicewire.errors import EngineFailed
 from voicewire.types import Format, Job, Utterance
 
@@ -123,7 +123,7 @@ async def test_a_worker_is_not_blamed_for_our_own_deafness(start: StartPool) -> 
     ],
 )
 async def test_a_worker_that_cannot_start_says_why(spec: EngineSpec, command: tuple[str, ...], words: str) -> None:
-    pool = Pool(spec, command=command, workers=1, queue_limit=1)
+    pool = LocalPool(spec, command=command, workers=1, queue_limit=1)
     with pytest.raises(EngineFailed) as caught:
         await pool.start()
     assert words in str(caught.value.fields["problem"])
@@ -160,7 +160,7 @@ async def test_what_workers_write_is_logged(start: StartPool, caplog: pytest.Log
 async def test_workers_step_back_and_get_their_environment() -> None:
     env = {**os.environ, "MALLOC_ARENA_MAX": "1"}
     spec = EngineSpec(TONE)
-    pool = Pool(spec, command=COMMAND, workers=1, queue_limit=1, nice=7, env=env)
+    pool = LocalPool(spec, command=COMMAND, workers=1, queue_limit=1, nice=7, env=env)
     await pool.start()
     (child,) = processes(pool)
     assert os.getpriority(os.PRIO_PROCESS, child) == os.getpriority(os.PRIO_PROCESS, 0) + 7

@@ -1,4 +1,4 @@
-"""The engines of a gateway: worker processes, and the blocks that wait for them; on the event loop.
+"""The engines of a machine: worker processes, and the blocks that wait for them; on the event loop.
 
 Decisions are made in `schedule`, synchronously; this file carries them out. A worker that dies, or stays
 silent for `stall_s` while it has work, is replaced, and its blocks are made once more elsewhere and go on
@@ -12,17 +12,17 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from voicewire.engines.base import EngineSpec
 from voicewire.engines.child import Child, Launch
 from voicewire.engines.handoff import Cancel, Cancelled, Failed, Made, Message, Postpone, Submit, serialize
+from voicewire.engines.pooling import PoolStats
 from voicewire.engines.schedule import Schedule, Sink, Ticket, Worker
 from voicewire.errors import BadRequest, Busy, EngineFailed, VoicewireError
-from voicewire.types import Job, Model, Slice, Voice
+from voicewire.types import Job, Model, Priority, Slice, Voice
 
-__all__ = ["Pool", "PoolStats", "Sink", "Ticket"]
+__all__ = ["LocalPool", "Sink", "Ticket"]
 
 DUE_S = 0.25  # a block due within this may take the lanes kept free
 TICK_S = 0.1  # between looks at the clock
@@ -35,24 +35,7 @@ IDS = 1 << 32
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class PoolStats:
-    """What a pool holds now, and what it has counted since its start."""
-
-    queued: int
-    running: int
-    workers: int  # alive
-    restarts: int
-    retries: int  # blocks made once more after their worker died
-    refused: int
-    completed: int
-    failed: int
-    cancelled: int
-    sink_errors: int
-    rendered_ms: int  # of audio handed to sinks
-
-
-class Pool:
+class LocalPool:
     """See the module. `command` starts a worker; it gets `--fd N` appended.
 
     `queue_limit` bounds the blocks that wait, `nice` is how far workers step back for the event loop, and
@@ -114,7 +97,16 @@ class Pool:
         await asyncio.gather(*(child.end() for child in self._processes))  # where cancellation cut that short
         self._processes.clear()
 
-    def submit(self, job: Job, deadline: float, sink: Sink, *, tenant: str = "") -> Ticket:
+    def submit(
+        self,
+        job: Job,
+        deadline: float,
+        sink: Sink,
+        *,
+        tenant: str = "",
+        priority: Priority = Priority.LIVE,  # noqa: ARG002 - the schedule does not tell classes of work apart yet
+        weight: float = 1.0,  # noqa: ARG002 - nor tenants
+    ) -> Ticket:
         """Have a block made for `sink`.
 
         `deadline` is when the listener runs dry, on `time.monotonic`; `math.inf` where nobody waits. Raises

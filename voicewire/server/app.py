@@ -28,7 +28,7 @@ from voicewire.auth.authenticate import Authenticator
 from voicewire.auth.tickets import TicketStore
 from voicewire.clips import Clips
 from voicewire.config import Config, is_loopback
-from voicewire.engines.pool import Pool
+from voicewire.engines.pooling import Pool
 from voicewire.errors import Busy, VoicewireError
 from voicewire.frames import Parser
 from voicewire.pipeline import Pipeline

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from voicewire.accounts.mail import Mailer
 from voicewire.clips import Clips
 from voicewire.context import Context
-from voicewire.engines.pool import Pool
+from voicewire.engines.pooling import Pool
 from voicewire.server.live.journal import Journal
 from voicewire.server.live.sessions import Sessions
 from voicewire.storage.ledger_service import Counters

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from voicewire.config import Config, ConfigError, settings
 from voicewire.engines.base import EngineSpec
-from voicewire.engines.pool import Pool
+from voicewire.engines.pool import LocalPool
+from voicewire.engines.pooling import Pool
 from voicewire.errors import EngineFailed
 
 WORKER = (sys.executable, "-m", "voicewire.worker")
@@ -39,7 +40,7 @@ async def open_pools(config: Config, stack: contextlib.AsyncExitStack) -> dict[s
     for name in config.engines:
         needs = NEEDS[name]
         options = {option: getattr(config, setting) for option, setting in needs.options.items()}
-        pool = Pool(
+        pool = LocalPool(
             EngineSpec(f"voicewire.engines.{name}:open_engine", options),
             command=(*_without_secrets(), *needs.prefix, *WORKER),
             workers=config.worker_count,
