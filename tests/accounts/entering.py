@@ -91,7 +91,7 @@ class House:
         """Sign up and follow the link."""
         await self.entrance.register(email, password, name)
         await self.mailer.drain()
-        return await self.entrance.verify(self.box.token(email.lower()))
+        return await self.entrance.verify(self.box.token(email.lower()), password)
 
 
 async def plan_limits(tenant: str) -> Limits:

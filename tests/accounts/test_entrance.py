@@ -54,15 +54,29 @@ async def test_before_the_link_is_followed_there_is_no_account(house: House) -> 
 async def test_a_link_is_good_once_and_for_a_day(house: House) -> None:
     await house.sign_up(ADA)
     with pytest.raises(Gone):
-        await house.entrance.verify(house.box.token(ADA))
+        await house.entrance.verify(house.box.token(ADA), PASSWORD)
     await house.entrance.register(EVE, PASSWORD)
     await house.mailer.drain()
     house.clock.wait(days=1)
     with pytest.raises(Gone):
-        await house.entrance.verify(house.box.token(EVE))
+        await house.entrance.verify(house.box.token(EVE), PASSWORD)
     for nonsense in ("", "x", "x" * 10_000, "\ud800"):
         with pytest.raises(Gone):
-            await house.entrance.verify(nonsense)
+            await house.entrance.verify(nonsense, PASSWORD)
+
+
+async def test_a_link_makes_no_account_for_another_than_who_signed_up(house: House) -> None:
+    """Whoever follows the link in their mail out of habit must not confirm the password that a stranger chose."""
+    await house.entrance.register(ADA, "chosen by eve", "Eve")
+    await house.mailer.drain()
+    link = house.box.token(ADA)
+    for guess in (PASSWORD, "", "chosen by Eve"):
+        with pytest.raises(Unauthorized):
+            await house.entrance.verify(link, guess)
+    with pytest.raises(Unauthorized):
+        await house.entrance.log_in(ADA, "chosen by eve")
+    assert await house.store.fetchval("SELECT count(*) FROM members") == 0
+    assert (await house.entrance.verify(link, "chosen by eve")).user.name == "Eve"  # a wrong password spends nothing
 
 
 async def test_a_known_address_is_told_by_mail_only_and_keeps_its_password(house: House) -> None:
@@ -85,9 +99,9 @@ async def test_who_signs_up_with_anothers_address_leaves_no_password_behind(hous
     await house.entrance.register(ADA, "eve once more", "Eve")
     await house.mailer.drain()
     eves = house.box.token(ADA)
-    assert (await house.entrance.verify(own)).user.name == "Ada"
+    assert (await house.entrance.verify(own, PASSWORD)).user.name == "Ada"
     with pytest.raises(Gone):
-        await house.entrance.verify(eves)
+        await house.entrance.verify(eves, "eve once more")
     await house.entrance.log_in(ADA, PASSWORD)
     for stranger in ("chosen by eve", "eve once more"):
         with pytest.raises(Unauthorized):
@@ -201,7 +215,7 @@ async def test_a_link_to_a_new_password_is_good_for_an_hour_and_for_nothing_else
     await house.entrance.forgot(ADA)
     await house.mailer.drain()
     with pytest.raises(Gone):
-        await house.entrance.verify(house.box.token(ADA))
+        await house.entrance.verify(house.box.token(ADA), PASSWORD)
     house.clock.wait(hours=1)
     with pytest.raises(Gone):
         await house.entrance.reset(house.box.token(ADA), PASSWORD)
@@ -307,4 +321,4 @@ async def test_no_secret_is_kept_or_logged(house: House, caplog: pytest.LogCaptu
     for secret in secrets:
         assert secret not in kept
         assert secret not in caplog.text
-    assert await links.good(house.store, "password", secrets[-1], house.clock.now())
+    assert await links.find(house.store, "password", secrets[-1], house.clock.now())

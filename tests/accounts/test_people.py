@@ -191,7 +191,7 @@ async def test_a_visitor_takes_no_password_over_that_a_stranger_chose(house: Hou
     visitor = await house.people.find(FOREIGN)
     assert visitor.label == "Ada"
     with pytest.raises(Exception, match="link"):
-        await house.entrance.verify(house.box.token(ADA))
+        await house.entrance.verify(house.box.token(ADA), "chosen by eve")
     with pytest.raises(Unauthorized):
         await house.entrance.log_in(ADA, "chosen by eve")
 

@@ -71,7 +71,8 @@ async def make_ada(sold: Sold) -> None:
         person = {"name": "Ada", "email": ADA, "password": PASSWORD}
         (await anyone.post("/v1/auth/register", json=person)).raise_for_status()
         link = await link_in_mail(sold.data, ADA)
-        login = (await anyone.post("/v1/auth/verify", json={"token": link.rpartition("=")[2]})).json()
+        proof = {"token": link.rpartition("=")[2], "password": PASSWORD}
+        login = (await anyone.post("/v1/auth/verify", json=proof)).json()
         bearer = {"Authorization": f"Bearer {login['access_token']}"}
         (await anyone.post("/v1/keys", json={"label": "at home"}, headers=bearer)).raise_for_status()
         (await anyone.post("/v1/tts", json={"text": SENTENCES[0]}, headers=bearer)).raise_for_status()
@@ -125,6 +126,8 @@ async def sign_up(page: Page, sold: Sold) -> None:
     link = await link_in_mail(sold.data, BEA)
     await page.goto("about:blank")
     await page.goto(link.replace("localhost", "127.0.0.1"))
+    await page.fill("input[name=password]", PASSWORD)
+    await page.get_by_role("button", name="Confirm").click()
     await page.get_by_text("Hello, Bea").wait_for()
 
 

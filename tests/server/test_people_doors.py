@@ -59,7 +59,7 @@ def mailed(own: Served, to: str, what: str = r"#(?:verify|password)=(\S+)", mail
 def sign_up(own: Served, client: httpx.Client, email: str) -> dict[str, object]:
     answer = client.post("/v1/auth/register", json={"email": email, "password": PASSWORD, "name": "Ada"})
     assert (answer.status_code, answer.json()) == (202, {})
-    login = client.post("/v1/auth/verify", json={"token": mailed(own, email)})
+    login = client.post("/v1/auth/verify", json={"token": mailed(own, email), "password": PASSWORD})
     assert login.status_code == 200, login.text
     body: dict[str, object] = login.json()
     return body
@@ -93,6 +93,17 @@ def test_from_signing_up_to_logging_out(own: Served, client: httpx.Client) -> No
     again = client.post("/v1/auth/refresh", json={"refresh_token": fresh["refresh_token"]})
     assert code(again) == (401, "unauthorized")
     assert client.post("/v1/auth/login", json={"email": "Flow@example.org ", "password": PASSWORD}).status_code == 200
+
+
+def test_a_link_wants_the_password_that_was_chosen_with_it_and_works_once(own: Served, client: httpx.Client) -> None:
+    email = "link@example.org"
+    client.post("/v1/auth/register", json={"email": email, "password": PASSWORD})
+    link = {"token": mailed(own, email), "password": PASSWORD}
+    wrong = client.post("/v1/auth/verify", json=link | {"password": "another password"})
+    assert code(wrong) == (401, "unauthorized")
+    assert client.post("/v1/auth/verify", json=link).status_code == 200
+    for password in (PASSWORD, "another password"):
+        assert code(client.post("/v1/auth/verify", json=link | {"password": password})) == (410, "link_gone")
 
 
 def test_passwords_are_set_anew_by_mail_and_by_the_old_one(own: Served, client: httpx.Client) -> None:
@@ -210,8 +221,9 @@ def test_owners_invite_and_remove(own: Served, client: httpx.Client) -> None:
         ("login", {"email": "a@example.org"}),
         ("login", {"email": "a@example.org", "password": "x" * 257}),
         ("refresh", {"refresh_token": ""}),
-        ("verify", {"token": "x" * 257}),
-        ("verify", {"token": 1}),
+        ("verify", {"token": "x" * 257, "password": PASSWORD}),
+        ("verify", {"token": 1, "password": PASSWORD}),
+        ("verify", {"token": "x" * 43}),
     ],
 )
 def test_what_is_no_message_is_said_without_repeating_it(
@@ -239,7 +251,10 @@ def test_foreign_pages_and_secrets_in_addresses_are_refused(client: httpx.Client
     guess = {"email": "a@example.org", "password": PASSWORD}
     foreign = client.post("/v1/auth/login", json=guess, headers={"Origin": "https://evil.example"})
     assert code(foreign) == (403, "forbidden")
-    assert code(client.post("/v1/auth/verify?token=abc", json={"token": "abc"})) == (400, "bad_message")
+    assert code(client.post("/v1/auth/verify?token=abc", json={"token": "abc", "password": PASSWORD})) == (
+        400,
+        "bad_message",
+    )
 
 
 def test_secrets_of_the_folder_are_the_owners_only(own: Served) -> None:

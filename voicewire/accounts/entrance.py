@@ -62,9 +62,16 @@ class Entrance:
         _check(password, address)
         self.mailer.post(partial(self._sign_up, address, password, name))
 
-    async def verify(self, token: str) -> Entered:
-        """Make the account that a link is for, and log its owner in. Raises `Gone`."""
+    async def verify(self, token: str, password: str) -> Entered:
+        """Make the account that a link is for, and log its owner in. Raises `Gone`, and `Unauthorized` for another
+        password than was chosen with it: whose address it is may not be who signed up.
+        """
         now = self.now()
+        found = await links.find(self.store, "verify", token, now)
+        if found is None:
+            raise Gone("link_gone")
+        if not (await self.passwords.check(password, found.kept)).right:
+            raise Unauthorized
         async with self.store.transaction() as session:
             spent = await links.spend(session, "verify", token, now)
             if spent is None:
@@ -131,7 +138,7 @@ class Entrance:
 
     async def reset(self, token: str, password: str) -> None:
         """Set the password of whom a link was mailed to, and end their logins. Raises `Gone`, `BadRequest`."""
-        if not await links.good(self.store, "password", token, self.now()):
+        if await links.find(self.store, "password", token, self.now()) is None:
             raise Gone("link_gone")
         _check(password)
         kept = await self.passwords.hash(password)

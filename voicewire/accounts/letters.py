@@ -46,11 +46,11 @@ class Letters:
             (
                 "Hello,",
                 f"someone, most likely you, asked for a voicewire account on {self._host} with this address.",
-                "They chose a password, too. This page confirms both; it is good once, and for a day:",
+                "To finish it, open this page and give the password that was chosen. It is good once, and for a day:",
             ),
             self.verify_link(token),
             "Confirm my address",
-            ("If it was not you, do not open it: whoever chose the password could come in. Without it nobody can.",),
+            ("If it was not you, do nothing: without that password no account is made.",),
         )
         return _letter("verify", to, says)
 

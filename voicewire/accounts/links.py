@@ -17,8 +17,8 @@ TOKEN_BYTES = 32
 TOKEN_CHARS_MAX = 128  # longer ones are not even hashed
 
 
-class Spent(NamedTuple):
-    """What a link stood for."""
+class Meaning(NamedTuple):
+    """What a link stands for."""
 
     user: str
     kept: str | None  # of the password that was chosen with it
@@ -51,19 +51,19 @@ async def make(
     return token
 
 
-async def good(where: Where, purpose: Purpose, token: str, now: datetime) -> bool:
-    """Whether a link can be spent now."""
-    return bool(
-        await where.fetchval(
-            "SELECT true FROM mailed WHERE token_hash = $1 AND purpose = $2 AND used IS NULL AND expires > $3",
-            token_hash(token),
-            purpose,
-            now,
-        )
+async def find(where: Where, purpose: Purpose, token: str, now: datetime) -> Meaning | None:
+    """Return what a link stands for, unspent; None when it is not good."""
+    row = await where.fetchrow(
+        "SELECT user_id, password_hash, name FROM mailed"
+        " WHERE token_hash = $1 AND purpose = $2 AND used IS NULL AND expires > $3",
+        token_hash(token),
+        purpose,
+        now,
     )
+    return Meaning(*row.values()) if row else None
 
 
-async def spend(where: Where, purpose: Purpose, token: str, now: datetime) -> Spent | None:
+async def spend(where: Where, purpose: Purpose, token: str, now: datetime) -> Meaning | None:
     """Spend a link, and with it all others of the same person and purpose; None when it is not good."""
     row = await where.fetchrow(
         "UPDATE mailed SET used = $3 WHERE token_hash = $1 AND purpose = $2 AND used IS NULL AND expires > $3"
@@ -74,7 +74,7 @@ async def spend(where: Where, purpose: Purpose, token: str, now: datetime) -> Sp
     )
     if row is None:
         return None
-    spent = Spent(*row.values())
+    spent = Meaning(*row.values())
     await void(where, spent.user, purpose, now)
     return spent
 

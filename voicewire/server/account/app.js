@@ -91,16 +91,25 @@ leave.addEventListener("click", async () => {
   await api.ask("POST", "/v1/auth/logout").catch(() => {}); // it is forgotten here in any case
   await comeIn();
 });
-addEventListener("hashchange", () => me && go().catch((error) => complain(error.message)));
+addEventListener("hashchange", () => follow().catch((error) => complain(error.message)));
 addEventListener("unhandledrejection", ({ reason }) => complain(reason?.message ?? String(reason)));
 
-const fragment = location.hash;
-invited = /^#join=(.+)$/.exec(fragment)?.[1] ?? "";
-if (invited) history.replaceState(null, "", location.pathname);
-const arrived = await arrival(api, fragment, enter);
-if (arrived instanceof Node) {
-  history.replaceState(null, "", location.pathname); // what was there is spent, and nobody's business
-  show(arrived);
-} else if (!arrived) {
+/** Take what a mail, or an issuer, has put behind the `#`; return whether it is shown now. */
+async function arrive() {
+  const fragment = location.hash;
+  invited = /^#join=(.+)$/.exec(fragment)?.[1] ?? invited;
+  const arrived = await arrival(api, fragment, enter);
+  if (arrived instanceof Node) show(arrived);
+  if (arrived || fragment.startsWith("#join=")) history.replaceState(null, "", location.pathname); // it is nobody's business
+  return Boolean(arrived);
+}
+
+/** Go where the `#` says, also when a mailed link was put into the address of a page that is open. */
+async function follow() {
+  if ((await arrive()) || !me) return;
+  await (invited ? start() : go());
+}
+
+if (!(await arrive())) {
   await (login.refresh ? start() : comeIn()).catch((error) => (error.status === 401 ? null : complain(error.message)));
 }

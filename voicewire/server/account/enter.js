@@ -67,14 +67,14 @@ function outside(issuers) {
 export async function arrival(api, fragment, enter) {
   const [, purpose, token] = /^#(verify|password|oidc|oidc_error)=(.+)$/.exec(fragment) ?? [];
   if (!purpose) return null;
-  const asked = { verify: ["/v1/auth/verify", { token }], oidc: ["/v1/auth/oidc/exchange", { code: token }] }[purpose];
+  if (purpose === "verify") return confirmation(api, token, enter);
   if (purpose === "password") return reset(api, token);
-  if (!asked) return failed("Logging in there did not work. Try again, or use a password.");
+  if (purpose === "oidc_error") return failed("Logging in there did not work. Try again, or use a password.");
   try {
-    await enter(await api.open("POST", ...asked));
+    await enter(await api.open("POST", "/v1/auth/oidc/exchange", { code: token }));
     return true;
   } catch (error) {
-    return failed(error.status === 401 ? "This link is no longer good: each works once, and for a while only." : error.message);
+    return failed(error.status === 401 ? "This login was not finished in time. Begin it again." : error.message);
   }
 }
 
@@ -82,9 +82,29 @@ function failed(text) {
   return door("That did not work", text, h("p", { class: "foot" }, h("a", { href: "/account/" }, "To the beginning")));
 }
 
+/** Ask with what was mailed; where that is no longer good, this is said instead of `page`. */
+async function spend(api, page, path, body) {
+  try {
+    return await api.open("POST", path, body);
+  } catch (error) {
+    if (error.code === "link_gone") page.replaceWith(failed(error.message));
+    throw error.status === 401 ? new Error("This is not the password that was chosen then.") : error;
+  }
+}
+
+function confirmation(api, token, enter) {
+  const lead = "Give the password that was chosen for this account. If you asked for none, close this page: none is made.";
+  const page = door("Confirm your address", lead, form(
+    [field("Password", { ...PASSWORD, autocomplete: "current-password" })],
+    "Confirm",
+    async ({ password }) => enter(await spend(api, page, "/v1/auth/verify", { token, password })),
+  ));
+  return page;
+}
+
 function reset(api, token) {
   const page = door("Set a new password", "", form([field("New password", NEW_PASSWORD)], "Set it", async ({ password }) => {
-    await api.open("POST", "/v1/auth/password/reset", { token, password });
+    await spend(api, page, "/v1/auth/password/reset", { token, password });
     page.replaceWith(door("Done", "Your new password is set.", h("p", { class: "foot" }, h("a", { href: "/account/" }, "Log in"))));
   }));
   return page;

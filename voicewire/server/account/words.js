@@ -13,6 +13,7 @@ const SENTENCES = {
   payment_required: "This plan costs money, and payments are not set up here. Ask the operator.",
   insufficient_credit: "Your listening time is used up.",
   not_found: "This is not there any more.",
+  link_gone: "This link is no longer good: each works once, and for a while only.",
 };
 
 export const date = (text) => (text ? DATE.format(new Date(text)) : "never");

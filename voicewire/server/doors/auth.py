@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from voicewire.accounts.emails import EMAIL_CHARS_MAX, normal_email
 from voicewire.accounts.entrance import Entered, Entrance
 from voicewire.accounts.identities import Visitor
+from voicewire.accounts.links import token_hash
 from voicewire.accounts.users import NAME_CHARS_MAX, User
 from voicewire.auth.passwords import PASSWORD_CHARS
 from voicewire.auth.principal import Principal
@@ -75,13 +76,16 @@ class LogIn(Body):
     tenant: TenantId = ""
 
 
-class Link(Body):
-    """What stood behind the `#` of a mailed link."""
+class Confirm(Body):
+    """What stood behind the `#` of a mailed link, and the password that was chosen at sign-up."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"token": "xP6ZxkVbV0m3Wm0e7oYgLwqk3Kz0F2cJm8yq2C1vHfE"}]}
+        json_schema_extra={
+            "examples": [{"token": "xP6ZxkVbV0m3Wm0e7oYgLwqk3Kz0F2cJm8yq2C1vHfE", "password": "a riddle of eels"}]
+        }
     )
     token: Token
+    password: Password
 
 
 class Refresh(Body):
@@ -204,7 +208,7 @@ class AuthDoor:
         may_not, wrong, gone = declared("forbidden"), declared("unauthorized"), declared("link_gone")
         login: dict[str, Any] = {"response_model": Login}
         add("/register", self.register, **stranger, status_code=202, response_model=Accepted, responses=may_not)
-        add("/verify", self.verify, **stranger, **login, responses=may_not | gone)
+        add("/verify", self.verify, **stranger, **login, responses=may_not | wrong | gone)
         add("/login", self.log_in, **stranger, **login, responses=may_not | wrong | declared("not_found"))
         add("/refresh", self.refresh, **stranger, **login, responses=may_not | wrong | declared("not_found"))
         add("/logout", self.log_out, methods=["POST"], status_code=204)
@@ -221,10 +225,11 @@ class AuthDoor:
             await self.entrance.register(body.email, body.password, body.name)
         return Accepted()
 
-    async def verify(self, request: Request, body: Link) -> Login:
-        """Make the account that a mailed link is for, and log in."""
+    async def verify(self, request: Request, body: Confirm) -> Login:
+        """Make the account that a mailed link is for, and log in, with the password that was chosen at sign-up."""
         await self._stranger(request, "link", LINKS_MINUTE)
-        return Login.of(await self.entrance.verify(body.token))
+        await self._count(f"link-of:{token_hash(body.token)}", LOGINS_MINUTE)
+        return Login.of(await self.entrance.verify(body.token, body.password))
 
     async def log_in(self, request: Request, body: LogIn) -> Login:
         """Log in with a password."""
