@@ -22,6 +22,16 @@ ON CONFLICT (tenant, user_id) DO UPDATE SET role = excluded.role, actor = exclud
   WHERE invitations.created <= $8
 """
 
+# What was asked with a key ends with the key, and what a person asked while they may do nothing.
+ACCEPT = """
+DELETE FROM invitations WHERE token_hash = $1 AND user_id = $2 AND expires > $3 AND CASE WHEN actor LIKE 'key:%'
+    THEN EXISTS (SELECT FROM keys LEFT JOIN users maker ON maker.id = keys.user_id
+                 WHERE 'key:' || keys.id = actor AND keys.revoked IS NULL
+                       AND (keys.expires IS NULL OR keys.expires > $3) AND maker.suspended IS NULL)
+    ELSE NOT EXISTS (SELECT FROM users WHERE 'user:' || users.id = actor AND users.suspended IS NOT NULL) END
+RETURNING tenant, role, actor
+"""
+
 
 async def invite(
     session: Session,
@@ -42,12 +52,7 @@ async def invite(
 
 async def accept(session: Session, token: str, user: str, now: datetime) -> str:
     """Make the person whom a link was mailed to a member; return the tenant. Raises `Gone`, `Forbidden`."""
-    row = await session.fetchrow(
-        "DELETE FROM invitations WHERE token_hash = $1 AND user_id = $2 AND expires > $3 RETURNING tenant, role, actor",
-        token_hash(token),
-        user,
-        now,
-    )
+    row = await session.fetchrow(ACCEPT, token_hash(token), user, now)
     if row is None:
         raise Gone("link_gone")
     await tenants.add(session, row["tenant"], user, row["role"], row["actor"])
