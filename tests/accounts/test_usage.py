@@ -143,6 +143,31 @@ async def test_transactions_are_streams_and_changes(store: Store) -> None:
     assert (found[1].begins, found[1].ends) == (DAY, DAY + timedelta(seconds=9))
 
 
+async def test_a_change_says_what_its_grant_was_given_for(store: Store) -> None:
+    for id, tenant, note in (
+        ("admin:home:a", "home", "a fault"),
+        ("admin:o:b", "other", "theirs"),
+        ("s1", "home", "?"),
+    ):
+        await store.execute("INSERT INTO tenants (id, name) VALUES ($1, $1) ON CONFLICT DO NOTHING", tenant)
+        row = "INSERT INTO grants (id, tenant, kind, ms, left_ms, note) VALUES ($1, $2, 'admin', 1, 0, $3)"
+        await store.execute(row, id, tenant, note)
+    await _write(
+        store,
+        Entry(stream="grant", block="admin:home:a", kind="grant", ms=-1, audio_ms=0),
+        Entry(stream="grant", block="admin:home:a", post=1, kind="lapse", ms=1, audio_ms=0),
+        Entry(stream="grant", block="admin:o:b", kind="grant", ms=-1, audio_ms=0),  # of another tenant, as nothing is
+        Entry(stream="a", block="s1"),
+    )
+    found = await transactions(store, "home")
+    assert [(each.kind, each.note) for each in found] == [
+        ("use", ""),
+        ("grant", ""),
+        ("lapse", "a fault"),
+        ("grant", "a fault"),
+    ]
+
+
 async def test_pages_of_transactions_lose_and_repeat_nothing(store: Store) -> None:
     for number in range(30):
         await _write(store, Entry(stream=f"s{number % 7}", block=str(number)))

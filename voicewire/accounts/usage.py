@@ -50,7 +50,8 @@ WITH heads AS (
     ORDER BY id DESC
     LIMIT $3
 )
-SELECT heads.id, CASE heads.kind WHEN 'late' THEN 'use' ELSE heads.kind END AS kind, heads.stream, sums.*
+SELECT heads.id, CASE heads.kind WHEN 'late' THEN 'use' ELSE heads.kind END AS kind, heads.stream, sums.*,
+       coalesce(grants.note, '') AS note
 FROM heads CROSS JOIN LATERAL (
     SELECT min(at) AS begins, max(at) AS ends, sum(ms)::bigint AS ms, sum(audio_ms)::bigint AS audio_ms,
            count(DISTINCT block) AS blocks, min(block) AS block, max(model) AS model, max(voice) AS voice,
@@ -58,7 +59,7 @@ FROM heads CROSS JOIN LATERAL (
     FROM entries
     WHERE tenant = $1 AND stream = heads.stream
           AND (id = heads.id OR heads.kind IN ('use', 'late') AND kind IN ('use', 'late'))
-) AS sums
+) AS sums LEFT JOIN grants ON heads.stream = 'grant' AND grants.id = sums.block AND grants.tenant = $1
 ORDER BY heads.id DESC
 """
 
@@ -93,7 +94,10 @@ class Line(NamedTuple):
 
 
 class Transaction(NamedTuple):
-    """A stream that was spoken, or one change of the balance. `ms` is taken from the balance, below 0 given to it."""
+    """A stream that was spoken, or one change of the balance. `ms` is taken from the balance, below 0 given to it.
+
+    `note` says what the grant was given for.
+    """
 
     id: int
     kind: str
@@ -108,6 +112,7 @@ class Transaction(NamedTuple):
     model: str
     voice: str
     key: str
+    note: str
 
 
 async def usage(store: Store, by: By, span: Span, tenant: str = "") -> list[Line]:
@@ -161,6 +166,7 @@ def _transaction(row: Mapping[str, Any]) -> Transaction:
         row["model"],
         row["voice"],
         row["key_id"],
+        row["note"],
     )
 
 

@@ -10,13 +10,11 @@ const SOURCES = { plan: "Plan", pack: "Package", admin: "From the operator", ref
 
 export async function transactions(api) {
   const items = [];
-  const { grants } = await api.get("/v1/users/me/credits");
-  const notes = new Map(grants.map(({ id, note }) => [id, note]));
   const [list, more] = [h("div"), h("button", { type: "button", class: "quiet", hidden: true }, "Earlier ones")];
   const load = async (before) => {
     const page = await api.get(`/v1/transactions?limit=50${before ? `&before=${before}` : ""}`);
     items.push(...page.items);
-    list.replaceChildren(rows(items, notes));
+    list.replaceChildren(rows(items));
     more.hidden = !page.next;
     more.onclick = () => load(page.next);
   };
@@ -24,17 +22,13 @@ export async function transactions(api) {
   return [h("h1", {}, "Transactions"), h("section", { class: "card" }, list, more)];
 }
 
-function rows(items, notes) {
+function rows(items) {
   return table(
     [["When", ""], ["What", ""], ["Detail", ""], ["Amount", "number"]],
-    items.map((each) => [moment(each.begins), KINDS[each.kind] ?? each.kind, each.voice || of(each, notes), amount(each)]),
+    items.map((each) => [moment(each.begins), KINDS[each.kind] ?? each.kind, each.voice || each.note || source(each), amount(each)]),
     "Nothing was spoken or credited yet.",
   );
 }
 
-/** What a credit was given for: its note while it is known, else its kind. */
-function of({ grant }, notes) {
-  return notes.get(grant) || SOURCES[grant.split(":")[0]] || "";
-}
-
+const source = ({ grant }) => SOURCES[grant.split(":")[0]] ?? "";
 const amount = ({ kind, ms }) => `${GIVEN.includes(kind) ? "+" : "−"}${time(Math.abs(ms))}`;

@@ -71,7 +71,7 @@ class Usage(BaseModel):
 class TransactionInfo(BaseModel):
     """A stream that was spoken (`use`), or one change: `refund`, `grant`, `lapse`, `reverse`.
 
-    `ms` is taken from the balance, below 0 given to it.
+    `ms` is taken from the balance, below 0 given to it. `note` says what the grant was given for.
     """
 
     model_config = ConfigDict(
@@ -91,6 +91,7 @@ class TransactionInfo(BaseModel):
                     "model": "kokoro",
                     "voice": "af_bella",
                     "key": "k3j5q2wd",
+                    "note": "",
                 }
             ]
         }
@@ -109,6 +110,7 @@ class TransactionInfo(BaseModel):
     model: str
     voice: str
     key: str
+    note: str
 
     @classmethod
     def of(cls, transaction: Transaction) -> TransactionInfo:
