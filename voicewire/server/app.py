@@ -57,6 +57,7 @@ from voicewire.server.pages import pages
 from voicewire.server.paying import Refunds, open_ledger
 from voicewire.server.people import tell_address
 from voicewire.server.pools import open_pools
+from voicewire.server.recite import Reciter
 from voicewire.server.requests import Requests
 from voicewire.server.routes import Routes
 from voicewire.server.speech import Speech
@@ -205,18 +206,7 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
     )
     for kind in (VoicewireError, RequestValidationError, HTTPException, RedisError, Exception):
         app.add_exception_handler(kind, answering(gateway.metrics, config.body_bytes_max))
-    app.include_router(
-        Speech(
-            gateway.pipeline,
-            callers,
-            gateway.redis,
-            gateway.machinery.meter,
-            gateway.accounts.limiter,
-            gateway.metrics,
-            gateway.voices.catalogue,
-            lambda: gateway.sessions.draining,
-        ).router()
-    )
+    app.include_router(Speech(_reciter(gateway), callers, gateway.redis).router())
     for router in account_doors(gateway.store, gateway.accounts, gateway.keyring, gateway.voices, callers):
         app.include_router(router)
     app.include_router(_routes(gateway, callers).router())
@@ -227,6 +217,17 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
     app.router.routes.append(WebSocketRoute("/v1/stream", _stream(gateway, origins).serve))
     app.router.routes.append(Route("/v1/stream", refuse_plain))
     return app
+
+
+def _reciter(gateway: Gateway) -> Reciter:
+    return Reciter(
+        gateway.pipeline,
+        gateway.machinery.meter,
+        gateway.accounts.limiter,
+        gateway.metrics,
+        gateway.voices.catalogue,
+        lambda: gateway.sessions.draining,
+    )
 
 
 def _middleware(config: Config, callers: Callers, metrics: Metrics) -> list[Middleware]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
-import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from redis.asyncio import Redis
@@ -18,35 +15,22 @@ from redis.exceptions import RedisError
 from starlette.responses import StreamingResponse
 
 from voicewire.auth.principal import Principal
-from voicewire.catalogue import Names
-from voicewire.codecs.base import FILES, FileEncoder, FileKind, content_type, file_rate_hz, open_file_encoder
-from voicewire.errors import RETRY_MS, BadRequest, Busy
-from voicewire.pipeline import Pipeline, Recital
-from voicewire.pipeline import Request as SpeechOrder
-from voicewire.server.bill import Bill
+from voicewire.codecs.base import FILES, FileKind
+from voicewire.errors import BadRequest
 from voicewire.server.callers import Callers
 from voicewire.server.doors.description import declared
-from voicewire.server.limits import Limiter
-from voicewire.server.metering import Meter
-from voicewire.server.metrics import Metrics
-from voicewire.server.spoken import Spoken
-from voicewire.tab import Tab
-from voicewire.timeline import Run
-from voicewire.timing import Positions
-from voicewire.types import KEY_PREFIX, Codec, Format, Offsets, Pcm
+from voicewire.server.recite import Reciter, Transcript, Wish
+from voicewire.types import KEY_PREFIX, Offsets
 
-FRAME_MS = 20
-STREAM_BYTES = 12
-AHEAD_MS = 10_000  # made before it is taken by the client
 WORDS_KEY = "words:{tenant}:{id}"
 """Redis, string with expiry: the words of one answer of `POST /v1/tts`, as JSON."""
 WORDS_S = 300
+WORDS_BYTES = 16  # of randomness in an address
 FAILS = (
     "unknown_model", "unknown_voice", "unsupported_format", "text_too_long", "insufficient_credit", "terms_required",
     "too_many_streams", "draining", "engine_failed",
 )  # fmt: skip
 WORDS_HEADER = "Words-Location"
-INLINE = frozenset({FileKind.WAV, FileKind.PCM})  # so cheap that a thread would cost more
 
 
 def whole_characters(text: str) -> str:
@@ -87,37 +71,13 @@ class SpokenWords(BaseModel):
     complete: Literal[True] = True
 
 
-@dataclass(slots=True)
-class Transcript:
-    """The words of an answer while it is made."""
-
-    rate_hz: int
-    positions: Positions
-    words: list[tuple[int, int, int, int]]
-    samples: int = 0
-
-    def add(self, run: Run, frame: int) -> None:
-        at = self.positions.convert
-        for start, stop, begins, ends in run.words:
-            self.words.append((at(start), at(stop), self.ms(begins), self.ms(ends)))
-        self.samples += len(run.packets) * frame
-
-    def ms(self, samples: int) -> int:
-        return samples * 1000 // self.rate_hz
-
-
 @dataclass(frozen=True, slots=True)
 class Speech:
     """The endpoints of one-shot speech."""
 
-    pipeline: Pipeline
+    reciter: Reciter
     callers: Callers
     redis: Redis
-    meter: Meter
-    limiter: Limiter
-    metrics: Metrics
-    catalogue: Callable[[str], Names]  # of a tenant
-    draining: Callable[[], bool]
     prefix: str = KEY_PREFIX
 
     def router(self) -> APIRouter:
@@ -148,57 +108,17 @@ class Speech:
 
         A text in which nothing can be spoken, such as "..." or an emoji, is answered by a valid file without sound.
         """
-        if self.draining():
-            raise Busy("draining", retry_after_ms=RETRY_MS)
         principal = await self.callers.require(request, "speak")
-        choice = self.catalogue(principal.tenant).resolve(body.model, body.voice, body.language)
-        rate_hz = body.rate or file_rate_hz(body.format, choice.model.rate_hz)
-        encoder = open_file_encoder(body.format, rate_hz, body.bitrate)
-        format = Format(Codec.PCM_S16LE, rate_hz, FRAME_MS)
-        order = SpeechOrder(principal.tenant, choice, body.speed, body.seed, format)
-        spoken = Spoken(principal, f"h_{secrets.token_urlsafe(STREAM_BYTES)}", choice.model.id, choice.voice)
-        await self.limiter.speech(request, principal, spoken.stream, len(body.text), spoken.model)
-        with ExitStack() as unheard:
-            unheard.callback(self.limiter.leave, spoken.stream)
-            bill = self.meter.open(spoken, Tab(format.frame_samples, rate_hz), counted=True)
-            recital = self.pipeline.speak(order, body.text, ahead_ms=AHEAD_MS, payer=bill)
-            transcript = Transcript(rate_hz, Positions(body.offsets), [])
-            transcript.positions.push(body.text)
-            words_id = secrets.token_urlsafe(16) if timestamps else ""
-            parts = self._parts(recital, bill, encoder, body.format, transcript, self._words_key(principal, words_id))
-            first = await anext(parts)  # what fails before the first sound is answered with a status
-            unheard.pop_all()
-        headers = {WORDS_HEADER: f"/v1/words/{words_id}"} if words_id else {}
-        return StreamingResponse(_after(first, parts), media_type=content_type(body.format, rate_hz), headers=headers)
-
-    async def _parts(
-        self,
-        recital: Recital,
-        bill: Bill,
-        encoder: FileEncoder,
-        kind: FileKind,
-        transcript: Transcript,
-        words_key: str,
-    ) -> AsyncGenerator[bytes, None]:
-        inline = kind in INLINE
-        frame = transcript.rate_hz * FRAME_MS // 1000
-        runs = recital.runs()
-        try:
-            async for run in runs:
-                transcript.add(run, frame)
-                pcm = _pcm(run)
-                data = encoder.encode(pcm) if inline else await asyncio.to_thread(encoder.encode, pcm)
-                if data:
-                    yield data
-                bill.handed()
-        finally:
-            await runs.aclose()
-            self.limiter.leave(bill.spoken.stream)
-            self.meter.start(bill.finish())
-            self.metrics.audio_s.labels("http").inc(transcript.samples / transcript.rate_hz)
-        if words_key:
-            await self._keep(words_key, transcript)
-        yield encoder.finish() if inline else await asyncio.to_thread(encoder.finish)
+        choice = self.reciter.catalogue(principal.tenant).resolve(body.model, body.voice, body.language)
+        wish = Wish(body.text, choice, body.format, body.speed, body.seed, body.rate, body.bitrate, body.offsets)
+        if not timestamps:
+            spoken = await self.reciter.begin(request, principal, wish)
+            return StreamingResponse(spoken.parts, media_type=spoken.media_type)
+        words_id = secrets.token_urlsafe(WORDS_BYTES)
+        keep = partial(self._keep, self._words_key(principal, words_id))
+        spoken = await self.reciter.begin(request, principal, wish, keep)
+        headers = {WORDS_HEADER: f"/v1/words/{words_id}"}
+        return StreamingResponse(spoken.parts, media_type=spoken.media_type, headers=headers)
 
     async def _keep(self, key: str, transcript: Transcript) -> None:
         spoken = {"words": transcript.words, "audio_ms": transcript.ms(transcript.samples), "complete": True}
@@ -216,17 +136,4 @@ class Speech:
         return Response(found, media_type="application/json")
 
     def _words_key(self, principal: Principal, words_id: str) -> str:
-        return self.prefix + WORDS_KEY.format(tenant=principal.tenant, id=words_id) if words_id else ""
-
-
-def _pcm(run: Run) -> Pcm:
-    return np.frombuffer(b"".join(run.packets), dtype="<i2")
-
-
-async def _after(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    try:
-        yield first
-        async for part in rest:
-            yield part
-    finally:
-        await rest.aclose()
+        return self.prefix + WORDS_KEY.format(tenant=principal.tenant, id=words_id)
