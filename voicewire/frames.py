@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from voicewire.errors import BadRequest, UnsupportedFormat, VoicewireError
-from voicewire.types import Codec, Format, Offsets
+from voicewire.types import Codec, Format, Offsets, WordTimes
 
 SUBPROTOCOL = "voicewire.v1"
 
@@ -157,6 +157,7 @@ class Opened(Struct, tag="opened"):
     model: str
     voice: str
     format: FormatGranted
+    words: WordTimes = WordTimes.MEASURED
 
 
 class BlockStart(Struct, tag="block"):

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from voicewire.tab import TabState
 from voicewire.timeline import Run
-from voicewire.types import Block, Format, Offsets
+from voicewire.types import Block, Format, Offsets, WordTimes
 
 AHEAD_MS = 1_000  # who is so far ahead is written to seldom: writing to the socket costs most
 GROUP_FRAMES = 3
@@ -34,6 +34,7 @@ class Plan(Struct, frozen=True, array_like=True):
     block_chars: int
     text_chars: int  # at most, in all
     number: int = 0  # of the session's contexts, for the ledger: channels come again after 65,536
+    word_times: WordTimes = WordTimes.MEASURED
 
     @property
     def group_frames(self) -> int:

@@ -25,6 +25,8 @@ HOLD_MS = 5_000  # a longer silence is meant, and passed on
 FLOOR = 32  # -60 dBFS: never heard
 BELOW_PEAK = 8  # bits, 48 dB: not heard beside what is
 ENCODERS_KEPT = 32
+WAITING = Slice([], (), False)
+"""What `render` yields, this very object, where an engine that waits has nothing yet."""
 
 
 class Chain:
@@ -104,6 +106,13 @@ def render(engine: Engine, job: Job, encoders: Encoders, *, slice_ms: int = 1000
         closing(_packets(chunks, chain, track, slice_ms)) as steps,
     ):
         for packets in steps:
+            if packets is None:
+                if made:
+                    frames += len(made)
+                    yield Slice(made, track.words(), False)
+                    made = []
+                yield WAITING
+                continue
             made += packets
             if made and (not frames or len(made) * format.frame_ms >= _goal_ms(frames * format.frame_ms, slice_ms)):
                 frames += len(made)
@@ -119,12 +128,17 @@ def _goal_ms(sent_ms: int, slice_ms: int) -> int:
     return min(max(FIRST_MS, sent_ms // 2), slice_ms - slice_ms // STEPS)
 
 
-def _packets(chunks: Iterator[Chunk], chain: Chain, track: Track, slice_ms: int) -> Generator[list[bytes], None, None]:
-    """The block's frames, in steps that do not take long to encode; an empty step behind every chunk."""
+def _packets(
+    chunks: Iterator[Chunk], chain: Chain, track: Track, slice_ms: int
+) -> Generator[list[bytes] | None, None, None]:
+    """The block's frames, in steps that do not take long to encode; an empty step behind every chunk, None to wait."""
     rate_hz, out_hz = track.in_hz, track.out_hz
     trim = Trim(rate_hz)
     step_ms = min(STEP_MS, slice_ms // STEPS)
     for chunk in chunks:
+        if not len(chunk.pcm) and not chunk.words:
+            yield None
+            continue
         pcm = trim.push(chunk.pcm)
         track.hear(chunk.words, trim)
         while len(pcm):

@@ -11,7 +11,7 @@ from voicewire.catalogue import Names, require_model
 from voicewire.context import Context, Wire
 from voicewire.errors import BadRequest, OverQuota, VoicewireError
 from voicewire.plan import Plan
-from voicewire.types import Format
+from voicewire.types import Format, WordTimes
 
 BAD_MESSAGES_MAX = 16  # a client that keeps sending nonsense is closed with 4500
 OPENING = frozenset({"open", "speak"})
@@ -159,7 +159,7 @@ class Session:
         """Return what a client is told of a context's grant."""
         plan = context.plan
         granted = frames.FormatGranted.of(plan.format)
-        return text_wire(frames.Opened(plan.name, plan.channel, plan.model, plan.voice, granted))
+        return text_wire(frames.Opened(plan.name, plan.channel, plan.model, plan.voice, granted, plan.word_times))
 
     def _plan(self, message: frames.Open) -> Plan:
         choice = self._catalogue.resolve(message.model, message.voice, message.language)
@@ -183,6 +183,7 @@ class Session:
             choice.model.max_chars,
             limits.text_chars,
             self.channels,
+            choice.model.words if message.words else WordTimes.NONE,
         )
 
     def _free_channel(self) -> int:

@@ -45,6 +45,14 @@ class Priority(IntEnum):
     BATCH = 3  # jobs
 
 
+class WordTimes(StrEnum):
+    """What an engine knows of when its words sound."""
+
+    MEASURED = "measured"  # by the engine itself
+    ESTIMATED = "estimated"  # from the lengths of words and of what was heard: about right
+    NONE = "none"  # and no words are sent
+
+
 class Offsets(StrEnum):
     """The unit in which a client counts positions in its own text."""
 
@@ -159,7 +167,7 @@ class Utterance:
 
 
 class Chunk(NamedTuple):
-    """Audio as an engine makes it, and every word that begins inside it.
+    """Audio as an engine makes it, and every word that begins inside it; without a sample only from a `WaitingEngine`.
 
     Words count code points from the beginning of the utterance's text and samples, at the model's
     rate, from the beginning of the utterance. They ascend and do not overlap, neither in the text nor
@@ -193,7 +201,7 @@ class Model:
     description: str = ""
     max_chars: int = 400  # of one utterance
     lanes: int = 1  # utterances that one engine object can have open at once
-    word_times: bool = True
+    words: WordTimes = WordTimes.MEASURED
     blends: bool = False  # whether a voice may be a weighted sum of voices
     languages: tuple[str, ...] = field(default=())
     version: str = ""  # of what makes the sound, for cache keys: equal versions speak alike

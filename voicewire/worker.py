@@ -13,13 +13,14 @@ import gc
 import importlib
 import logging
 import os
+import select
 import signal
 import socket
 from collections.abc import Callable, Generator
 from types import FrameType
 from typing import NoReturn
 
-from voicewire.engines.base import Engine, EngineSpec
+from voicewire.engines.base import Engine, EngineSpec, WaitingEngine
 from voicewire.engines.handoff import (
     Cancel,
     Cancelled,
@@ -34,7 +35,7 @@ from voicewire.engines.handoff import (
     serialize,
 )
 from voicewire.errors import EngineFailed, VoicewireError
-from voicewire.render import Encoders, render
+from voicewire.render import WAITING, Encoders, render
 from voicewire.types import Format, Job, Slice, Utterance
 
 READ_BYTES = 1 << 16
@@ -53,6 +54,10 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._decoder = Decoder()
+
+    def fileno(self) -> int:
+        """The descriptor, to wait for messages beside other things."""
+        return self._sock.fileno()
 
     def send(self, message: Message) -> None:
         """Send all of it; waits while the pool does not read, which is its way of slowing workers down."""
@@ -80,10 +85,11 @@ class Connection:
 class Running:
     """A job in one of the lanes."""
 
-    __slots__ = ("deadline", "slices")
+    __slots__ = ("deadline", "slices", "waiting")
 
     def __init__(self, deadline: float, slices: Generator[Slice, None, None]) -> None:
         self.deadline = deadline
+        self.waiting = False  # its engine had nothing for it when it was last asked
         self.slices = slices
 
 
@@ -97,9 +103,15 @@ class Worker:
         self._running: dict[int, Running] = {}
         self._finishing = False
         self._idle = False
+        self._wakers = select.poll()  # descriptors may be beyond what select() takes
+        self._wakers.register(connection.fileno(), select.POLLIN)
+        if isinstance(engine, WaitingEngine):
+            self._wakers.register(engine.fileno(), select.POLLIN)
 
     def warm(self) -> None:
         """Speak a word to nobody: what libraries do at their first use took a first listener 20 ms."""
+        if isinstance(self._engine, WaitingEngine):
+            return
         utterance = Utterance(WARM_TEXT, self._engine.model.default_voice)
         try:
             for _ in render(self._engine, Job(utterance, Format()), self._encoders):
@@ -131,6 +143,9 @@ class Worker:
 
     def _receive(self) -> list[Message]:
         if self._running:
+            if all(job.waiting for job in self._running.values()):
+                self._wakers.poll()
+                self._wake()
             return self._connection.receive(wait=False)
         self._idle = True
         messages = [] if self._finishing else self._connection.receive(wait=True)
@@ -150,18 +165,30 @@ class Worker:
                 self._running[id].deadline = deadline
 
     def _advance(self) -> None:
-        id, job = min(self._running.items(), key=lambda item: item[1].deadline)
+        able = [(id, job) for id, job in self._running.items() if not job.waiting]
+        if not able:
+            return
+        id, job = min(able, key=lambda item: item[1].deadline)
         try:
             slice = next(job.slices)
         except VoicewireError as error:
             del self._running[id]
             self._connection.send(Failed(id, error))
             return
+        if slice is WAITING and isinstance(self._engine, WaitingEngine):
+            job.waiting = True
+            return
+        self._wake()
         if slice.last:
             del self._running[id]
             job.slices.close()
         if slice.packets or slice.words or slice.last:
             self._connection.send(Made(id, slice))
+
+    def _wake(self) -> None:
+        """Ask every job again, whether there is something for it by now."""
+        for job in self._running.values():
+            job.waiting = False
 
 
 def open_engine(spec: EngineSpec) -> Engine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from voicewire.types import Chunk, Model, Utterance, Voice
 
@@ -38,9 +38,21 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class WaitingEngine(Engine, Protocol):
+    """An engine whose audio is made elsewhere: an utterance that has nothing yet yields a chunk without samples.
+
+    Whoever advances its utterances turns to another then, and waits where none has anything. What it makes costs.
+    """
+
+    def fileno(self) -> int:
+        """A descriptor that is readable as long as an open utterance has something, or has ended."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """Which engine a worker process opens: `factory` is `"package.module:function"`."""
+    """Which engine a worker process opens: `factory` is `"package.module:function"`. Options may be secret."""
 
     factory: str
-    options: dict[str, str | int | float | bool] = field(default_factory=dict)
+    options: dict[str, str | int | float | bool] = field(default_factory=dict, repr=False)

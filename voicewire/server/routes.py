@@ -15,7 +15,7 @@ from voicewire.catalogue import Catalogue
 from voicewire.server.callers import Callers
 from voicewire.server.doors.description import OPEN, declared
 from voicewire.server.metrics import CONTENT_TYPE, Metrics
-from voicewire.types import Model, Voice
+from voicewire.types import Model, Voice, WordTimes
 
 
 class ModelInfo(BaseModel):
@@ -31,7 +31,7 @@ class ModelInfo(BaseModel):
                     "default_voice": "af_heart",
                     "rate": 24_000,
                     "languages": ["en-US"],
-                    "word_times": True,
+                    "words": "measured",
                     "blends": True,
                 }
             ]
@@ -44,7 +44,7 @@ class ModelInfo(BaseModel):
     default_voice: str
     rate: int
     languages: list[str]
-    word_times: bool
+    words: WordTimes
     blends: bool
 
     @classmethod
@@ -56,7 +56,7 @@ class ModelInfo(BaseModel):
             default_voice=model.default_voice,
             rate=model.rate_hz,
             languages=list(model.languages),
-            word_times=model.word_times,
+            words=model.words,
             blends=model.blends,
         )
 
