@@ -185,18 +185,9 @@ def _grant(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from voicewire.commands.operator import open_operator
     from voicewire.commands.target import server_config
 
-    gift = Gift(
-        arguments.seconds or 0,
-        arguments.package or "",
-        arguments.refund or "",
-        arguments.days,
-        arguments.id,
-        arguments.note,
-    )
-
     async def work() -> None:
         async with open_operator(server_config(environ, data_dir=arguments.data)) as operator:
-            await give(operator, arguments.tenant, gift, sys.stdout)
+            await give(operator, arguments.tenant, Gift.of(arguments), sys.stdout)
 
     asyncio.run(work())
     return Exit.OK
@@ -342,6 +333,7 @@ def _add_grant(command: argparse.ArgumentParser) -> None:
     what.add_argument("seconds", nargs="?", type=_count, help="how many")
     what.add_argument("--package", metavar="ID", help="a package instead")
     what.add_argument("--refund", metavar="STREAM", help="what a context or request cost, as `voicewire usage` has it")
+    what.add_argument("--reverse", metavar="GRANT", help="take back what is left of what was given under this id")
     command.add_argument("--days", type=_count, metavar="N", help="how long seconds are good (default: for ever)")
     command.add_argument("--id", default="", help="the same id is given once (default: a new one)")
     command.add_argument("--note", default="", help="why, for the audit log and the owner")

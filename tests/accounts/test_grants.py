@@ -24,12 +24,19 @@ class Told:
 
     def __init__(self) -> None:
         self.ids: list[str] = []
+        self.reversed: list[str] = []
         self.away = False
 
     async def grant(self, grant_id: str, /) -> None:
         if self.away:
             raise Busy
         self.ids.append(grant_id)
+
+    async def reverse(self, grant_id: str, /) -> int:
+        if self.away:
+            raise Busy
+        self.reversed.append(grant_id)
+        return 7
 
 
 class Accounts:
@@ -201,6 +208,23 @@ async def test_what_an_admin_gives_is_given_once(accounts: Accounts) -> None:
     with pytest.raises(BadRequest, match="nothing"):
         await accounts.grants.grant("t_2", 60, "operator")
     await accounts.check_books()
+
+
+async def test_a_ledger_hears_of_a_grant_before_it_takes_it_back(accounts: Accounts) -> None:
+    """One that does not know it takes nothing, and would have all of it when the sweep tells it."""
+    await accounts.join("t_1")
+    accounts.ledger.away = True
+    grant = await accounts.grants.grant("t_1", 60, "operator", id="a")
+    with pytest.raises(Busy):
+        await accounts.grants.reverse(grant.id, "operator")
+    accounts.ledger.away = False
+    assert await accounts.grants.reverse(grant.id, "user:u_1", why="a mistake") == (grant.id, "t_1", 7)
+    assert (accounts.ledger.ids, accounts.ledger.reversed) == ([grant.id], [grant.id])
+    await accounts.grants.reverse(grant.id, "operator")
+    done = [(each.actor, each.details) for each in await events(accounts.store, action="grant.reverse")]
+    assert done == [("user:u_1", {"ms": 7, "note": "a mistake"})]
+    with pytest.raises(BadRequest, match="nothing"):
+        await accounts.grants.reverse(grant.id, "operator", tenant="t_2")
 
 
 async def test_a_hundred_who_give_the_same_give_it_once(accounts: Accounts) -> None:

@@ -25,10 +25,13 @@ async def test_without_a_server(tmp_path: Path) -> None:
             await give(operator, "home", Gift(seconds=60, id="a", why="thanks"), out)
         await set_plan(operator, "home", "pro", out)
         assert await operator.store.fetchval("SELECT sum(ms) FROM grants WHERE kind = 'admin'") == 60_000
+        await give(operator, "home", Gift(reverse="admin:home:a", why="a mistake"), out)
+        assert await operator.store.fetchval("SELECT left_ms FROM grants WHERE id = 'admin:home:a'") == 0
     names = [line.split()[0] for line in out.getvalue().splitlines()]
-    assert names == ["id", "home", "free", "basic", "pro", "enterprise", "home", "home", "home"]
+    assert names == ["id", "home", "free", "basic", "pro", "enterprise", "home", "home", "home", "home"]
     assert out.getvalue().count("home has 60 s more: admin:home:a\n") == 2
     assert "home has the plan pro until " in out.getvalue()
+    assert out.getvalue().endswith("home has 60 s less: admin:home:a\n")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,9 @@ def test_beside_a_server_that_runs(served: Served, capsys: pytest.CaptureFixture
     assert shown.endswith(" streams, 10,000,000 characters; no balance limits speech\n")
     assert says("grant t_cli 5 --days 1 --id a").startswith("t_cli has 5 s more until ")
     assert "there already" in says("grant t_cli 6 --id a")
+    assert says("grant home --reverse admin:t_cli:a") == "1: voicewire: there is no such thing here\n"
+    for _ in range(2):
+        assert says("grant t_cli --reverse admin:t_cli:a") == "t_cli has 5 s less: admin:t_cli:a\n"
     assert says("plans set t_cli gold") == "1: voicewire: there is no such thing here\n"
     assert says("plans show nobody@example.org") == "1: voicewire: there is no such thing here\n"
 
@@ -82,7 +88,9 @@ async def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("arguments", ["home", "home 0", "home 1 --package a", "home --refund c --package a"])
+@pytest.mark.parametrize(
+    "arguments", ["home", "home 0", "home 1 --package a", "home --refund c --package a", "home 1 --reverse a"]
+)
 def test_arguments_that_are_not_right(tmp_path: Path, arguments: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["grant", *arguments.split(), "--data", str(tmp_path)], {})

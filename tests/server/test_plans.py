@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.conftest import Served, started
 from tests.server.selling import WAIT_S, Tenant, code_of, hear, joins
+from voicewire.accounts.audit import events
 from voicewire.auth.keys import KeyLimits
 from voicewire.commands.operator import Operator, open_operator
 from voicewire.config import Config
@@ -216,7 +217,7 @@ ROUTES = [
     ("GET", "/admin/plans"), ("GET", "/admin/plans/free"), ("PUT", "/admin/plans/free"), ("PUT", "/admin/packages/a"),
     ("GET", "/admin/prices"), ("PUT", "/admin/prices/tone"), ("GET", "/admin/tenants/home/plan"),
     ("PUT", "/admin/tenants/home/plan"), ("GET", "/admin/tenants/home/quotas"), ("PUT", "/admin/tenants/home/quotas"),
-    ("POST", "/admin/grants"), ("POST", "/admin/refunds"),
+    ("POST", "/admin/grants"), ("POST", "/admin/grants/a/reverse"), ("POST", "/admin/refunds"),
 ]  # fmt: skip
 BODIES: dict[str, Any] = {
     "/admin/plans/free": {
@@ -268,6 +269,24 @@ async def test_what_is_given_once_and_otherwise(admin: httpx.AsyncClient, free: 
     assert (packed.json()["kind"], packed.json()["ms"], packed.json()["expires"]) == ("package", 3_600_000, None)
     audit = "SELECT count(*) FROM audit WHERE tenant = $1 AND action = 'grant.create'"
     assert await operator.store.fetchval(audit, free.id) == 2
+
+
+async def test_what_was_given_is_taken_back_once(admin: httpx.AsyncClient, free: Tenant, operator: Operator) -> None:
+    gift = {"tenant": free.id, "seconds": 30, "id": "a/b", "note": "by mistake"}
+    granted = (await admin.post("/admin/grants", json=gift)).json()["id"]
+    reverse = f"/admin/grants/{granted}/reverse"
+    taken = [await admin.post(reverse, json={"note": "it was one"}), await admin.post(reverse)]
+    assert [each.status_code for each in taken] == [200, 200]
+    assert taken[0].json() == taken[1].json() == {"id": granted, "tenant": free.id, "ms": 30_000}
+    assert (await free.http.get("/v1/users/me/credits")).json()["balance_ms"] == 600_000
+    async with asyncio.timeout(WAIT_S):
+        while (latest := (await free.http.get("/v1/transactions")).json()["items"][0])["kind"] != "reverse":
+            await asyncio.sleep(0.1)  # until it is recorded
+    assert (latest["ms"], latest["grant"], latest["note"]) == (30_000, granted, "by mistake")
+    lines = await events(operator.store, tenant=free.id, action="grant.reverse")
+    assert [(each.subject, each.details) for each in lines] == [(granted, {"ms": 30_000, "note": "it was one"})]
+    lost = await admin.post("/admin/grants/admin:t_nobody:a/reverse")
+    assert (lost.status_code, code_of(lost)) == (404, "not_found")
 
 
 @pytest.mark.parametrize(

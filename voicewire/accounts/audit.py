@@ -30,6 +30,7 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "package.put": "a package was made or changed",
         "price.put": "what a model costs was changed",
         "grant.create": "seconds were granted",
+        "grant.reverse": "what was left of a grant was taken back",
         "refund.create": "seconds were given back",
         "voice.put": "a voice was made or changed",
         "voice.delete": "a voice was removed",

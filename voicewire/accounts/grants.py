@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from voicewire.accounts.audit import note
 from voicewire.auth.principal import HOME_TENANT
@@ -40,6 +40,8 @@ IN_FORCE = """
 SELECT * FROM grants WHERE tenant = $1 AND (expires IS NULL OR expires > $2) AND left_ms > 0
 ORDER BY expires NULLS LAST, id LIMIT $3
 """
+FIND = "SELECT tenant, applied FROM grants WHERE id = $1 AND ($2 = '' OR tenant = $2)"
+REVERSED = "SELECT true FROM audit WHERE tenant = $1 AND action = 'grant.reverse' AND subject = $2 LIMIT 1"
 PUT_PACKAGE = """
 INSERT INTO packages (id, name, price_cents, currency, seconds, good_days, public) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (id) DO UPDATE SET
@@ -56,6 +58,10 @@ class Applies(Protocol):
 
     async def grant(self, grant_id: str, /) -> Any:
         """Add a grant that is in PostgreSQL to the tenant's account in Redis, once."""
+        ...
+
+    async def reverse(self, grant_id: str, /) -> int:
+        """Take back what is left of a grant, once; return how many milliseconds that was."""
         ...
 
 
@@ -81,6 +87,14 @@ class Grant:
         cls, id: str, tenant: str, kind: Kind, ms: int, expires: datetime | None, now: datetime, note: str = ""
     ) -> Grant:
         return cls(id, tenant, kind, ms, ms, expires, now, note)
+
+
+class Reversed(NamedTuple):
+    """A grant of which `ms` were left, and are not any more."""
+
+    id: str
+    tenant: str
+    ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +171,24 @@ class Grants:
             raise BadRequest("not_found")
         name = f"refund:{tenant}:{stream or id or secrets.token_hex(8)}"
         return await self._add(Grant.new(name, tenant, "refund", ms, None, self._now(), why), actor, "refund.create")
+
+    async def reverse(self, grant_id: str, actor: str, *, tenant: str = "", why: str = "") -> Reversed:
+        """Take back what is left of a grant, once: again, it says what was taken then. `tenant`: whose it must be.
+
+        Raises `BadRequest` (`not_found`), and `Busy` while Redis is away.
+        """
+        row = await self._store.fetchrow(FIND, grant_id, tenant)
+        if row is None:
+            raise BadRequest("not_found")
+        if row["applied"] is None:  # else the ledger would take nothing now, and have all of it later
+            await self._ledger.grant(grant_id)
+        taken = Reversed(grant_id, row["tenant"], await self._ledger.reverse(grant_id))
+        async with self._store.transaction() as session:
+            await session.lock(f"reverse:{grant_id}")
+            if not await session.fetchval(REVERSED, taken.tenant, grant_id):
+                details = {"ms": taken.ms, "note": why}
+                await note(session, actor, "grant.reverse", tenant=taken.tenant, subject=grant_id, details=details)
+        return taken
 
     async def in_force(self, tenant: str) -> list[Grant]:
         """Return what is left of the tenant's grants as PostgreSQL knows it, in the order in which they are spent."""

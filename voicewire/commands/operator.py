@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from voicewire.accounts.grants import Grants
 from voicewire.accounts.news import News
@@ -19,6 +20,8 @@ from voicewire.server.storage import Storage, open_storage
 from voicewire.storage.embedded import EmbeddedServer, holder
 from voicewire.storage.embedded_postgres import EmbeddedPostgres
 from voicewire.storage.embedded_redis import EmbeddedRedis
+from voicewire.storage.ledger import Ledger
+from voicewire.storage.ledger_service import LedgerService
 from voicewire.storage.redis import open_redis
 from voicewire.storage.store import Store
 
@@ -36,10 +39,26 @@ class Operator:
 
 
 class _Later:
-    """Stands for the ledger, which only a server has: it finds by itself what was granted."""
+    """Stands for the ledger where nothing is asked of it: a server finds by itself what was granted."""
 
     async def grant(self, _grant_id: str, /) -> None:
         raise Busy
+
+    async def reverse(self, _grant_id: str, /) -> int:
+        raise Busy
+
+
+@asynccontextmanager
+async def open_ledger(operator: Operator) -> AsyncIterator[Ledger]:
+    """Open the ledger beside a server's, or alone; at the end, what was done is recorded. Raises `Busy`."""
+    service = LedgerService(operator.redis, operator.store)
+    try:
+        await service.start()
+        yield service.ledger
+    except (RedisError, OSError) as error:
+        raise Busy from error
+    finally:
+        await service.close()
 
 
 @asynccontextmanager

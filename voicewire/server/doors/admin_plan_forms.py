@@ -176,6 +176,26 @@ class RefundPut(Whose):
         return self
 
 
+class Reversal(Body):
+    """Why what is left of a grant is taken back, for the audit log."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"note": "it was paid with a stolen card"}]})
+
+    note: Note = ""
+
+
+class ReversedInfo(BaseModel):
+    """What was taken back of a grant: all that was left of it then."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"id": f"admin:{TENANT}:ticket-7", "tenant": TENANT, "ms": 581_400}]}
+    )
+
+    id: str
+    tenant: str
+    ms: int
+
+
 class GrantedInfo(GrantInfo):
     """What was given, and to whom."""
 

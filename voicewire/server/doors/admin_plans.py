@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
+from pydantic import AfterValidator
 
 from voicewire.accounts import tenants
 from voicewire.accounts.audit import actor_of
@@ -24,17 +25,20 @@ from voicewire.server.doors.admin_plan_forms import (
     PricePut,
     Quotas,
     RefundPut,
+    Reversal,
+    ReversedInfo,
     TenantPlan,
     Whose,
 )
 from voicewire.server.doors.description import declared
 from voicewire.server.doors.plans import PackageInfo, PlanChoice
-from voicewire.server.doors.texts import Items
+from voicewire.server.doors.texts import Items, whole_text
 from voicewire.storage.store import Store
 
 PlanId = Annotated[str, Path(pattern=FORM)]
 ModelId = Annotated[str, Path(max_length=200)]
 TenantId = Annotated[str, Path(max_length=64)]
+AnyGrant = Annotated[str, Path(max_length=300), AfterValidator(whole_text)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ class AdminPlanDoors:
         add("/tenants/{tenant}/quotas", self.put_quotas, methods=["PUT"], response_model=TenantPlan)
         given = {**missing, **declared("conflict")}
         add("/grants", self.give, methods=["POST"], status_code=201, response_model=GrantedInfo, responses=given)
+        reverse = "/grants/{grant_id:path}/reverse"  # an id may hold a slash
+        add(reverse, self.reverse, methods=["POST"], response_model=ReversedInfo, responses=missing)
         add("/refunds", self.refund, methods=["POST"], status_code=201, response_model=GrantedInfo, responses=given)
         return router
 
@@ -129,6 +135,12 @@ class AdminPlanDoors:
         return _granted(
             await self.grants.grant(tenant, body.seconds, actor, id=body.id, expires=body.expires, why=body.note)
         )
+
+    async def reverse(self, request: Request, grant_id: AnyGrant, body: Reversal | None = None) -> ReversedInfo:
+        """Take back what is left of a grant. Again, it changes nothing and answers the same."""
+        actor = await self._admin(request)
+        taken = await self.grants.reverse(grant_id, actor, why=body.note if body else "")
+        return ReversedInfo(**taken._asdict())
 
     async def refund(self, request: Request, body: RefundPut) -> GrantedInfo:
         """Give back what a stream cost, or seconds."""
