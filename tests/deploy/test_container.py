@@ -8,7 +8,8 @@ from pathlib import Path
 from voicewire.config import settings
 
 DOCKERFILE = (Path(__file__).parent.parent.parent / "Dockerfile").read_text(encoding="utf-8")
-STAGE = DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
+MAKEFILE = (Path(__file__).parent.parent.parent / "Makefile").read_text(encoding="utf-8")
+STAGE = DOCKERFILE[DOCKERFILE.index(" AS runtime\n") :]  # and the two that add the program to it
 
 
 def instructions(name: str) -> list[str]:
@@ -32,6 +33,24 @@ def test_no_secret_and_nothing_fetched_is_in_it() -> None:
     assert names
     assert not [name for name in names if rows[name].secret]
     assert not re.search(r"^ADD |curl |wget |https?://(?!127\.0\.0\.1)", DOCKERFILE, re.MULTILINE)
+
+
+def test_what_is_run_adds_only_the_program_to_what_was_looked_at() -> None:
+    _, *targets = re.split(r"^FROM ", STAGE, flags=re.MULTILINE)
+    assert [target.splitlines()[0] for target in targets] == ["runtime AS kokoro", "runtime AS voicewire"]
+    assert all(re.fullmatch(r"COPY --from=\S+ /opt/voicewire /opt/voicewire", t.splitlines()[1]) for t in targets)
+
+
+def test_what_is_installed_is_pinned() -> None:
+    installs = re.findall(r"pip install (.+)", DOCKERFILE)
+    assert len(installs) == 5
+    ours = [line for line in installs if line.endswith(" .")]
+    assert all("--no-deps" in line and "--no-build-isolation" in line for line in ours)
+    locked = [line for line in installs if ".lock" in line]
+    assert len(ours) + len(locked) + 1 == len(installs), "all but torch, whose version is said here"
+    assert re.findall(r"^ARG TORCH=(.+)", DOCKERFILE, re.MULTILINE) == re.findall(
+        r"^TORCH = (.+)", MAKEFILE, re.MULTILINE
+    )
 
 
 def test_how_it_is_to_be_run_holds_it_tight() -> None:

@@ -1,0 +1,186 @@
+"""The Helm chart: its values, and what it renders to. helm itself is asked where it is installed."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import yaml
+
+from tests.deploy.rendering import CHART, Thing, helm, of_kind, problems, rendered
+from voicewire.config import settings
+
+SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+TEMPLATES = {path.name: path.read_text(encoding="utf-8") for path in (CHART / "templates").iterdir()}
+ROWS = {row.variable: row for row in settings()}
+
+EVERYTHING = (
+    "publicUrl=https://speech.example.org",
+    "settings.billing=on",
+    "settings.lead_ms=2000",
+    "gateway.autoscaling.enabled=true",
+    "ingress.enabled=true",
+    "ingress.host=speech.example.org",
+    "ingress.tlsSecretName=speech-tls",
+    "workers.kokoro.engine=kokoro",
+    "workers.kokoro.image.tag=kokoro",
+    "workers.kokoro.modelClaim=weights",
+    "workers.kokoro.settings.kokoro_path=/models",
+    "workers.kokoro.scaling.enabled=true",
+    "redis.tls=true",
+)
+
+
+def refused(**changes: Any) -> bool:
+    values = copy.deepcopy(VALUES)
+    for path, value in changes.items():
+        *way, last = path.split("__")
+        place = values
+        for part in way:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return not jsonschema_rs.validator_for(SCHEMA).is_valid(values)
+
+
+def pods(things: tuple[Thing, ...]) -> Iterator[tuple[str, Thing, Thing]]:
+    """Name, pod and container of each Deployment."""
+    for name, each in of_kind("Deployment", things).items():
+        pod = each["spec"]["template"]["spec"]
+        [container] = pod["containers"]
+        yield name, pod, container
+
+
+def test_its_own_values_fit_its_schema() -> None:
+    assert not refused()
+    assert set(SCHEMA["properties"]) - {"global"} == set(VALUES)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("gatway", {}),
+        ("gateway__replicas", 0),
+        ("gateway__replicas", "2"),
+        ("gateway__port", 80),
+        ("publicUrl", "speech.example.org"),
+        ("secretName", ""),
+        ("settings__redis_url", "redis://:secret@redis"),
+        ("settings__drain_s", 3),
+        ("settings__billing", True),
+        ("workers__kokoro", {}),
+        ("workers__Kokoro", {"engine": "kokoro"}),
+        ("workers__espeak__scaling", {"maximum": 3}),
+        ("ingress__enabled", True),
+        ("redis__address", "redis"),
+    ],
+)
+def test_wrong_values_are_refused(path: str, value: object) -> None:
+    assert refused(**{path: value})
+
+
+def test_every_secret_comes_from_the_secret_and_from_nowhere_else() -> None:
+    secrets = {row.name for row in settings() if row.secret}
+    assert {name for name in secrets if refused(**{f"settings__{name}": "x"})} == secrets
+    keys = set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', "".join(re.findall(r"list (.+) }}", TEMPLATES["gateway.yaml"]))))
+    assert {name.replace("_", "-") for name in secrets} == keys
+
+
+def test_templates_name_settings_that_there_are() -> None:
+    named = {name for text in TEMPLATES.values() for name in re.findall(r"VOICEWIRE_[A-Z_]*[A-Z]\b", text)}
+    assert len(named) > 3
+    assert named <= set(ROWS)
+
+
+def test_helm_finds_nothing_wrong() -> None:
+    done = helm("lint", "--strict", str(CHART))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_helm_refuses_what_the_schema_refuses() -> None:
+    done = helm("template", "speech", str(CHART), "--set", "gateway.port=80")
+    assert done.returncode
+    assert "gateway" in done.stderr
+
+
+@pytest.mark.parametrize("version", ["1.30", "1.37"])
+@pytest.mark.parametrize("given", [("secretName=other",), EVERYTHING], ids=["least", "everything"])
+def test_kubernetes_takes_what_is_rendered(version: str, given: tuple[str, ...]) -> None:
+    things = [each for each in rendered(*given) if not each["apiVersion"].startswith("keda.sh/")]
+    assert len(things) >= 7
+    for thing in things:
+        assert not problems(thing, version), f"{thing['kind']} {thing['metadata']['name']}"
+    broken = copy.deepcopy(things[0]) | {"sepc": {}}
+    assert problems(broken, version), "the schema is strict"
+
+
+def test_pods_can_do_no_more_than_they_must() -> None:
+    for name, pod, container in pods(rendered(*EVERYTHING)):
+        assert pod["securityContext"]["runAsNonRoot"], name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not pod["automountServiceAccountToken"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["limits"]["memory"]
+        assert {"/data", "/tmp"} <= {mount["mountPath"] for mount in container["volumeMounts"]}
+
+
+def test_settings_arrive_as_the_server_reads_them() -> None:
+    for _, _, container in pods(rendered(*EVERYTHING)):
+        for variable in container["env"]:
+            row = ROWS[variable["name"]]
+            assert ("valueFrom" in variable) is row.secret
+            assert row.secret or isinstance(variable["value"], str)
+    told = {each["name"]: each.get("value") for each in pod_env("speech-voicewire-gateway")}
+    assert told["VOICEWIRE_LEAD_MS"] == "2000"
+    assert told["VOICEWIRE_PUBLIC_URL"] == "https://speech.example.org"
+
+
+def pod_env(name: str) -> list[Thing]:
+    [found] = [container["env"] for each, _, container in pods(rendered(*EVERYTHING)) if each == name]
+    env: list[Thing] = found
+    return env
+
+
+def test_a_worker_knows_redis_and_no_other_secret() -> None:
+    told = [each["name"] for each in pod_env("speech-voicewire-worker-kokoro") if "valueFrom" in each]
+    assert told == ["VOICEWIRE_REDIS_URL"]
+
+
+def test_a_replaced_pod_may_drain() -> None:
+    for name, pod, container in pods(rendered(*EVERYTHING)):
+        [drain_s] = [float(each["value"]) for each in container["env"] if each["name"] == "VOICEWIRE_DRAIN_S"]
+        wait_s = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        assert pod["terminationGracePeriodSeconds"] > drain_s + wait_s, name
+
+
+def test_who_is_asked_for_something_is_there() -> None:
+    things = rendered(*EVERYTHING)
+    labels = [each["spec"]["template"]["metadata"]["labels"] for each in of_kind("Deployment", things).values()]
+    wanted = [each["spec"]["selector"] for each in of_kind("Service", things).values()]
+    wanted += [each["spec"]["selector"]["matchLabels"] for each in of_kind("PodDisruptionBudget", things).values()]
+    wanted += [each["spec"]["podSelector"]["matchLabels"] for each in of_kind("NetworkPolicy", things).values()]
+    assert len(wanted) >= 6
+    for selector in wanted:
+        assert any(selector.items() <= each.items() for each in labels), selector
+
+
+def test_keda_counts_the_queue_of_the_worker_that_it_scales() -> None:
+    things = rendered(*EVERYTHING)
+    [(name, scaled)] = of_kind("ScaledObject", things).items()
+    assert scaled["spec"]["scaleTargetRef"]["name"] == name
+    worker = of_kind("Deployment", things)[name]
+    assert "replicas" not in worker["spec"], "helm and KEDA would count against each other"
+    [trigger] = scaled["spec"]["triggers"]
+    assert all(isinstance(value, str) for value in trigger["metadata"].values()), "KEDA takes strings only"
+    [access] = of_kind("TriggerAuthentication", things).values()
+    assert trigger["authenticationRef"]["name"] == access["metadata"]["name"]
+    assert [each["parameter"] for each in access["spec"]["secretTargetRef"]] == ["password"]
