@@ -1,25 +1,47 @@
-"""Somebody with a plan and a key, at a real server that sells."""
+"""A real server that sells, for each module of tests; its operator, and somebody with a plan and a key."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import secrets
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.conftest import Served
+from tests.conftest import Served, started
 from voicewire.accounts.keys import Keys, Maker, Wish
 from voicewire.accounts.subscriptions import begin
 from voicewire.auth.keys import KeyLimits
 from voicewire.auth.scopes import PERSON_SCOPES
 from voicewire.auth.secret_files import PEPPER_FILE, kept_secret
-from voicewire.commands.operator import Operator
+from voicewire.commands.operator import Operator, open_operator
+from voicewire.config import Config
 
 WAIT_S = 10
+
+
+@pytest.fixture(scope="module")
+def selling() -> Iterator[Served]:
+    with started({"VOICEWIRE_BILLING": "on"}) as served:
+        yield served
+
+
+@pytest.fixture
+async def operator(selling: Served) -> AsyncIterator[Operator]:
+    async with open_operator(Config(data_dir=selling.data_dir, billing=True)) as operator:
+        yield operator
+
+
+@pytest.fixture
+async def admin(selling: Served) -> AsyncIterator[httpx.AsyncClient]:
+    headers = {"Authorization": f"Bearer {selling.key}"}
+    async with httpx.AsyncClient(base_url=selling.url, headers=headers, trust_env=False) as client:
+        yield client
 
 
 class Tenant:

@@ -6,17 +6,16 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from tests.conftest import Served, started
+from tests.conftest import Served
 from tests.server.selling import WAIT_S, Tenant, code_of, hear, joins
-from voicewire.commands.operator import Operator, open_operator
-from voicewire.config import Config
+from voicewire.commands.operator import Operator
 from voicewire.frames import unpack_audio
 
 FREE_MS = 600_000
@@ -26,33 +25,18 @@ SENTENCES = [f"Here is the sentence with the number {number}." for number in ("o
 TEXT = " ".join(SENTENCES)
 
 
-@pytest.fixture(scope="module")
-def selling() -> Iterator[Served]:
-    with started({"VOICEWIRE_BILLING": "on"}) as served:
-        yield served
-
-
-@pytest.fixture
-async def operator(selling: Served) -> AsyncIterator[Operator]:
-    async with open_operator(Config(data_dir=selling.data_dir, billing=True)) as operator:
-        yield operator
-
-
 Joins = Callable[[int], Awaitable[Tenant]]
 
 
 @pytest.fixture
-async def joined(operator: Operator, selling: Served) -> AsyncIterator[Joins]:
+async def joined(operator: Operator, selling: Served, admin: httpx.AsyncClient) -> AsyncIterator[Joins]:
     """Makes somebody with so many seconds."""
     tenants: list[Tenant] = []
 
     async def join(seconds: int) -> Tenant:
         plan = f"only-{seconds}"
-        async with httpx.AsyncClient(base_url=selling.url, trust_env=False) as admin:
-            row = {"name": plan, "price_cents": 0, "seconds": seconds, "requests_minute": 600, "streams": 5}
-            headers = {"Authorization": f"Bearer {selling.key}"}
-            answer = await admin.put(f"/admin/plans/{plan}", json=row | {"request_chars": 5_000}, headers=headers)
-            answer.raise_for_status()
+        row = {"name": plan, "price_cents": 0, "seconds": seconds, "requests_minute": 600, "streams": 5}
+        (await admin.put(f"/admin/plans/{plan}", json=row | {"request_chars": 5_000})).raise_for_status()
         tenants.append(await joins(operator, selling, plan))
         return tenants[-1]
 

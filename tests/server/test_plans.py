@@ -7,7 +7,7 @@ import json
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -15,24 +15,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.conftest import Served, started
+from tests.conftest import Served
 from tests.server.selling import WAIT_S, Tenant, code_of, hear, joins
 from voicewire.accounts.audit import events
 from voicewire.auth.keys import KeyLimits
-from voicewire.commands.operator import Operator, open_operator
-from voicewire.config import Config
-
-
-@pytest.fixture(scope="module")
-def selling() -> Iterator[Served]:
-    with started({"VOICEWIRE_BILLING": "on"}) as served:
-        yield served
-
-
-@pytest.fixture
-async def operator(selling: Served) -> AsyncIterator[Operator]:
-    async with open_operator(Config(data_dir=selling.data_dir, billing=True)) as operator:
-        yield operator
+from voicewire.commands.operator import Operator
 
 
 @pytest.fixture
@@ -40,13 +27,6 @@ async def free(operator: Operator, selling: Served) -> AsyncIterator[Tenant]:
     tenant = await joins(operator, selling, "free")
     yield tenant
     await tenant.http.aclose()
-
-
-@pytest.fixture
-async def admin(selling: Served) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"Authorization": f"Bearer {selling.key}"}
-    async with httpx.AsyncClient(base_url=selling.url, headers=headers, trust_env=False) as client:
-        yield client
 
 
 # requests
