@@ -19,6 +19,7 @@ from voicewire.types import Pcm
 
 LOSSLESS = (FileKind.WAV, FileKind.FLAC)
 MP3_FRAME = 1_152
+AAC_FRAME = 1_024
 
 every_kind = pytest.mark.parametrize("kind", FileKind)
 any_cuts = st.lists(st.integers(0, 9_000), min_size=1, max_size=5).filter(any)
@@ -68,6 +69,15 @@ def test_a_corrected_mp3_has_exactly_the_samples(rate_hz: int, samples: int) -> 
         assert heard.rate_hz == rate_hz
         assert heard.pcm.size == samples
         assert snr_db(pcm, heard.pcm) > 15
+
+
+@pytest.mark.parametrize("rate_hz", FILES[FileKind.AAC].rates_hz)
+def test_an_aac_file_has_the_sound_behind_its_priming(rate_hz: int) -> None:
+    pcm = speechlike(rate_hz, 12_345)
+    heard = by_ffmpeg(streamed(FileKind.AAC, rate_hz, pcm))
+    assert heard.rate_hz == rate_hz
+    assert pcm.size <= heard.pcm.size - AAC_FRAME < pcm.size + 2 * AAC_FRAME
+    assert snr_db(pcm, heard.pcm[AAC_FRAME:]) > 10
 
 
 @pytest.mark.parametrize("rate_hz", FILES[FileKind.MP3].rates_hz)

@@ -29,6 +29,8 @@ LOCAL_ID = "local"
 
 QUERY_FIELDS_MAX = 100
 HTTP_PORT = 80  # which browsers leave out
+KEY_HEADERS = frozenset({"x-api-key", "xi-api-key"})
+KEY_SCHEMES = frozenset({"bearer", "token"})
 PROXY_HEADERS = ("forwarded", "via", "x-real-ip")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -123,15 +125,15 @@ def looks_like_token(credential: str) -> bool:
 
 
 def credential_from_headers(headers: Mapping[str, str]) -> str | None:
-    """Return the credential of `Authorization: Bearer` or `X-API-Key`, or None where neither stands.
+    """Return the credential of `Authorization: Bearer` or `Token`, `X-API-Key` or `xi-api-key`; None where none stands.
 
     Raises `BadRequest` when they disagree, `Unauthorized` for a Bearer header without a token.
     """
-    found = {value.strip() for name, value in headers.items() if name.lower() == "x-api-key"}
+    found = {value.strip() for name, value in headers.items() if name.lower() in KEY_HEADERS}
     for name, value in headers.items():
         if name.lower() == "authorization":
             scheme, _, token = value.strip().partition(" ")
-            if scheme.lower() == "bearer":
+            if scheme.lower() in KEY_SCHEMES:
                 found.add(token.strip())
     if len(found) > 1:
         raise BadRequest(problem="it carries more than one credential")

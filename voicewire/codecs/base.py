@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from voicewire.codecs import g711
-from voicewire.codecs.file import FlacFile, Mp3File
+from voicewire.codecs.file import AacFile, FlacFile, Mp3File
 from voicewire.codecs.framing import SampleDecoder, SampleEncoder, SampleFile
 from voicewire.codecs.ogg import OggOpusFile
 from voicewire.codecs.opus import OpusDecoder, OpusEncoder
@@ -70,6 +70,7 @@ class FileKind(StrEnum):
     WAV = "wav"
     FLAC = "flac"
     MP3 = "mp3"
+    AAC = "aac"
     OPUS = "opus"
     PCM = "pcm"
     MULAW = "mulaw"
@@ -110,11 +111,14 @@ LIVE: dict[Codec, LiveCodec] = {
 _ANY_RATE_HZ = range(PCM_RATES_HZ[0], PCM_RATES_HZ[1] + 1)
 _MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _MP3_BITRATES = (8_000, 320_000)  # of all rates together; LAME takes the nearest that the rate has
+_AAC_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+_AAC_BITRATES = (8_000, 256_000)  # FFmpeg takes the nearest that the rate can have
 
 FILES: dict[FileKind, FileCodec] = {
     FileKind.WAV: FileCodec(lambda rate_hz, _: WavFile(rate_hz), "audio/wav", "wav", _ANY_RATE_HZ),
     FileKind.FLAC: FileCodec(lambda rate_hz, _: FlacFile(rate_hz), "audio/flac", "flac", _ANY_RATE_HZ),
     FileKind.MP3: FileCodec(Mp3File, "audio/mpeg", "mp3", _MP3_RATES_HZ, 64_000, _MP3_BITRATES),
+    FileKind.AAC: FileCodec(AacFile, "audio/aac", "aac", _AAC_RATES_HZ, 64_000, _AAC_BITRATES),
     FileKind.OPUS: FileCodec(OggOpusFile, "audio/ogg; codecs=opus", "opus", OPUS_RATES_HZ, 32_000, OPUS_BITRATES),
     FileKind.PCM: FileCodec(lambda *_: SampleFile(serialize_s16le), "audio/pcm", "pcm", _ANY_RATE_HZ, bare=True),
     FileKind.MULAW: FileCodec(

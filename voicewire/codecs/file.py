@@ -1,15 +1,16 @@
-"""FLAC through libsndfile and MP3 through FFmpeg's LAME, as streams of bytes while the audio is made."""
+"""FLAC through libsndfile, MP3 and AAC through FFmpeg, as streams of bytes while the audio is made."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from voicewire.types import Pcm
 
 if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
 
@@ -46,7 +47,58 @@ class FlacFile:
         return self._sink.drain()
 
 
-class Mp3File:
+class _FfmpegFile:
+    """A file by FFmpeg, through PyAV: an encoder, and the container that its packets go into."""
+
+    def __init__(self, codec: str, container: str, rate_hz: int, bitrate: int, options: dict[str, str]) -> None:
+        import av
+
+        self._sink = _Sink()
+        self._container: OutputContainer = av.open(self._sink, "w", format=container, options=options)
+        self._stream = cast("AudioStream", self._container.add_stream(codec, rate_hz, layout="mono"))
+        self._stream.bit_rate = bitrate
+        self._rate_hz = rate_hz
+        self._empty = True
+
+    @property
+    def corrections(self) -> tuple[tuple[int, bytes], ...]:
+        return self._sink.corrections
+
+    def encode(self, pcm: Pcm) -> bytes:
+        if pcm.size:
+            self._empty = False
+            self._container.mux(self._stream.encode(self._frame(pcm)))
+        return self._drain()
+
+    def finish(self) -> bytes:
+        begun = self.encode(_SILENCE) if self._empty else b""
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+        return begun + self._drain()
+
+    def _frame(self, pcm: Pcm) -> AudioFrame:
+        raise NotImplementedError
+
+    def _drain(self) -> bytes:
+        return self._sink.drain()
+
+
+class AacFile(_FfmpegFile):
+    """AAC-LC in ADTS frames: 1,024 samples of priming come first, and its header has no place to say so."""
+
+    def __init__(self, rate_hz: int, bitrate: int) -> None:
+        super().__init__("aac", "adts", rate_hz, bitrate, {"flush_packets": "1"})
+
+    def _frame(self, pcm: Pcm) -> AudioFrame:
+        import av
+
+        full_scale = (pcm / np.float32(1 << 15)).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(full_scale[None], format="fltp", layout="mono")
+        frame.sample_rate = self._rate_hz
+        return frame
+
+
+class Mp3File(_FfmpegFile):
     """An MP3 file at constant bitrate.
 
     Its info tag names the encoder's delay, so that decoders that read it (FFmpeg's, so most browsers') start on the
@@ -56,41 +108,21 @@ class Mp3File:
     """
 
     def __init__(self, rate_hz: int, bitrate: int) -> None:
-        import av
-
-        self._sink = _Sink()
         options = {"write_xing": "1", "id3v2_version": "0", "flush_packets": "1"}
-        self._container: OutputContainer = av.open(self._sink, "w", format="mp3", options=options)
-        self._stream: AudioStream = self._container.add_stream("libmp3lame", rate_hz, layout="mono")
-        self._stream.bit_rate = bitrate
+        super().__init__("libmp3lame", "mp3", rate_hz, bitrate, options)
         self._stream.options = {"compression_level": "7"}  # LAME -q 7: half the time of its default, no worse on speech
-        self._rate_hz = rate_hz
         self._tagged = False
-        self._empty = True
 
-    @property
-    def corrections(self) -> tuple[tuple[int, bytes], ...]:
-        return self._sink.corrections
-
-    def encode(self, pcm: Pcm) -> bytes:
+    def _frame(self, pcm: Pcm) -> AudioFrame:
         import av
 
-        if pcm.size:
-            self._empty = False
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm[None]), format="s16p", layout="mono")
-            frame.sample_rate = self._rate_hz
-            self._container.mux(self._stream.encode(frame))
-        return self._drain()
-
-    def finish(self) -> bytes:
-        begun = self.encode(_SILENCE) if self._empty else b""
-        self._container.mux(self._stream.encode(None))
-        self._container.close()
-        return begun + self._drain()
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm[None]), format="s16p", layout="mono")
+        frame.sample_rate = self._rate_hz
+        return frame
 
     def _drain(self) -> bytes:
         """Name the delay in the info tag, the first frame of all: FFmpeg fills it in only when it ends the file."""
-        data = self._sink.drain()
+        data = super()._drain()
         if self._tagged or not data:
             return data
         self._tagged = True

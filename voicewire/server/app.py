@@ -37,6 +37,7 @@ from voicewire.server.accounts import Accounts, open_accounts
 from voicewire.server.answers import answering
 from voicewire.server.bounds import CutShort, RequestsAtOnce, TooLargeAnswer, UnreadBodies
 from voicewire.server.callers import Callers
+from voicewire.server.dialects.mount import dialects
 from voicewire.server.doors.description import describe
 from voicewire.server.guards import AskFirst, OperatorPort, SecurityHeaders
 from voicewire.server.keyring import Keyring, open_keyring
@@ -206,7 +207,10 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
     )
     for kind in (VoicewireError, RequestValidationError, HTTPException, RedisError, Exception):
         app.add_exception_handler(kind, answering(gateway.metrics, config.body_bytes_max))
-    app.include_router(Speech(_reciter(gateway), callers, gateway.redis).router())
+    reciter = _reciter(gateway)
+    app.include_router(Speech(reciter, callers, gateway.redis).router())
+    for router in dialects(config, reciter, callers, gateway.voices.catalogue, gateway.metrics):
+        app.include_router(router)
     for router in account_doors(gateway.store, gateway.accounts, gateway.keyring, gateway.voices, callers):
         app.include_router(router)
     app.include_router(_routes(gateway, callers).router())

@@ -29,7 +29,7 @@ PRIVATE_PATHS = ("/v1/", "/admin/")
 DOCS_PATH = "/docs"  # its pages, from a library, set styles inline
 OPERATOR_PATHS = ("/admin", "/metrics")
 
-PUBLIC_PATHS = ("/v1/auth/", "/v1/plans", "/v1/stream")
+PUBLIC_PATHS = ("/v1/auth/", "/v1/plans", "/v1/stream", "/v1/audio/voices", "/v1/audio/models")
 """Under `PRIVATE_PATHS`, what strangers may ask: to log in, what it costs; the socket asks by itself who is there."""
 
 
@@ -69,7 +69,7 @@ class OperatorPort:
         self._port = port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and for_operators(scope["path"]) and scope["server"][1] != self._port:
+        if scope["type"] == "http" and for_operators(scope["path"]) and not operators_here(scope, self._port):
             await error_response(BadRequest("not_found"))(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -97,6 +97,11 @@ class AskFirst:
         self._callers.check(request)
         if not request.url.path.startswith(PUBLIC_PATHS):
             await self._callers.identify(request)
+
+
+def operators_here(scope: Scope, admin_port: int) -> bool:
+    """Whether a request came to where operators are answered; without an `admin_port` that is everywhere."""
+    return not admin_port or scope["server"][1] == admin_port
 
 
 def for_operators(path: str) -> bool:

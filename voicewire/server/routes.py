@@ -61,8 +61,21 @@ class ModelInfo(BaseModel):
         )
 
 
+class OpenAiModel(BaseModel):
+    """A model as OpenAI's clients read it."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str = "voicewire"
+
+
 class ModelList(BaseModel):
+    """The models; and once more in the words of OpenAI's clients, who ask for the same path."""
+
     models: list[ModelInfo]
+    object: Literal["list"] = "list"
+    data: list[OpenAiModel]
 
 
 class VoiceInfo(BaseModel):
@@ -185,7 +198,8 @@ class Routes:
     async def models(self, request: Request) -> ModelList:
         """List the models, the default first."""
         catalogue = await self._catalogue(request)
-        return ModelList(models=[ModelInfo.of(model) for model in catalogue.models()])
+        models = catalogue.models()
+        return ModelList(models=[*map(ModelInfo.of, models)], data=[OpenAiModel(id=model.id) for model in models])
 
     async def model_voices(self, request: Request, model_id: str) -> VoiceList:
         """List the voices of one model."""

@@ -1,0 +1,81 @@
+"""What foreign names mean: the operator's rows, the catalogue's own, and those that clients have built in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from voicewire.catalogue import Catalogue
+from voicewire.errors import BadRequest
+from voicewire.server.dialects.aliases import FILE, Aliases
+from voicewire.types import Model, Voice
+
+MODELS = [Model("one", "One", 24_000, default_voice="ann"), Model("two", "Two", 24_000, default_voice="eva")]
+
+
+def voice(id: str, model: str, language: str, gender: str) -> Voice:
+    return Voice(id, id.title(), model, language=language, gender=gender)
+
+
+CATALOGUE = Catalogue(
+    [
+        (MODELS[0], [voice("ann", "one", "en-GB", "female"), voice("bob", "one", "en-US", "male")]),
+        (MODELS[1], [voice("eva", "two", "de", "female"), voice("nova", "two", "en-US", "female")]),
+    ],
+    "one",
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "meant"),
+    [
+        ("tts-1", "alloy", ("one", "ann")),
+        ("gpt-4o-mini-tts", "onyx", ("one", "bob")),
+        ("", "", ("one", "ann")),
+        ("two", "onyx", ("two", "eva")),  # it has no man: its default
+        ("tts-1-hd", "nova", ("two", "nova")),  # the catalogue's own comes first
+        ("one", "BOB", ("one", "bob")),
+        ("sonic-2", "f786b574-daa5-4673-aa0c-cbe3e8534c02", ("one", "ann")),
+        ("eleven_flash_v2_5", "21m00Tcm4TlvDq8ikWAM", ("one", "ann")),
+        ("aura-2", "aura-2-thalia-en", ("one", "ann")),
+    ],
+)
+def test_names_that_clients_have_built_in(model: str, name: str, meant: tuple[str, str]) -> None:
+    choice = Aliases().resolve(CATALOGUE, model, name)
+    assert (choice.model.id, choice.voice) == meant
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "code"), [("", "nobody", "unknown_voice"), ("three", "alloy", "unknown_model")]
+)
+def test_a_name_that_nobody_has_is_refused(model: str, name: str, code: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        Aliases().resolve(CATALOGUE, model, name)
+    assert refused.value.row_code == code
+
+
+def test_the_operators_rows_come_first(tmp_path: Path) -> None:
+    rows = '[models]\n"tts-*" = "two"\n[voices]\nalloy = "bob"\nbob = "ann"\n"x-*" = "male"\n'
+    (tmp_path / FILE).write_text(rows)
+    aliases = Aliases.read(tmp_path)
+    assert aliases.resolve(CATALOGUE, "", "alloy").voice == "bob"
+    assert aliases.resolve(CATALOGUE, "", "bob").voice == "ann"
+    assert aliases.resolve(CATALOGUE, "one", "x-9").voice == "bob"
+    assert aliases.resolve(CATALOGUE, "tts-9", "").model.id == "two"
+
+
+def test_the_language_in_a_name_counts() -> None:
+    assert Aliases().resolve(CATALOGUE, "two", "aura-2-viktoria-de").voice == "eva"
+    assert Aliases().resolve(CATALOGUE, "two", "aura-2-thalia-en").voice == "nova"
+
+
+@pytest.mark.parametrize("wrong", ["[models", "[sounds]\na = 'b'", "[voices]\na = 1"])
+def test_a_table_that_is_not_understood_is_refused(tmp_path: Path, wrong: str) -> None:
+    (tmp_path / FILE).write_text(wrong)
+    with pytest.raises(ValueError, match=FILE):
+        Aliases.read(tmp_path)
+
+
+def test_no_table_is_well(tmp_path: Path) -> None:
+    assert Aliases.read(tmp_path).resolve(CATALOGUE, "", "bob").voice == "bob"

@@ -1,0 +1,1 @@
+"""What other vendors' clients say, translated to and from voicewire's own speech."""

@@ -1,0 +1,114 @@
+"""What other vendors' names for models and voices mean here. `aliases.toml` in the data folder says otherwise.
+
+    [models]
+    "tts-1" = "kokoro"            # one of ours; "" is the server's default
+    [voices]
+    "alloy" = "af_heart"          # an id or a name; "" is the model's default
+    "21m00Tcm4TlvDq8ikWAM" = "female"  # or a gender: the first such voice of the language
+
+Names may hold the wildcards `*`, `?` and `[…]`. The operator's rows come first, then what the catalogue has by that
+name, then the rows below: clients have vendors' names built in, so those mean something in every house.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import MappingProxyType
+
+from msgspec import Struct, ValidationError, convert
+
+from voicewire.catalogue import Catalogue, Choice
+from voicewire.errors import BadRequest
+
+FILE = "aliases.toml"
+GENDERS = frozenset({"female", "male"})
+LANGUAGE = "en"  # where neither the client nor the voice's name says one
+DEEPGRAM = re.compile(r"aura(?:-\d+)?-[a-z]+-([a-z]{2}(?:-[a-z]{2})?)", re.IGNORECASE)
+
+MODELS: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("tts-1*", "gpt-*-tts*", "sonic*", "eleven_*", "aura*", "flux*"), "")
+)
+VOICES: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("alloy", "coral", "nova", "sage", "shimmer", "marin"), "female"),
+        **dict.fromkeys(("ash", "ballad", "echo", "fable", "onyx", "verse", "cedar"), "male"),
+        "aura*": "female",
+        "????????-????-????-????-????????????": "",  # Cartesia's
+        "[A-Za-z0-9]" * 20: "",  # ElevenLabs'
+    }
+)
+
+
+class _File(Struct, forbid_unknown_fields=True):
+    models: dict[str, str] = {}
+    voices: dict[str, str] = {}
+
+
+class Aliases:
+    """The two tables. `models` and `voices` are the operator's rows."""
+
+    def __init__(self, models: Mapping[str, str] | None = None, voices: Mapping[str, str] | None = None) -> None:
+        self._models = dict(models or {})
+        self._voices = dict(voices or {})
+
+    @classmethod
+    def read(cls, folder: Path) -> Aliases:
+        """Return what the file in `folder` says, if there is one. Raises `ValueError` when it is not understood."""
+        try:
+            text = (folder / FILE).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return cls()
+        try:
+            file = convert(tomllib.loads(text), _File)
+        except (tomllib.TOMLDecodeError, ValidationError) as error:
+            raise ValueError(f"{FILE}: {error}") from error
+        return cls(file.models, file.voices)
+
+    def resolve(self, names: Catalogue, model: str, voice: str, language: str = "") -> Choice:
+        """Find what a foreign client asked for. Raises `BadRequest` for what nobody has, and no row names."""
+        spoken = DEEPGRAM.fullmatch(voice)
+        language = language or (spoken[1] if spoken else "")
+        model_id = self._model(names, model)
+        named = _row(self._voices, voice)
+        if named is None:
+            try:
+                return names.resolve(model_id, voice, language)
+            except BadRequest as unknown:
+                named = _row(VOICES, voice)
+                if unknown.row_code != "unknown_voice" or named is None:
+                    raise
+        if named in GENDERS:
+            named = _of_gender(names, model_id, named, language or LANGUAGE)
+        return names.resolve(model_id, named, language)
+
+    def _model(self, names: Catalogue, model: str) -> str:
+        named = _row(self._models, model)
+        if named is not None:
+            return named
+        if model in {each.id for each in names.models()}:
+            return model
+        named = _row(MODELS, model)
+        return model if named is None else named
+
+
+def _row(rows: Mapping[str, str], name: str) -> str | None:
+    """The row for `name`: by its very name, else the first whose wildcards take it."""
+    if name in rows:
+        return rows[name]
+    return next((meant for pattern, meant in rows.items() if fnmatchcase(name, pattern)), None)
+
+
+def _of_gender(names: Catalogue, model_id: str, gender: str, language: str) -> str:
+    """The first voice of a gender that speaks the language or its family; else none: the default."""
+    family = language.casefold().split("-")[0]
+    fitting = [
+        voice
+        for voice in names.voices(model_id or names.default.id)
+        if voice.gender == gender and voice.language.casefold().split("-")[0] == family
+    ]
+    exact = [voice for voice in fitting if voice.language.casefold() == language.casefold()]
+    return next((voice.id for voice in (*exact, *fitting)), "")
