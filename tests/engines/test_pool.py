@@ -136,7 +136,7 @@ async def test_a_sink_that_raises_loses_its_own_block_only(start: StartPool, cap
 
 
 async def test_a_thousand_blocks_and_random_cancels_leave_nothing_behind(start: StartPool) -> None:
-    pool = await start(workers=2, queue_limit=1_000)
+    pool = await start(workers=2, queue_limit=2_000)
     dice = random.Random(7)
     kept: list[Listener] = []
     dropped: list[tuple[Listener, int]] = []
@@ -159,7 +159,7 @@ async def test_a_thousand_blocks_and_random_cancels_leave_nothing_behind(start: 
     assert (stats.queued, stats.running, stats.restarts) == (0, 0, 0)
     assert stats.completed + stats.cancelled == 1_000
     assert not pool._messages
-    assert not pool._schedule._turns
+    assert not pool._schedule._waiting.tenants
 
 
 async def test_closing_ends_every_block_as_draining() -> None:

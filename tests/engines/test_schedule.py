@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -9,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from voicewire.engines.schedule import ATTEMPTS, Schedule, Ticket, Worker
 from voicewire.errors import Busy, VoicewireError
-from voicewire.types import Format, Job, Slice, Utterance, Word
+from voicewire.types import Format, Job, Priority, Slice, Utterance, Word
 
 JOB = Job(Utterance("Hello.", "middle"), Format())
 DUE_S = 0.25
@@ -21,8 +22,8 @@ class Nowhere:
     def failed(self, error: VoicewireError) -> None: ...
 
 
-def ticket(id: int, deadline: float = 0.0, tenant: str = "") -> Ticket:
-    return Ticket(id, JOB, deadline, Nowhere(), tenant)
+def ticket(id: int, deadline: float = 0.0, tenant: str = "", **fields: Any) -> Ticket:
+    return Ticket(id, JOB, deadline, Nowhere(), tenant, **fields)
 
 
 def schedule(*lanes: int, queue_limit: int = 100) -> Schedule:
@@ -44,35 +45,35 @@ def served(made: Schedule, now: float = 0.0) -> list[int]:
 def test_the_earliest_deadline_is_first_and_none_is_last() -> None:
     made = schedule(1)
     for id, deadline in enumerate([5.0, math.inf, 1.0, 3.0]):
-        made.add(ticket(id, deadline))
+        made.add(ticket(id, deadline), 0.0)
     assert served(made) == [2, 3, 0, 1]
 
 
 def test_equal_deadlines_go_round_among_tenants() -> None:
     made = schedule(1)
     for id in range(6):
-        made.add(ticket(id, math.inf, "many"))
+        made.add(ticket(id, math.inf, "many"), 0.0)
     for id in (10, 11):
-        made.add(ticket(id, math.inf, "few"))
+        made.add(ticket(id, math.inf, "few"), 0.0)
     assert served(made) == [0, 10, 1, 11, 2, 3, 4, 5]
 
 
 def test_a_tenant_that_comes_late_does_not_make_up_for_the_past() -> None:
     made = schedule(1)
     for id in range(4):
-        made.add(ticket(id, math.inf, "early"))
+        made.add(ticket(id, math.inf, "early"), 0.0)
     assert [assigned[1].id for assigned in made.assign(0.0)] == [0]
     for id in (10, 11, 12):
-        made.add(ticket(id, math.inf, "late"))
+        made.add(ticket(id, math.inf, "late"), 0.0)
     (worker,) = made.workers
     made.finish(worker, worker.jobs[0], 0.0)
-    assert served(made) == [1, 10, 2, 11, 3, 12]
+    assert served(made) == [10, 1, 11, 2, 12, 3], "what is being made counts"
 
 
 def test_the_least_loaded_worker_is_next() -> None:
     made = schedule(4, 4)
     for id in range(4):
-        made.add(ticket(id))
+        made.add(ticket(id), 0.0)
     made.assign(0.0)
     assert [sorted(worker.jobs) for worker in made.workers] == [[0, 2], [1, 3]]
 
@@ -80,10 +81,10 @@ def test_the_least_loaded_worker_is_next() -> None:
 def test_a_worker_that_has_not_put_down_a_cancelled_block_counts_as_loaded() -> None:
     made = schedule(4, 4)
     first = ticket(1)
-    made.add(first)
+    made.add(first, 0.0)
     made.assign(0.0)
     assert made.cancel(first) is made.workers[0]
-    made.add(ticket(2))
+    made.add(ticket(2), 0.0)
     assert made.assign(0.0)[0][0] is made.workers[1]
 
 
@@ -91,10 +92,10 @@ def test_a_worker_that_puts_nothing_down_is_given_no_more() -> None:
     made = schedule(3)
     for id in range(6):
         dropped = ticket(id)
-        made.add(dropped)
+        made.add(dropped, 0.0)
         made.assign(0.0)
         assert made.cancel(dropped) is made.workers[0]
-    made.add(ticket(9))
+    made.add(ticket(9), 0.0)
     assert not made.assign(0.0)
     made.workers[0].owed.clear()
     assert len(made.assign(0.0)) == 1
@@ -103,9 +104,9 @@ def test_a_worker_that_puts_nothing_down_is_given_no_more() -> None:
 def test_one_lane_is_kept_for_what_is_due() -> None:
     made = schedule(3)
     for id in range(5):
-        made.add(ticket(id, 60.0))
+        made.add(ticket(id, 60.0), 0.0)
     assert len(made.assign(0.0)) == 2
-    made.add(ticket(9, DUE_S))
+    made.add(ticket(9, DUE_S), 0.0)
     assert [assigned[1].id for assigned in made.assign(0.0)] == [9]
     assert not made.assign(0.0)
 
@@ -113,41 +114,64 @@ def test_one_lane_is_kept_for_what_is_due() -> None:
 def test_a_block_becomes_due() -> None:
     made = schedule(2)
     for id in range(3):
-        made.add(ticket(id, 60.0))
+        made.add(ticket(id, 60.0), 0.0)
     assert [assigned[1].id for assigned in made.assign(0.0)] == [0]
     assert [assigned[1].id for assigned in made.assign(60.0 - DUE_S)] == [1]
 
 
 def test_a_single_lane_is_not_kept() -> None:
     made = schedule(1)
-    made.add(ticket(1, math.inf))
+    made.add(ticket(1, math.inf), 0.0)
     assert len(made.assign(0.0)) == 1
 
 
+def fill(made: Schedule, count: int, **fields: Any) -> None:
+    for id in range(count):
+        made.add(ticket(100 + id, math.inf, **fields), 0.0)
+
+
 def test_the_queue_is_bounded_and_says_when_to_come_back() -> None:
-    made = schedule(1, queue_limit=10)
-    for id in range(10):
-        made.add(ticket(id))
+    made = schedule(1, queue_limit=80)
+    fill(made, 70)
     with pytest.raises(Busy) as caught:
-        made.add(ticket(10))
-    assert caught.value.retry_after_ms == 500  # ten blocks at the 50 ms assumed before any was made
+        made.add(ticket(1), 0.0)
+    work = 70 * ticket(1).work
+    assert caught.value.retry_after_ms == pytest.approx(work, abs=1), "at the thousand characters a second assumed"
+
+
+def test_the_last_eighth_of_the_queue_is_for_tenants_that_have_less() -> None:
+    made = schedule(1, queue_limit=80)
+    fill(made, 70, tenant="many")
+    for id in range(10):
+        made.add(ticket(id, tenant="few"), 0.0)
+    with pytest.raises(Busy):
+        made.add(ticket(11, tenant="few"), 0.0)
+
+
+def test_half_of_the_queue_is_for_listeners() -> None:
+    made = schedule(1, queue_limit=80)
+    fill(made, 30, priority=Priority.BATCH)
+    with pytest.raises(Busy):
+        made.add(ticket(1, priority=Priority.PREFETCH), 0.0)
+    made.add(ticket(2, priority=Priority.INTERACTIVE), 0.0)
 
 
 def test_the_time_to_come_back_follows_what_blocks_took() -> None:
-    made = schedule(1, queue_limit=10)
+    made = schedule(1, queue_limit=80)
     for id in range(60):
-        made.add(ticket(id))
+        made.add(ticket(id), float(id))
         ((worker, only),) = made.assign(float(id))
         made.finish(worker, only, id + 0.2)
-    for id in range(10):
-        made.add(ticket(id))
-    assert made.retry_after_ms() == pytest.approx(2_000, rel=0.02)
+    fill(made, 70)
+    with pytest.raises(Busy) as caught:
+        made.add(ticket(1), 60.0)
+    assert caught.value.retry_after_ms == pytest.approx(70 * 200, rel=0.02)
 
 
 def test_blocks_of_a_lost_worker_are_tried_once_more_and_then_given_up() -> None:
     made = schedule(4, 4)
     only = ticket(1)
-    made.add(only)
+    made.add(only, 0.0)
     ((worker, _),) = made.assign(0.0)
     assert made.lose(worker) == ([only], [])
     ((worker, _),) = made.assign(0.0)
@@ -159,10 +183,10 @@ def test_blocks_of_a_lost_worker_are_tried_once_more_and_then_given_up() -> None
 def test_blocks_that_may_have_killed_a_worker_do_not_meet_again() -> None:
     made = schedule(5, 5)
     for id in range(4):
-        made.add(ticket(id))
+        made.add(ticket(id), 0.0)
     made.assign(0.0)
     made.lose(made.workers[0])
-    made.add(ticket(9))
+    made.add(ticket(9), 0.0)
     assert [assigned[1].id for assigned in made.assign(0.0)] == [0, 9], "one suspect, and what is not one"
     (worker,) = made.workers
     made.finish(worker, worker.jobs[0], 0.0)
@@ -199,14 +223,19 @@ class Machine(RuleBasedStateMachine):
         self.now = 0.0
         self.next = 0
 
-    @rule(after=st.sampled_from([0.0, 0.2, 3.0, math.inf]), tenant=st.sampled_from("abc"))
-    def add(self, after: float, tenant: str) -> None:
+    @rule(
+        after=st.sampled_from([0.0, 0.2, 3.0, math.inf]),
+        tenant=st.sampled_from("abc"),
+        priority=st.sampled_from(Priority),
+        weight=st.sampled_from([0.1, 1.0, 7.0]),
+    )
+    def add(self, after: float, tenant: str, priority: Priority, weight: float) -> None:
         self.next += 1
-        new = ticket(self.next, self.now + after, tenant)
+        new = ticket(self.next, self.now + after, tenant, priority=priority, weight=weight)
         try:
-            self.made.add(new)
+            self.made.add(new, self.now)
         except Busy:
-            assert self.made.queued >= 8
+            assert self.made.queued >= 3
         else:
             self.live[new.id] = new
 
@@ -223,7 +252,8 @@ class Machine(RuleBasedStateMachine):
         chosen = self.live[data.draw(st.sampled_from(sorted(self.live)))]
         holder = self.made.holder(chosen)
         if action == "postpone":
-            self.made.postpone(chosen, self.now + data.draw(st.floats(0, 9)))
+            later = self.now + data.draw(st.floats(0, 9) | st.just(math.inf))
+            assert self.made.postpone(chosen, later, self.now) is holder
         elif action == "cancel":
             assert self.made.cancel(chosen) is holder
             if holder:
@@ -255,8 +285,10 @@ class Machine(RuleBasedStateMachine):
                 self.made.finish(worker, each, self.now)
                 del self.live[each.id]
         assert not self.live
-        assert not self.made._turns
-        assert len(self.made._heap) <= 64
+        waiting = self.made._waiting
+        assert not waiting.tenants
+        assert not any(line.work for line in waiting.lines.values())
+        assert len(waiting._turning) <= 64
 
 
 TestMachine = Machine.TestCase

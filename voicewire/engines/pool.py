@@ -17,8 +17,10 @@ from functools import partial
 from voicewire.engines.base import EngineSpec
 from voicewire.engines.child import Child, Launch
 from voicewire.engines.handoff import Cancel, Cancelled, Failed, Made, Message, Postpone, Submit, serialize
+from voicewire.engines.outlook import Outlook
 from voicewire.engines.pooling import PoolStats
-from voicewire.engines.schedule import Schedule, Sink, Ticket, Worker
+from voicewire.engines.schedule import Schedule, Worker
+from voicewire.engines.ticket import Sink, Ticket
 from voicewire.errors import BadRequest, Busy, EngineFailed, VoicewireError
 from voicewire.types import Job, Model, Priority, Slice, Voice
 
@@ -104,8 +106,8 @@ class LocalPool:
         sink: Sink,
         *,
         tenant: str = "",
-        priority: Priority = Priority.LIVE,  # noqa: ARG002 - the schedule does not tell classes of work apart yet
-        weight: float = 1.0,  # noqa: ARG002 - nor tenants
+        priority: Priority = Priority.LIVE,
+        weight: float = 1.0,
     ) -> Ticket:
         """Have a block made for `sink`.
 
@@ -113,19 +115,20 @@ class LocalPool:
         `Busy` when the queue is full, and `BadRequest` for text that is not Unicode.
         """
         self._last_id = (self._last_id + 1) % IDS
-        ticket = Ticket(self._last_id, job, deadline, sink, tenant)
+        ticket = Ticket(self._last_id, job, deadline, sink, tenant, priority, weight)
+        told = ticket.lane_deadline
         try:
-            message = serialize(Submit(ticket.id, job, deadline))
+            message = serialize(Submit(ticket.id, job, told))
         except ValueError as error:
             raise BadRequest(problem=str(error)) from error
         if self._closing:
             raise Busy("draining")
         try:
-            self._schedule.add(ticket)
+            self._schedule.add(ticket, time.monotonic())
         except Busy:
             self._counts["refused"] += 1
             raise
-        self._messages[ticket.id] = message, deadline
+        self._messages[ticket.id] = message, told
         self._dispatch()
         return ticket
 
@@ -144,11 +147,15 @@ class LocalPool:
         """Give a block another deadline. Nothing happens when it has ended."""
         if ticket.ended:
             return
-        worker = self._schedule.postpone(ticket, deadline)
+        worker = self._schedule.postpone(ticket, deadline, time.monotonic())
         if worker:
-            self._children[worker].send(serialize(Postpone(ticket.id, deadline)))
+            self._children[worker].send(serialize(Postpone(ticket.id, ticket.lane_deadline)))
         else:
             self._dispatch()
+
+    def outlook(self, priority: Priority = Priority.LIVE, *, tenant: str = "", weight: float = 1.0) -> Outlook:
+        """What somebody who comes now has to expect."""
+        return self._schedule.outlook(priority, tenant, weight, time.monotonic())
 
     def stats(self) -> PoolStats:
         """The figures of this moment."""
@@ -158,10 +165,10 @@ class LocalPool:
     def _dispatch(self) -> None:
         for worker, ticket in self._schedule.assign(time.monotonic()):
             child = self._children[worker]
-            message, deadline = self._messages[ticket.id]
+            message, told = self._messages[ticket.id]
             child.send(message)
-            if ticket.deadline != deadline:
-                child.send(serialize(Postpone(ticket.id, ticket.deadline)))
+            if ticket.lane_deadline != told:
+                child.send(serialize(Postpone(ticket.id, ticket.lane_deadline)))
 
     def _receive(self, worker: Worker, message: Message) -> None:
         now = worker.heard_s = time.monotonic()
@@ -170,7 +177,7 @@ class LocalPool:
                 self._made(worker, worker.jobs[id], slice, now)
             case Failed(id, error) if id in worker.jobs:
                 ticket = worker.jobs[id]
-                self._schedule.finish(worker, ticket, now)
+                self._schedule.finish(worker, ticket, now, made=False)
                 self._fail(ticket, error)
                 self._dispatch()
             case Cancelled(id):

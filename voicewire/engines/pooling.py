@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from voicewire.engines.schedule import Sink, Ticket
+from voicewire.engines.outlook import Outlook
+from voicewire.engines.ticket import Sink, Ticket
 from voicewire.types import Job, Model, Priority, Voice
 
 
@@ -63,6 +64,10 @@ class Pool(Protocol):
 
     def postpone(self, ticket: Ticket, deadline: float) -> None:
         """Give a block another deadline. Nothing happens when it has ended."""
+        ...
+
+    def outlook(self, priority: Priority = Priority.LIVE, *, tenant: str = "", weight: float = 1.0) -> Outlook:
+        """What somebody who comes now has to expect: whoever would wait too long is refused before, by `Pipeline`."""
         ...
 
     def stats(self) -> PoolStats:

@@ -1,0 +1,61 @@
+"""What somebody who comes now has to expect of a pool: the ground for `busy`, and for shorter first blocks; pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from voicewire.engines.line import Line
+
+RETRY_MS = (50, 30_000)  # the shortest and longest that a refused caller is told to wait
+
+
+class Outlook(NamedTuple):
+    """Seconds, by what a pool's workers were measured to do."""
+
+    wait_s: float = 0.0  # until a block that is due now is begun
+    late_s: float = 0.0  # until those of this tenant who listen already are served in time again; 0: they are
+
+    def retry_ms(self, wait_max_s: float) -> int:
+        """When to come back in order to wait no longer than `wait_max_s`; 0: now is as good."""
+        seconds = max(self.wait_s - wait_max_s, self.late_s)
+        return retry_ms(seconds) if seconds > 0 else 0
+
+
+class Share:
+    """What the blocks of one tenant in some lines have to let pass. Work in characters, as `Ticket.work`."""
+
+    def __init__(self, lines: Sequence[Line], tenant: str, weight: float) -> None:
+        weights: dict[str, float] = {}
+        for line in lines:
+            weights |= line.weights
+        weights[tenant] = weight
+        self._tickets = [ticket for line in lines for ticket in line.of(tenant)]
+        self.own = sum(ticket.work for ticket in self._tickets)
+        self._others = sum(line.work for line in lines) - self.own
+        self._times = sum(weights.values()) / weight
+
+    def before(self, own: float) -> float:
+        """The work that is done until `own` of the tenant's is: others get what their weights give, if they want it."""
+        return min(own * self._times, own + self._others)
+
+    def late_s(self, first: float, chars_s: float, since: float) -> float:
+        """The time until the last block is made that comes too late, with `first` done before; 0: all are in time.
+
+        `since` is now, less the lateness that does not count. A block that was due when it was asked for has no time
+        to be late for.
+        """
+        work = late_s = 0.0
+        for ticket in sorted(self._tickets, key=lambda ticket: ticket.deadline):
+            work += ticket.work
+            ends_s = (first + self.before(work)) / chars_s
+            if ticket.ahead and ends_s > ticket.deadline - since:
+                late_s = ends_s
+        return late_s
+
+
+def retry_ms(seconds: float) -> int:
+    """What a refused caller is told."""
+    shortest, longest = RETRY_MS
+    return min(max(math.ceil(1000 * seconds), shortest), longest)
