@@ -8,7 +8,7 @@ import pytest
 
 from voicewire.blocks import Splitter
 from voicewire.catalogue import Catalogue
-from voicewire.clips import Clips
+from voicewire.clips import Clip, Clips
 from voicewire.engines.pool import Sink
 from voicewire.engines.pooling import Pool
 from voicewire.engines.tone import open_engine
@@ -22,6 +22,8 @@ TEXT = "Number one. It was number two, was it not? “Three!” — and so on an
 
 class Instant:
     """A pool that makes every block at once: one empty frame for each."""
+
+    model = open_engine().model
 
     def __init__(self) -> None:
         self.spoken: list[str] = []
@@ -89,7 +91,7 @@ async def test_a_model_that_is_not_here_is_the_callers_mistake() -> None:
 def test_clips_without_a_sound_are_bounded_too() -> None:
     clips = Clips(100_000)
     for number in range(10_000):
-        clips.put(b"%d" % number, (Slice([], (), True),))
+        clips.put(b"%d" % number, Clip("", Format(), (Slice([], (), True),)))
     assert clips.get(b"9999") is not None
     assert clips.get(b"0") is None
     assert clips.used_bytes <= 100_000

@@ -5,24 +5,41 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
-from voicewire.types import Job, Slice
+from voicewire.types import Codec, Format, Job, Slice
 
 CLIP_BYTES = 512  # of memory, about, beside its slices: a block without a sound is not free either
 WORD_BYTES = 96  # of memory, about, beside the packets
 PACKET_BYTES = 41  # of memory, beside a packet's own bytes
+MADE = 1  # raise it when `render` or an encoder comes to make other bytes of the same block
 
-Clip = tuple[Slice, ...]
+
+class Clip(NamedTuple):
+    """A block as it was made: whose it is, how it is encoded, and its slices. An empty `scope`: everybody's."""
+
+    scope: str
+    format: Format
+    slices: tuple[Slice, ...]
+
+    @property
+    def frames(self) -> int:
+        """Codec frames of `format.frame_samples` samples each: its exact length."""
+        return frames_of(self.slices)
 
 
-def clip_key(scope: str, model: str, job: Job) -> bytes:
+def clip_key(scope: str, model: str, version: str, job: Job) -> bytes:
     """Return the SHA-256 of everything that a rendered block depends on.
 
-    `scope` keeps apart those who must not learn from each other's clips.
+    `scope` keeps apart those who must not learn from each other's clips, `version` what speaks otherwise.
     """
-    return hashlib.sha256(msgspec.msgpack.encode((scope, model, job))).digest()
+    format = job.format
+    opus = (format.bitrate, format.complexity) if format.codec is Codec.OPUS else ()
+    sound = (format.codec, format.rate_hz, format.frame_ms, opus)
+    everything = (MADE, scope, model, version, job.utterance, sound, job.pause_ms)
+    return hashlib.sha256(msgspec.msgpack.encode(everything)).digest()
 
 
 def frames_of(slices: Iterable[Slice]) -> int:
@@ -34,7 +51,7 @@ class Clips:
     """At most `size_bytes` of clips; the least recently used one goes first."""
 
     def __init__(self, size_bytes: int) -> None:
-        self._size_bytes = size_bytes
+        self.size_bytes = size_bytes
         self._clips: OrderedDict[bytes, tuple[Clip, int]] = OrderedDict()
         self.used_bytes = 0
         self.hits = 0
@@ -42,24 +59,34 @@ class Clips:
 
     def get(self, key: bytes) -> Clip | None:
         """Return the clip, which becomes the most recently used."""
-        entry = self._clips.get(key)
-        if entry is None:
+        clip = self.peek(key)
+        if clip is None:
             self.misses += 1
             return None
         self.hits += 1
         self._clips.move_to_end(key)
-        return entry[0]
+        return clip
+
+    def peek(self, key: bytes) -> Clip | None:
+        """Return the clip, and count nothing."""
+        entry = self._clips.get(key)
+        return None if entry is None else entry[0]
 
     def put(self, key: bytes, clip: Clip) -> None:
         """Keep a clip unless it is there or larger than the whole cache."""
-        size = CLIP_BYTES + sum(_size(slice) for slice in clip)
-        if key in self._clips or size > self._size_bytes:
+        size = size_of(clip)
+        if key in self._clips or size > self.size_bytes:
             return
         self._clips[key] = clip, size
         self.used_bytes += size
-        while self.used_bytes > self._size_bytes:
+        while self.used_bytes > self.size_bytes:
             _, (_, freed) = self._clips.popitem(last=False)
             self.used_bytes -= freed
+
+
+def size_of(clip: Clip) -> int:
+    """Return about how much memory a clip takes."""
+    return CLIP_BYTES + sum(_size(slice) for slice in clip.slices)
 
 
 def _size(slice: Slice) -> int:

@@ -3,54 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import partial
 from typing import Protocol
 
 from voicewire.blocks import Splitter
+from voicewire.cache.noop import Noop
+from voicewire.cache.shelf import Shelf
 from voicewire.catalogue import Choice
-from voicewire.clips import Clip, Clips, clip_key, frames_of
+from voicewire.clips import Clip, Clips, clip_key
 from voicewire.engines.pooling import Pool
-from voicewire.engines.schedule import Ticket
 from voicewire.errors import BadRequest, OverQuota, VoicewireError
+from voicewire.synthesis import BlockInMaking, Listener, Order, Synthesis
 from voicewire.tab import Tab
 from voicewire.timeline import MAKING_AT_ONCE, Making, Run, Timeline
-from voicewire.types import Block, Format, Job, Slice, Utterance
+from voicewire.types import Block, Format, Priority, Slice
+
+__all__ = ["BlockInMaking", "Listener", "Order", "Payer", "Pipeline", "Recital", "Request"]
 
 FEED_CHARS = 1_000  # of a whole text, split without a pause
 
-
-@dataclass(frozen=True)
-class Order:
-    """A block that somebody wants: everything an engine and an encoder must know."""
-
-    tenant: str
-    model: str
-    voice: str
-    language: str
-    speed: float
-    seed: int | None
-    format: Format
-    block: Block
-
-    @cached_property
-    def job(self) -> Job:
-        utterance = Utterance(self.block.spoken, self.voice, self.language, self.speed, self.seed)
-        return Job(utterance, self.format, self.block.pause_ms)
-
-    @cached_property
-    def key(self) -> bytes:
-        return clip_key(self.tenant, self.model, self.job)
-
-
-class Listener(Protocol):
-    """Who waits for blocks, by index. Never called again after `BlockInMaking.drop` or `leave`."""
-
-    def rendered(self, index: int, slice: Slice) -> None: ...
-
-    def failed(self, index: int, error: VoicewireError) -> None: ...
+LOGGER = logging.getLogger(__name__)
 
 
 class Payer(Protocol):
@@ -63,74 +39,133 @@ class Payer(Protocol):
         ...
 
 
-class BlockInMaking:
-    """A block being made: passes slices on to its listener and keeps them for the clip."""
+class Flight(Protocol):
+    """Knows which of several gateways makes a block; `storage.flight.Flight` is the real one."""
 
-    __slots__ = ("_clips", "_index", "_key", "_pool", "_slices", "block", "listener", "ticket")
+    async def lead(self, key: bytes) -> bool: ...
 
-    def __init__(self, pool: Pool, clips: Clips, key: bytes, making: Making, listener: Listener) -> None:
-        self._pool = pool
-        self._clips = clips
-        self._key = key
-        self._index = making.index
-        self.block = making.block
-        self._slices: list[Slice] = []
-        self.listener: Listener | None = listener
-        self.ticket: Ticket | None = None
+    def made(self, key: bytes) -> None: ...
 
-    def slice(self, slice: Slice) -> None:
-        self._slices.append(slice)
-        if slice.last:
-            self._clips.put(self._key, tuple(self._slices))
-        if self.listener is not None:
-            self.listener.rendered(self._index, slice)
-
-    def failed(self, error: VoicewireError) -> None:
-        if self.listener is not None:
-            self.listener.failed(self._index, error)
-
-    @property
-    def frames(self) -> int:
-        """Codec frames made so far."""
-        return frames_of(self._slices)
-
-    def drop(self) -> None:
-        """Stop: nobody wants it any more."""
-        self.listener = None
-        if self.ticket is not None:
-            self._pool.cancel(self.ticket)
-
-    def leave(self) -> None:
-        """Go on without a listener: whoever comes back finds the clip."""
-        self.listener = None
+    def given_up(self, key: bytes) -> None: ...
 
 
 class Pipeline:
-    """Engines and clips behind one door."""
+    """Engines and clips behind one door: clips in memory, on the shelf behind it, and in the making.
 
-    def __init__(self, pools: Mapping[str, Pool], clips: Clips) -> None:
+    `public` says of a model and a voice of it whether all tenants share what was made with them.
+    """
+
+    def __init__(
+        self,
+        pools: Mapping[str, Pool],
+        clips: Clips,
+        shelf: Shelf | None = None,
+        flight: Flight | None = None,
+        public: Callable[[str, str], bool] = lambda *_: False,
+    ) -> None:
         self.clips = clips
         self.pools = pools
+        self.shelf = shelf or Shelf(Noop())
+        self.joined = 0  # blocks that were in the making already
+        self._flight = flight
+        self._public = public
+        self._shares = self.shelf.keeps or clips.size_bytes > 0
+        self._syntheses: dict[bytes, Synthesis] = {}
+
+    def key(self, order: Order) -> bytes:
+        """Return the name of the block's clip."""
+        pool = self.pools.get(order.model)
+        return clip_key(self._scope(order), order.model, pool.model.version if pool else "", order.job)
+
+    def _scope(self, order: Order) -> str:
+        return "" if self._public(order.model, order.voice) else order.tenant
 
     def clip(self, order: Order) -> Clip | None:
-        """Return the block if it was made before for this tenant."""
-        return self.clips.get(order.key)
+        """Return the block's clip if it is in memory."""
+        return self.clips.get(self.key(order))
 
-    def make(self, order: Order, making: Making, listener: Listener) -> BlockInMaking:
-        """Have the block made by the time that it is due.
+    def stored(self, order: Order) -> bool:
+        """Whether `find` may find what `clip` did not. Returns at once."""
+        key = self.key(order)
+        return key not in self._syntheses and self.shelf.may_have(key)
+
+    async def find(self, order: Order) -> Clip | None:
+        """Return the block's clip, wherever it is."""
+        return self.clip(order) or (await self.audio(self.key(order)) if self.stored(order) else None)
+
+    async def audio(self, key: bytes) -> Clip | None:
+        """Return a clip by its name, whosever it is."""
+        clip = self.clips.peek(key)
+        if clip is None and (clip := await self.shelf.get(key)):
+            self.clips.put(key, clip)
+        return clip
+
+    def make(
+        self, order: Order, making: Making, listener: Listener, *, priority: Priority = Priority.LIVE
+    ) -> BlockInMaking:
+        """Have the block made by the time that it is due, or join those who wait for it already.
 
         Raises `Busy` when too much is waiting, `BadRequest` for a model that only another gateway has.
         """
         pool = self.pools.get(order.model)
         if pool is None:
             raise BadRequest("unknown_model", model=order.model)
-        block = BlockInMaking(pool, self.clips, order.key, making, listener)
-        block.ticket = pool.submit(order.job, making.due, block, tenant=order.tenant)
-        return block
+        key = self.key(order)
+        synthesis = self._syntheses.get(key)
+        if synthesis and synthesis.priority <= priority:
+            self.joined += 1
+            return synthesis.join(making, listener)
+        synthesis = Synthesis(pool, order, making.due, priority, partial(self._ended, key))
+        if clip := self.clips.peek(key):  # made while its listener did something else
+            synthesis.fetched = True
+            synthesis.take(clip.slices)
+        else:
+            self._begin(synthesis, key)
+        return synthesis.join(making, listener)
+
+    def _begin(self, synthesis: Synthesis, key: bytes) -> None:
+        if self._flight:
+            synthesis.lead = asyncio.create_task(self._lead(self._flight, synthesis, key), name="who makes a block")
+            synthesis.lead.add_done_callback(partial(_report, synthesis))
+        else:
+            synthesis.submit()
+        if self._shares:
+            self._syntheses[key] = synthesis
+
+    async def _lead(self, flight: Flight, synthesis: Synthesis, key: bytes) -> None:
+        """Have the block made here, unless another gateway does."""
+        if not await flight.lead(key) and (clip := await self.shelf.get(key)):
+            synthesis.fetched = True
+            synthesis.take(clip.slices)
+            return
+        try:
+            synthesis.submit()
+        except VoicewireError as error:
+            synthesis.failed(error)
+
+    def _ended(self, key: bytes, synthesis: Synthesis) -> None:
+        """A block was made, or will not be."""
+        if self._syntheses.get(key) is synthesis:
+            del self._syntheses[key]
+        ended = partial(self._flight.made, key) if self._flight else lambda: None
+        if synthesis.complete:
+            order = synthesis.order
+            clip = Clip(self._scope(order), order.format, tuple(synthesis.slices))
+            self.clips.put(key, clip)
+            if not synthesis.fetched:
+                self.shelf.put(key, clip, ended)
+        elif self._flight:
+            self._flight.given_up(key)
 
     def speak(self, request: Request, text: str, *, ahead_ms: int, payer: Payer | None = None) -> Recital:
         """Speak a whole text; nothing is made before the first run is asked for."""
         return Recital(self, request, text, ahead_ms, payer)
+
+
+def _report(synthesis: Synthesis, lead: asyncio.Task[None]) -> None:
+    if not lead.cancelled() and (error := lead.exception()):
+        LOGGER.error("nobody can be asked to make a block", exc_info=error)
+        synthesis.failed(VoicewireError("internal"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,20 +255,20 @@ class Recital:
             self.rendered(making.index, Slice([], (), True))
             return
         order = self._request.order(making.block)
-        clip = self._pipeline.clip(order)
+        clip = await self._pipeline.find(order)
         if not await self._paid(making, clip):
             return
         if clip is None:
             self._makings[making.index] = self._pipeline.make(order, making, self)
             return
-        for slice in clip:
+        for slice in clip.slices:
             self._lay(making.index, slice, cached=True)
 
     async def _paid(self, making: Making, clip: Clip | None) -> bool:
         """Whether a block may be made; if not, what was paid before it is still heard."""
         if self._payer is None:
             return True
-        clip_ms = None if clip is None else frames_of(clip) * self._request.format.frame_ms
+        clip_ms = None if clip is None else clip.frames * self._request.format.frame_ms
         try:
             await self._payer.pay(making, self._request.speed, clip_ms)
         except OverQuota as error:

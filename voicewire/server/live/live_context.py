@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from voicewire.auth.principal import Principal
-from voicewire.clips import Clip, frames_of
+from voicewire.clips import Clip
 from voicewire.context import Context
 from voicewire.errors import OverQuota, VoicewireError
 from voicewire.pipeline import BlockInMaking, Order
@@ -78,10 +78,25 @@ class LiveContext:
     # making, once it is paid for
 
     def make(self, making: Making) -> None:
-        """Have a block made, or taken from the clips. Who may surely be heard waits for no hold."""
-        plan, order = self.context.plan, self._order(making)
-        clip = self._machinery.pipeline.clip(order)
-        clip_ms = None if clip is None else frames_of(clip) * plan.format.frame_ms
+        """Have a block made, or taken from the clips."""
+        order, pipeline = self._order(making), self._machinery.pipeline
+        clip = pipeline.clip(order)
+        if clip is None and pipeline.stored(order):
+            self._machinery.meter.start(self._make_stored(making, order))
+        else:
+            self._make_or_pay(making, order, clip)
+
+    async def _make_stored(self, making: Making, order: Order) -> None:
+        """Have a block made that is probably on the shelf."""
+        clip = await self._machinery.pipeline.find(order)
+        if not self.context.over and self._host.attached:
+            self._make_or_pay(making, order, clip)
+            self._host.paid(self)
+
+    def _make_or_pay(self, making: Making, order: Order, clip: Clip | None) -> None:
+        """Who may surely be heard waits for no hold."""
+        plan = self.context.plan
+        clip_ms = None if clip is None else clip.frames * plan.format.frame_ms
         if self.bill.trusted(making, plan.speed, clip_ms):
             self._make(making, order, clip)
             self.bill.note(making, plan.speed, clip_ms)
@@ -117,7 +132,7 @@ class LiveContext:
 
     def _make(self, making: Making, order: Order, clip: Clip | None) -> None:
         if clip is not None:
-            for slice in clip:
+            for slice in clip.slices:
                 self.context.rendered(making.index, slice, cached=True)
             return
         try:

@@ -1,0 +1,1 @@
+"""Clips that outlive a process: what they are as bytes, and the places that keep them."""

@@ -1,0 +1,195 @@
+"""A block being made, for all who want it: who asks while it is being made joins, and hears it from its beginning."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from voicewire.clips import frames_of
+from voicewire.engines.pooling import Pool
+from voicewire.engines.schedule import Ticket
+from voicewire.errors import VoicewireError
+from voicewire.timeline import Making
+from voicewire.types import Block, Format, Job, Priority, Slice, Utterance
+
+TOLD_AT_ONCE = 16  # listeners, between which the loop does other work
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A block that somebody wants: everything an engine and an encoder must know."""
+
+    tenant: str
+    model: str
+    voice: str
+    language: str
+    speed: float
+    seed: int | None
+    format: Format
+    block: Block
+
+    @cached_property
+    def job(self) -> Job:
+        utterance = Utterance(self.block.spoken, self.voice, self.language, self.speed, self.seed)
+        return Job(utterance, self.format, self.block.pause_ms)
+
+
+class Listener(Protocol):
+    """Who waits for blocks, by index. Never called again after `BlockInMaking.drop` or `leave`."""
+
+    def rendered(self, index: int, slice: Slice) -> None: ...
+
+    def failed(self, index: int, error: VoicewireError) -> None: ...
+
+
+class Synthesis:
+    """The sink of a pool, for all listeners of one block. `ended` hears of the end before any of them does."""
+
+    def __init__(
+        self, pool: Pool, order: Order, deadline: float, priority: Priority, ended: Callable[[Synthesis], None]
+    ) -> None:
+        self.order = order
+        self.priority = priority
+        self.slices: list[Slice] = []
+        self.error: VoicewireError | None = None
+        self.lead: asyncio.Task[None] | None = None  # asks whether to make it here
+        self.fetched = False  # it was made elsewhere
+        self._pool = pool
+        self._deadline = deadline
+        self._ticket: Ticket | None = None
+        self._ended = ended
+        self._kept = False  # made to its end, whoever listens
+        self._listeners: dict[BlockInMaking, None] = {}
+        self._behind: dict[BlockInMaking, None] = {}  # have not heard all of it
+
+    def submit(self) -> None:
+        """Have it made here. Raises as `Pool.submit` does."""
+        tenant, priority = self.order.tenant, self.priority
+        self._ticket = self._pool.submit(self.order.job, self._deadline, self, tenant=tenant, priority=priority)
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.slices) and self.slices[-1].last
+
+    def join(self, making: Making, listener: Listener) -> BlockInMaking:
+        """Tell one more listener, of what was made before on the loop's next turn."""
+        joined = BlockInMaking(self, making, listener)
+        self._listeners[joined] = None
+        if making.due < self._deadline:
+            self._deadline = making.due
+            if self._ticket:
+                self._pool.postpone(self._ticket, making.due)
+        if self.slices or self.error:
+            self._tell_later([joined])
+        return joined
+
+    def slice(self, slice: Slice) -> None:
+        """More was made."""
+        self.take([slice])
+
+    def take(self, slices: Iterable[Slice]) -> None:
+        """More was made. Who came first hears it first, and at once."""
+        self.slices += slices
+        if self.complete:
+            self._ended(self)
+        self._tell_all()
+
+    def failed(self, error: VoicewireError) -> None:
+        """It will not be made any further."""
+        self.error = error
+        self._ended(self)
+        self._tell_all()
+
+    def part(self, listener: BlockInMaking, *, kept: bool) -> None:
+        """A listener goes. The block is made to its end, `kept`, or as long as anybody listens."""
+        self._kept = self._kept or kept
+        self._listeners.pop(listener, None)
+        if not self._listeners and not self._kept and not self.complete and not self.error:
+            self._stop()
+
+    def _stop(self) -> None:
+        self._ended(self)
+        if self.lead:
+            self.lead.cancel()
+        if self._ticket:
+            self._pool.cancel(self._ticket)
+
+    def _tell_all(self) -> None:
+        first, *others = self._listeners or [None]
+        if first:
+            first.hear()
+        if others:
+            self._tell_later(others)
+
+    def _tell_later(self, listeners: Iterable[BlockInMaking | None]) -> None:
+        if not self._behind:
+            asyncio.get_running_loop().call_soon(self._tell_some)
+        self._behind |= dict.fromkeys(filter(None, listeners))
+
+    def _tell_some(self) -> None:
+        for each in [*itertools.islice(self._behind, TOLD_AT_ONCE)]:
+            del self._behind[each]
+            each.hear()
+        if self._behind:
+            asyncio.get_running_loop().call_soon(self._tell_some)
+
+
+class BlockInMaking:
+    """One listener's part in a block that is being made."""
+
+    __slots__ = ("_heard", "_index", "_listener", "_synthesis", "block")
+
+    def __init__(self, synthesis: Synthesis, making: Making, listener: Listener) -> None:
+        self._synthesis = synthesis
+        self._index = making.index
+        self._listener: Listener | None = listener
+        self._heard = 0  # slices
+        self.block = making.block
+
+    @property
+    def frames(self) -> int:
+        """Codec frames heard so far."""
+        return frames_of(self._synthesis.slices[: self._heard])
+
+    def hear(self) -> None:
+        """Tell the listener what it has not heard. Its own mistake must not end what others listen to."""
+        try:
+            self._hear()
+        except Exception:
+            LOGGER.exception("a listener of a block failed")
+            self._give_up()
+
+    def _hear(self) -> None:
+        synthesis = self._synthesis
+        while self._listener and self._heard < len(synthesis.slices):
+            self._heard += 1
+            self._listener.rendered(self._index, synthesis.slices[self._heard - 1])
+        if self._listener and synthesis.error:
+            listener, self._listener = self._listener, None
+            listener.failed(self._index, synthesis.error)
+
+    def _give_up(self) -> None:
+        listener = self._listener
+        self.drop()
+        try:
+            if listener:
+                listener.failed(self._index, VoicewireError("internal"))
+        except Exception:
+            LOGGER.exception("a listener of a block could not be told")
+
+    def drop(self) -> None:
+        """Stop: nobody wants it any more."""
+        self._listener = None
+        self._synthesis.part(self, kept=False)
+
+    def leave(self) -> None:
+        """Go on without this listener: whoever comes back finds the clip."""
+        self._listener = None
+        self._synthesis.part(self, kept=True)
