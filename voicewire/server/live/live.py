@@ -112,16 +112,29 @@ class Live:
 
     def receive(self, data: str) -> None:
         """Take one text message."""
-        now = self.last_message = time.monotonic()
         try:
             message = self._machinery.parser.client(data)
         except BadRequest as error:
-            self._run(self.session.refuse(error))
+            self.refuse(error)
         else:
-            self._run(self.session.receive(message, now))
-            context = self.session.contexts.get(getattr(message, "context", ""))
-            if context is not None:
-                self.pump(self._register(context), now)
+            self.take(message)
+
+    def take(self, message: frames.ClientMessage) -> None:
+        """Take one message that was parsed."""
+        now = self.last_message = time.monotonic()
+        self._run(self.session.receive(message, now))
+        context = self.session.contexts.get(getattr(message, "context", ""))
+        if context is not None:
+            self.pump(self._register(context), now)
+        self._taken(now)
+
+    def refuse(self, error: BadRequest) -> None:
+        """Say that a message was not understood."""
+        self.last_message = time.monotonic()
+        self._run(self.session.refuse(error))
+        self._taken(self.last_message)
+
+    def _taken(self, now: float) -> None:
         self._outbox.flush()
         if self._outbox.hopeless(now, self._machinery.settings.stall_s):  # it sends, and does not read the answers
             self.close(OverQuota("slow_consumer"))
@@ -129,8 +142,7 @@ class Live:
 
     def receive_binary(self) -> None:
         """Refuse a binary message: only the server sends those."""
-        self._run(self.session.refuse(BadRequest(problem="clients send text messages only")))
-        self._outbox.flush()
+        self.refuse(BadRequest(problem="clients send text messages only"))
 
     def send(self, message: frames.ServerMessage) -> None:
         """Tell the client something now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from voicewire.context import Wire
@@ -24,13 +25,18 @@ class Peer(Protocol):
     def write(self, data: bytes) -> None: ...
 
 
+Translate = Callable[[Wire], Iterable[Wire]]
+"""Says in another dialect what one of our messages says: in none, one or several of its own."""
+
+
 class Outbox:
     """Collects messages and writes them in one go. `now` is the monotonic time in seconds."""
 
-    __slots__ = ("_parts", "_peer", "_size", "_size_bytes_max", "stalled_since")
+    __slots__ = ("_parts", "_peer", "_size", "_size_bytes_max", "_translate", "stalled_since")
 
-    def __init__(self, peer: Peer, size_bytes_max: int) -> None:
+    def __init__(self, peer: Peer, size_bytes_max: int, translate: Translate | None = None) -> None:
         self._peer = peer
+        self._translate = translate
         self._size_bytes_max = size_bytes_max - ANSWER_BYTES
         self._parts: list[bytes] = []
         self._size = 0
@@ -38,9 +44,9 @@ class Outbox:
 
     def put(self, wire: Wire) -> None:
         """Add a message; it leaves with the next `flush`."""
-        opcode, payload = wire
-        self._parts += (frame_header(opcode, len(payload)), payload)
-        self._size += len(payload)
+        for opcode, payload in self._translate(wire) if self._translate else (wire,):
+            self._parts += (frame_header(opcode, len(payload)), payload)
+            self._size += len(payload)
 
     def flush(self) -> None:
         """Write what was put."""

@@ -20,7 +20,7 @@ from voicewire.server.limits import Limiter
 from voicewire.server.live.journal import Claimed, token_hash
 from voicewire.server.live.live import Identity, Live
 from voicewire.server.live.machinery import Machinery
-from voicewire.server.live.outbox import Outbox
+from voicewire.server.live.outbox import Outbox, Translate
 from voicewire.server.live.wire import WireProtocol
 from voicewire.session import Session
 
@@ -67,14 +67,17 @@ class Sessions:
         if len(self._live) >= self._admission.streams_max:
             raise Busy(retry_after_ms=RETRY_MS)
 
-    async def begin(self, wire: WireProtocol, principal: Principal) -> Live:
-        """Start a new session; raises `OverQuota` when its principal has too many, and as `admit`."""
+    async def begin(self, wire: WireProtocol, principal: Principal, translate: Translate | None = None) -> Live:
+        """Start a new session, in another dialect if need be.
+
+        Raises `OverQuota` when its principal has too many, and as `admit`.
+        """
         token = secrets.token_urlsafe(TOKEN_BYTES)
         identity = Identity(f"s_{secrets.token_urlsafe(SESSION_BYTES)}", token, 1, principal)
         async with self._place(identity.session, identity.owner, principal):
             ready = await self._ready(identity, resumed=False)
             self.admit()  # once more: who said late who they are may come behind others, or behind a signal
-            live = self._enter(wire, identity)
+            live = self._enter(wire, identity, translate)
         live.begin(ready)
         return live
 
@@ -175,7 +178,7 @@ class Sessions:
             self._limiter.leave(place)
             raise
 
-    def _enter(self, wire: WireProtocol, identity: Identity) -> Live:
+    def _enter(self, wire: WireProtocol, identity: Identity, translate: Translate | None = None) -> Live:
         before = self._live.get(identity.session)
         if before is not None:  # resumed twice at once: the later claim owns it, whichever comes here first
             if before.owner > identity.owner:
@@ -184,7 +187,7 @@ class Sessions:
             self.remove(before)
         tenant, limits = identity.principal.tenant, self._machinery.settings.limits_of(identity.principal)
         session = Session(limits, Current(lambda: self._catalogue(tenant)))
-        outbox = Outbox(wire, self._admission.outbox_bytes_max)
+        outbox = Outbox(wire, self._admission.outbox_bytes_max, translate)
         live = Live(self._machinery, identity, session, outbox, wire)
         self.add(live)
         return live
