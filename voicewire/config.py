@@ -82,6 +82,18 @@ class Config:
     queue_limit: int = setting(512, "blocks that may wait for a worker; beyond it new ones are refused", 1, 100_000)
     cache_bytes: int = setting(64 * MIB, "memory for spoken blocks that may be asked for again; 0: none", 0, 1 << 40)
 
+    jobs_at_once: int = setting(
+        4, "texts of jobs that this gateway speaks at once; 0: it leaves them to others", 0, 256
+    )
+    jobs_dir: str = setting("", "folder for what jobs make, one for all gateways; empty: jobs in data_dir")
+    jobs_keep_s: float = setting(
+        24.0 * HOUR_S, "how long a job and its audio are kept when it is over", 60, 8_760 * HOUR_S
+    )
+    jobs_bytes_max: int = setting(
+        4_096 * MIB, "audio of jobs that is kept; beyond it the oldest of whoever keeps most goes", MIB, 1 << 40
+    )
+    webhook_private: bool = setting(False, "whether webhooks may go to networks that are not public, and to any port")
+
     contexts_max: int = setting(16, "utterances open at once on one connection", 1, 1_024)
     text_chars_max: int = setting(10_000, "characters in one utterance on the socket", 1, 10_000_000)
     message_bytes_max: int = setting(64 * KIB, "bytes in one message of a client", KIB, 16 * MIB)

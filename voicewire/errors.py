@@ -47,6 +47,7 @@ TABLE: dict[str, Row] = {
     "too_large": Row("the message is larger than {limit} bytes", 413, 1009, False),
     "not_found": Row("there is nothing at this address", 404, 4500, False),
     "method_not_allowed": Row("this address does not take that method", 405, 4500, False),
+    "range_not_satisfiable": Row("the file has {size} bytes", 416, 4500, False),
     "upgrade_required": Row("this address speaks WebSocket only", 426, 4500, False),
     "conflict": Row("that is there already", 409, 4500, False),
     "internal": Row("the server made a mistake", 500, 4013, True),

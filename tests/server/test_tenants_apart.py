@@ -36,15 +36,20 @@ OWN = {
     "/v1/words/{words_id}": "words",
     "/v1/voices/{voice_id}": "voice",
     "/v1/me/members/{user}": "person",
+    "/v1/jobs/{job_id}": "job",
+    "/v1/jobs/{job_id}/items": "job",
+    "/v1/jobs/{job_id}/audio": "job",
+    "/v1/jobs/{job_id}/words": "job",
+    "/v1/jobs/{job_id}/stream": "job",
 }
-SHARED = {"/v1/models/{model_id}/voices"}
+SHARED = {"/v1/models/{model_id}/voices", "/v1/models/{model_id}/tts"}
 OPERATORS = "/admin/"  # for whom there is nothing apart; for all others, nothing at all
 
-LISTS = {"/v1/keys": "key", "/v1/transactions": "behind", "/v1/me/members": ""}
+LISTS = {"/v1/keys": "key", "/v1/transactions": "behind", "/v1/me/members": "", "/v1/jobs": "job"}
 """What of a tenant is listed, and behind which of its ids the list goes on."""
 
 NO_IDS = {"by", "from", "to", "format", "limit", "timestamps", "language", "gender", "issuer", "state", "code", "iss",
-          "error", "error_description", "session_state"}  # fmt: skip
+          "error", "error_description", "session_state", "item", "after"}  # fmt: skip
 BODIES: dict[str, object] = {"patch": {"label": "mine now"}, "post": {"overlap_s": 0}}
 
 
@@ -60,6 +65,7 @@ class Things(NamedTuple):
     person: str
     stream: str  # of a transaction …
     behind: str  # … which a list that goes on behind this cursor begins with
+    job: str
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +99,14 @@ async def things(served: Served, mine: Tenant, operator: httpx.AsyncClient) -> T
         words = spoken.headers["words-location"].rsplit("/", 1)[1]
         assert (await http.get(f"/v1/words/{words}")).status_code == 200
         transaction = await _first_transaction(http)
+        job = (await http.post("/v1/models/tone/tts", json={"text": "Mine."})).json()["job_id"]
     async with open_operator(Config(data_dir=served.data_dir)) as beside:
         await beside.store.execute("INSERT INTO users (id, email) VALUES ($1, $1) ON CONFLICT DO NOTHING", PERSON)
         member = "INSERT INTO members (tenant, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
         await beside.store.execute(member, mine.id, PERSON)
     body = {"model": "espeak", "engine_voice": "eo", "tenant": mine.id}
     assert (await operator.put(f"/admin/voices/{VOICE}", json=body)).status_code == 200
-    return Things(mine.key_id, words, VOICE, PERSON, transaction["stream"], str(transaction["id"] + 1))
+    return Things(mine.key_id, words, VOICE, PERSON, transaction["stream"], str(transaction["id"] + 1), job)
 
 
 async def _first_transaction(http: httpx.AsyncClient) -> dict[str, Any]:
@@ -181,6 +188,7 @@ async def test_the_owner_has_all_of_it_still(served: Served, mine: Tenant, thing
         assert (await owner.get(f"/v1/words/{things.words}")).status_code == 200
         members = (await owner.get("/v1/me/members")).json()["items"]
         assert [member["user"] for member in members] == [things.person]
+        assert (await owner.get(f"/v1/jobs/{things.job}")).json()["state"] != "cancelled"
         behind = (await owner.get("/v1/transactions", params={"before": things.behind})).json()["items"]
         assert behind[0]["stream"] == things.stream
 
@@ -191,7 +199,7 @@ async def test_no_list_shows_anothers(served: Served, mine: Tenant, theirs: Tena
             for query in ({}, {"before": getattr(things, kind)}) if kind else ({},):
                 listed = await stranger.get(path, params=query)
                 assert listed.status_code == 200
-                for mark in (mine.id, mine.key_id, things.person, things.stream):
+                for mark in (mine.id, mine.key_id, things.person, things.stream, things.job):
                     assert mark not in listed.text, (path, query)
         for by in ("day", "model", "voice", "key"):
             assert (await stranger.get("/v1/usage", params={"by": by})).json()["total"]["requests"] == 0

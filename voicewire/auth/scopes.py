@@ -9,6 +9,7 @@ SCOPES: Mapping[str, str] = MappingProxyType(
     {
         "speak": "turn text into speech, over the socket and over HTTP",
         "voices:read": "list models and voices",
+        "jobs:read": "list the jobs of the tenant",
         "tickets:create": "make one-time tickets that let a browser open the socket",
         "account:read": "see the person, the plan and the balance",
         "account:write": "change the person, accept terms, choose a plan",
@@ -24,7 +25,7 @@ ALL_SCOPES = frozenset(SCOPES)
 CLIENT_SCOPES = frozenset({"speak", "voices:read", "tickets:create"})
 """What a program that speaks needs, and a browser on the same machine gets."""
 
-PERSON_SCOPES = CLIENT_SCOPES | {"account:read", "account:write", "keys:read", "keys:write", "usage:read"}
+PERSON_SCOPES = CLIENT_SCOPES | {"jobs:read", "account:read", "account:write", "keys:read", "keys:write", "usage:read"}
 """What a person who is logged in may do; an admin may do everything."""
 
 

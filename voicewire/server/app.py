@@ -40,6 +40,7 @@ from voicewire.server.callers import Callers
 from voicewire.server.dialects.mount import dialects
 from voicewire.server.doors.description import describe
 from voicewire.server.guards import AskFirst, OperatorPort, SecurityHeaders
+from voicewire.server.jobs.opening import Jobs, Needs, build_jobs
 from voicewire.server.keyring import Keyring, open_keyring
 from voicewire.server.limits import RateFields
 from voicewire.server.listen import GRACE_S, DrainingServer, allow_connections, listen
@@ -92,6 +93,7 @@ class Gateway:
     tickets: TicketStore
     keyring: Keyring
     voices: Voices
+    jobs: Jobs
 
     @property
     def redis(self) -> Redis:
@@ -119,6 +121,7 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
         stack.push_async_callback(gateway.machinery.meter.drain)
         supervise(stack, "meter", gateway.machinery.meter.run)
         await _follow_voices(gateway, stack)
+        gateway.jobs.start(stack)
         supervise(stack, "watch", Watch(gateway.sessions, gateway.authenticator, gateway.accounts.news).run)
         opened = True
         yield gateway
@@ -160,6 +163,19 @@ def _assemble(
     authenticator = Authenticator(keyring.cache, keyring.pepper, tickets, accounts.plans.limits, accounts.people.people)
     sessions = Sessions(machinery, admission, accounts.limiter, voices.catalogue)
     metrics.read(Readings(sessions, pools, clips, journal, service.counters, accounts.people.mailer))
+    needs = Needs(
+        storage,
+        pools,
+        pipeline,
+        meter,
+        service.ledger,
+        accounts.limiter,
+        authenticator,
+        voices.catalogue,
+        keyring.pepper,
+        metrics.audio_s.labels("job").inc,
+        lambda: sessions.draining,
+    )
     return Gateway(
         config,
         storage,
@@ -173,6 +189,7 @@ def _assemble(
         tickets,
         keyring,
         voices,
+        build_jobs(config, needs),
     )
 
 
@@ -216,9 +233,12 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
     app.include_router(_routes(gateway, callers).router())
     for router in gateway.accounts.routers(callers):
         app.include_router(router)
+    app.include_router(gateway.jobs.router(callers))
     describe(app)
     app.router.routes.extend(pages())
-    app.router.routes.append(WebSocketRoute("/v1/stream", _stream(gateway, origins).serve))
+    stream = _stream(gateway, origins)
+    app.router.routes.append(WebSocketRoute("/v1/stream", stream.serve))
+    app.router.routes.append(gateway.jobs.stream(stream))
     app.router.routes.append(Route("/v1/stream", refuse_plain))
     return app
 

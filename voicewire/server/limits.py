@@ -74,17 +74,21 @@ class Limiter:
     async def speech(self, request: Request, principal: Principal, stream: str, chars: int, model: str) -> None:
         """Count a request that speaks, and take a place for it, until `leave`.
 
-        Raises also `BadRequest` for a text that is too long, and `Forbidden` for a model that the plan lacks.
+        Raises also as `allow`.
         """
-        if chars > principal.limits.text_chars:
-            raise BadRequest("text_too_long", limit=principal.limits.text_chars)
-        require_model(principal.limits.models, model)
-        await self._agree(principal)
+        await self.allow(principal, chars, model)
         buckets, places = await self._counts(principal)
         if buckets or places:
             taken = await self._take(Lease(principal.tenant, stream, places), buckets)
             _tell(request, taken)
             _refuse(taken)
+
+    async def allow(self, principal: Principal, chars: int, model: str) -> None:
+        """Raise `BadRequest` for a text that is too long, `Forbidden` for a model that the plan lacks, or for terms."""
+        if chars > principal.limits.text_chars:
+            raise BadRequest("text_too_long", limit=principal.limits.text_chars)
+        require_model(principal.limits.models, model)
+        await self._agree(principal)
 
     def general(self, principal: Principal) -> None:
         """Count any request, on this gateway alone: nobody may keep it busy with what costs no credit."""

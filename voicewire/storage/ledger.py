@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from voicewire.errors import RETRY_MS, Busy
 from voicewire.storage.facts import AMEND, PARK, SETTLE, Fact, Facts, Name, name_of
 from voicewire.storage.ledger_calls import Away, Calls
-from voicewire.storage.ledger_records import GRANT_ROW, billed, load_op
+from voicewire.storage.ledger_records import GRANT_ROW, billed, blocks_of, load_op
 from voicewire.storage.ledger_script import (
     GRANTS,
     LEASE_MS,
@@ -141,6 +141,22 @@ class Ledger:
     async def amend(self, item: Item, ms: int, audio_ms: int) -> int | None:
         """Lower what was billed for a block: a cancel said that less was heard. As `settle`."""
         return await self._tell(AMEND, item, ms, audio_ms)
+
+    async def recall(self, tenant: str, stream: str) -> None:
+        """Tell Redis what PostgreSQL has billed of a stream that is begun again, however long ago it was.
+
+        Redis forgets a stream after an hour, and would bill it anew. Raises `Busy` when either cannot be asked.
+        """
+        blocks = await blocks_of(self._store, tenant, stream)
+        states = (await billed(self._store, blocks)).get((tenant, stream), []) if blocks else []
+        if not states:
+            return
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                life = await self.calls.opened()
+                await self.calls.do(restore_op(tenant, stream, life.epoch, states))
+        except (Away, TimeoutError):
+            raise Busy(retry_after_ms=RETRY_MS) from None
 
     async def left(self, tenant: str) -> int | None:
         """Return what is left to a tenant, holds included. Raises `Busy` when nobody can be asked."""

@@ -23,6 +23,7 @@ RECENT = """
 SELECT DISTINCT tenant, stream, block FROM entries
 WHERE recorded > now() - $1 * interval '1 second' AND stream <> $2
 """
+BLOCKS = "SELECT DISTINCT block FROM entries WHERE tenant = $1 AND stream = $2"
 BILLED = """
 SELECT tenant, stream, block, sum(ms)::bigint AS ms, sum(audio_ms)::bigint AS audio_ms, max(post) + 1 AS posts,
     bool_or(cached) AS cached, max(model) AS model, max(voice) AS voice, max(key_id) AS key
@@ -56,6 +57,12 @@ async def recent_blocks(session: Session | Store, seconds: float) -> list[Block]
     """Return the blocks of which something was recorded in the last `seconds`."""
     rows = await session.fetch(RECENT, seconds, GRANTS)
     return [(row["tenant"], row["stream"], row["block"]) for row in rows]
+
+
+async def blocks_of(session: Session | Store, tenant: str, stream: str) -> list[Block]:
+    """Return the blocks of a stream of which something is recorded."""
+    rows = await session.fetch(BLOCKS, tenant, stream)
+    return [(tenant, stream, row["block"]) for row in rows]
 
 
 async def billed(session: Session | Store, blocks: Sequence[Block]) -> Streams:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import dataclass, replace
@@ -54,12 +55,21 @@ class StreamEndpoint:
     strangers: Strangers
     messages_max: int
 
-    async def serve(self, websocket: WebSocket) -> None:
+    async def serve(self, websocket: WebSocket, begin: Callable[[Live], Awaitable[None]] | None = None) -> None:
+        """Hold a conversation; `begin` is done for who was let in, and may refuse."""
         with ExitStack() as stranger:  # counted as one, until it has said who it is
             live = await self._admit(websocket, stranger)
         if live is not None:
             bind(session=live.id, tenant=live.principal.tenant)
+            if begin is not None:
+                await self._begin(websocket, live, begin)
             await self._converse(websocket, wire_of(websocket.scope), live)
+
+    async def _begin(self, websocket: WebSocket, live: Live, begin: Callable[[Live], Awaitable[None]]) -> None:
+        try:
+            await begin(live)
+        except VoicewireError as error:
+            self._refuse(wire_of(websocket.scope), error)  # the end comes as an event
 
     async def _admit(self, websocket: WebSocket, stranger: ExitStack) -> Live | None:
         try:
