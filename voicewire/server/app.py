@@ -1,4 +1,4 @@
-"""The one place that builds everything and hands it down."""
+"""The application over a gateway's parts, and the process that serves it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import contextlib
 import gc
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import uvicorn
 import uvloop
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -23,188 +21,40 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 
 from voicewire import __version__
-from voicewire.accounts.voices import Voices
-from voicewire.auth.authenticate import Authenticator
-from voicewire.auth.tickets import TicketStore
-from voicewire.clips import Clips
 from voicewire.config import Config, is_loopback
-from voicewire.engines.pooling import Pool
-from voicewire.errors import Busy, VoicewireError
-from voicewire.frames import Parser
-from voicewire.pipeline import Pipeline
+from voicewire.errors import VoicewireError
 from voicewire.server.account_doors import account_doors
-from voicewire.server.accounts import Accounts, open_accounts
 from voicewire.server.answers import answering
 from voicewire.server.bounds import CutShort, RequestsAtOnce, TooLargeAnswer, UnreadBodies
 from voicewire.server.callers import Callers
-from voicewire.server.dialects.mount import dialects
+from voicewire.server.dialects.mount import Dialects
+from voicewire.server.doors.audio import AudioDoor
 from voicewire.server.doors.description import describe
+from voicewire.server.gateway import Gateway, open_gateway
 from voicewire.server.guards import AskFirst, OperatorPort, SecurityHeaders
-from voicewire.server.jobs.opening import Jobs, Needs, build_jobs
-from voicewire.server.keyring import Keyring, open_keyring
 from voicewire.server.limits import RateFields
 from voicewire.server.listen import GRACE_S, DrainingServer, allow_connections, listen
-from voicewire.server.live.journal import Journal
-from voicewire.server.live.machinery import Machinery, Settings
-from voicewire.server.live.sessions import Admission, Sessions
 from voicewire.server.live.stream import StreamEndpoint, refuse_plain
-from voicewire.server.live.ticker import Ticker
-from voicewire.server.live.watch import Watch
 from voicewire.server.live.wire import WireProtocol
 from voicewire.server.logs import configure
-from voicewire.server.metering import Meter
-from voicewire.server.metrics import Metrics, Readings
+from voicewire.server.metrics import Metrics
 from voicewire.server.origins import own_origins, public_origins, sockets_of
 from voicewire.server.pages import pages
-from voicewire.server.paying import Refunds, open_ledger
 from voicewire.server.people import tell_address
-from voicewire.server.pools import open_pools
 from voicewire.server.recite import Reciter
 from voicewire.server.requests import Requests
 from voicewire.server.routes import Routes
 from voicewire.server.speech import Speech
-from voicewire.server.storage import Storage, open_storage
 from voicewire.server.strangers import Strangers
-from voicewire.server.tasks import cancelled_by_sigterm, supervise, together
+from voicewire.server.tasks import cancelled_by_sigterm
 from voicewire.server.timeouts import Patience, http_protocol
-from voicewire.session import Limits
-from voicewire.storage.ledger_service import LedgerService
-from voicewire.storage.store import Store
+
+__all__ = ["build_app", "open_gateway", "serve"]
 
 COLLECT = (20_000, 50, 1_000)  # objects, and collections of the younger generations, between collections
 PING_S = 8.0  # between pings, and to answer one: a peer that does not read is gone within 16 s
 NOT_FOUND = 404
 TOO_LARGE = 413
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """A running gateway's parts, as the application needs them."""
-
-    config: Config
-    storage: Storage
-    accounts: Accounts
-    pools: Mapping[str, Pool]
-    pipeline: Pipeline
-    sessions: Sessions
-    machinery: Machinery
-    metrics: Metrics
-    authenticator: Authenticator
-    tickets: TicketStore
-    keyring: Keyring
-    voices: Voices
-    jobs: Jobs
-
-    @property
-    def redis(self) -> Redis:
-        return self.storage.redis
-
-    @property
-    def store(self) -> Store:
-        return self.storage.store
-
-
-@contextlib.asynccontextmanager
-async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
-    """Start Redis, PostgreSQL, the engines and the clock; stop them in the opposite order."""
-    opened = False
-    async with contextlib.AsyncExitStack() as stack:
-        storing = asyncio.create_task(open_storage(config, stack, lambda: opened), name="storage")
-        engines = asyncio.create_task(open_pools(config, stack), name="engines")
-        await together(storing, engines)
-        service = await open_ledger(storing.result(), stack)
-        accounts = open_accounts(config, storing.result(), service.ledger, stack)
-        keyring = await open_keyring(config, storing.result(), accounts.news, stack)
-        gateway = _assemble(config, storing.result(), service, accounts, keyring, engines.result())
-        stack.callback(gateway.machinery.ticker.close)
-        supervise(stack, "journal", gateway.machinery.journal.run)
-        stack.push_async_callback(gateway.machinery.meter.drain)
-        supervise(stack, "meter", gateway.machinery.meter.run)
-        await _follow_voices(gateway, stack)
-        gateway.jobs.start(stack)
-        supervise(stack, "watch", Watch(gateway.sessions, gateway.authenticator, gateway.accounts.news).run)
-        opened = True
-        yield gateway
-
-
-async def _follow_voices(gateway: Gateway, stack: contextlib.AsyncExitStack) -> None:
-    migrated = gateway.storage.migrated
-
-    async def follow() -> None:
-        await migrated.wait()
-        await gateway.voices.run()
-
-    if migrated.is_set():
-        with contextlib.suppress(Busy):
-            await gateway.voices.load()
-    supervise(stack, "voices", follow)
-
-
-def _assemble(
-    config: Config,
-    storage: Storage,
-    service: LedgerService,
-    accounts: Accounts,
-    keyring: Keyring,
-    pools: Mapping[str, Pool],
-) -> Gateway:
-    engines = [(pool.model, pool.voices) for pool in pools.values()]
-    voices = Voices(storage.store, accounts.news, engines, config.default_model)
-    clips, metrics = Clips(config.cache_bytes), Metrics()
-    pipeline = Pipeline(pools, clips)
-    journal = Journal(storage.redis, interval_s=config.journal_ms / 1000, resume_s=config.resume_s)
-    ticker = Ticker(config.tick_ms / 1000, metrics.tick_lag_s.observe)
-    settings = Settings(_limits(config), config.stall_s, config.resume_s, config.resume_bytes_max)
-    refundable, admit = Refunds(accounts.rates).allowed, accounts.limiter.admit_context
-    meter = Meter(service.ledger, admit, accounts.plans.permille, refundable, limited=config.billing)
-    machinery = Machinery(settings, pipeline, ticker, journal, meter, Parser(), metrics.observe_context)
-    admission = Admission(config.streams_max, config.outbox_bytes_max)
-    tickets = TicketStore(storage.redis, lifetime_s=config.ticket_s)
-    authenticator = Authenticator(keyring.cache, keyring.pepper, tickets, accounts.plans.limits, accounts.people.people)
-    sessions = Sessions(machinery, admission, accounts.limiter, voices.catalogue)
-    metrics.read(Readings(sessions, pools, clips, journal, service.counters, accounts.people.mailer))
-    needs = Needs(
-        storage,
-        pools,
-        pipeline,
-        meter,
-        service.ledger,
-        accounts.limiter,
-        authenticator,
-        voices.catalogue,
-        keyring.pepper,
-        metrics.audio_s.labels("job").inc,
-        lambda: sessions.draining,
-    )
-    return Gateway(
-        config,
-        storage,
-        accounts,
-        pools,
-        pipeline,
-        sessions,
-        machinery,
-        metrics,
-        authenticator,
-        tickets,
-        keyring,
-        voices,
-        build_jobs(config, needs),
-    )
-
-
-def _limits(config: Config) -> Limits:
-    return Limits(
-        config.contexts_max,
-        config.text_chars_max,
-        config.message_bytes_max,
-        int(config.idle_s),
-        config.lead_ms,
-        config.lead_ms_max,
-        config.prefetch_ms,
-        config.first_wait_ms,
-        int(config.resume_s),
-    )
 
 
 def build_app(gateway: Gateway, port: int) -> FastAPI:
@@ -226,11 +76,13 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
         app.add_exception_handler(kind, answering(gateway.metrics, config.body_bytes_max))
     reciter = _reciter(gateway)
     app.include_router(Speech(reciter, callers, gateway.redis).router())
-    for router in dialects(config, reciter, callers, gateway.voices.catalogue, gateway.metrics):
+    dialects = _dialects(gateway, reciter, callers)
+    for router in dialects.doors():
         app.include_router(router)
     for router in account_doors(gateway.store, gateway.accounts, gateway.keyring, gateway.voices, callers):
         app.include_router(router)
     app.include_router(_routes(gateway, callers).router())
+    app.include_router(AudioDoor(gateway.pipeline, callers).router())
     for router in gateway.accounts.routers(callers):
         app.include_router(router)
     app.include_router(gateway.jobs.router(callers))
@@ -240,7 +92,20 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
     app.router.routes.append(WebSocketRoute("/v1/stream", stream.serve))
     app.router.routes.append(gateway.jobs.stream(stream))
     app.router.routes.append(Route("/v1/stream", refuse_plain))
+    app.router.routes.extend(dialects.sockets())
     return app
+
+
+def _dialects(gateway: Gateway, reciter: Reciter, callers: Callers) -> Dialects:
+    return Dialects(
+        gateway.config,
+        reciter,
+        callers,
+        gateway.authenticator,
+        gateway.sessions,
+        gateway.voices.catalogue,
+        gateway.metrics,
+    )
 
 
 def _reciter(gateway: Gateway) -> Reciter:

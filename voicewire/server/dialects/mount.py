@@ -3,28 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from fastapi import APIRouter
+from starlette.routing import BaseRoute, WebSocketRoute
 
+from voicewire import frames
+from voicewire.auth.authenticate import Authenticator
 from voicewire.catalogue import Catalogue
 from voicewire.config import Config, ConfigError
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
+from voicewire.server.dialects.cartesia import CartesiaDoors
+from voicewire.server.dialects.cartesia_socket import Cartesia
 from voicewire.server.dialects.openai import OpenAi
+from voicewire.server.dialects.socket import DialectEndpoint, Line, Tongue
+from voicewire.server.live.sessions import Sessions
 from voicewire.server.metrics import Metrics
 from voicewire.server.recite import Reciter
 
 
-def dialects(
-    config: Config,
-    reciter: Reciter,
-    callers: Callers,
-    catalogue: Callable[[str], Catalogue],
-    metrics: Metrics,
-) -> list[APIRouter]:
-    """Return the doors of all dialects. Raises `ConfigError` for a table of aliases that is not understood."""
-    try:
-        aliases = Aliases.read(config.data_dir)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    return [OpenAi(reciter, callers, catalogue, aliases, metrics).router()]
+@dataclass(frozen=True, slots=True)
+class Dialects:
+    """What all dialects stand on. `catalogue` is asked for a tenant. Wrong aliases raise `ConfigError`."""
+
+    config: Config
+    reciter: Reciter
+    callers: Callers
+    authenticator: Authenticator
+    sessions: Sessions
+    catalogue: Callable[[str], Catalogue]
+    metrics: Metrics
+
+    def doors(self) -> list[APIRouter]:
+        """Return what is asked over HTTP."""
+        common = self.reciter, self.callers, self.catalogue, self._aliases(), self.metrics
+        return [OpenAi(*common).router(), CartesiaDoors(*common).router()]
+
+    def sockets(self) -> list[BaseRoute]:
+        """Return the WebSockets."""
+        aliases = self._aliases()
+        return [WebSocketRoute("/tts/websocket", self._socket(partial(Cartesia, aliases=aliases)).serve)]
+
+    def _socket(self, speaks: Callable[[Line], Tongue]) -> DialectEndpoint:
+        config = self.config
+        return DialectEndpoint(
+            speaks,
+            self.sessions,
+            self.authenticator,
+            self.catalogue,
+            self.metrics,
+            frames.Parser(),
+            self.callers.origins,
+            config.idle_s,
+            config.messages_max,
+        )
+
+    def _aliases(self) -> Aliases:
+        try:
+            return Aliases.read(self.config.data_dir)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error

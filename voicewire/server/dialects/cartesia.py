@@ -1,0 +1,155 @@
+"""Cartesia over HTTP: `POST /tts/bytes`, `POST /tts/sse`, `GET /voices`."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from fastapi import APIRouter, Request, Response
+from starlette.responses import JSONResponse, StreamingResponse
+
+from voicewire.catalogue import Catalogue
+from voicewire.codecs.base import FileKind
+from voicewire.codecs.pcm import serialize_f32le
+from voicewire.errors import BadRequest, VoicewireError
+from voicewire.server.answers import error_response
+from voicewire.server.callers import Callers
+from voicewire.server.dialects import cartesia_forms as forms
+from voicewire.server.dialects.aliases import Aliases
+from voicewire.server.dialects.spelling import Spelling
+from voicewire.server.metrics import Metrics
+from voicewire.server.recite import Recitation, Reciter, Wish
+from voicewire.types import Voice
+
+KINDS = {
+    ("raw", "pcm_s16le"): FileKind.PCM,
+    ("raw", "pcm_f32le"): FileKind.PCM,
+    ("raw", "pcm_mulaw"): FileKind.MULAW,
+    ("raw", "pcm_alaw"): FileKind.ALAW,
+    ("wav", "pcm_s16le"): FileKind.WAV,
+    ("mp3", ""): FileKind.MP3,
+}
+PARTIAL, COMPLETE = 206, 200
+
+
+@dataclass(frozen=True, slots=True)
+class CartesiaDoors:
+    """The doors. `catalogue` is asked for a tenant."""
+
+    reciter: Reciter
+    callers: Callers
+    catalogue: Callable[[str], Catalogue]
+    aliases: Aliases
+    metrics: Metrics
+
+    def router(self) -> APIRouter:
+        router = APIRouter(include_in_schema=False)
+        router.add_api_route("/tts/bytes", self.bytes, methods=["POST"], response_model=None)
+        router.add_api_route("/tts/sse", self.events, methods=["POST"], response_model=None)
+        router.add_api_route("/voices", self.voices, methods=["GET"], response_model=None)
+        router.add_api_route("/voices/{voice_id}", self.voice, methods=["GET"], response_model=None)
+        return router
+
+    async def bytes(self, request: Request) -> Response:
+        """Speak a text into a file."""
+        try:
+            body, spoken = await self._begin(request)
+        except VoicewireError as error:
+            return self._refusal(error)
+        return StreamingResponse(_encoded(body, spoken), media_type=spoken.media_type)
+
+    async def events(self, request: Request) -> Response:
+        """Speak a text in server-sent events."""
+        try:
+            body, spoken = await self._begin(request)
+        except VoicewireError as error:
+            return self._refusal(error)
+        return StreamingResponse(_events(body, spoken), media_type="text/event-stream")
+
+    async def _begin(self, request: Request) -> tuple[forms.Request, Recitation]:
+        principal = await self.callers.require(request, "speak")
+        body = forms.read(await request.body())
+        output = body.output_format or forms.OutputFormat()
+        kind = KINDS.get((output.container, "" if output.container == "mp3" else output.encoding or "pcm_s16le"))
+        if kind is None:
+            raise BadRequest("unsupported_format", problem=f"{output.container} {output.encoding}")
+        choice = self.aliases.resolve(
+            self.catalogue(principal.tenant), body.model_id or "", body.voice_id, body.language or ""
+        )
+        text = body.transcript or ""
+        wish = Wish(text, choice, kind, body.pace, None, output.sample_rate, output.bit_rate)
+        return body, await self.reciter.begin(request, principal, wish)
+
+    async def voices(self, request: Request) -> Response:
+        """List the voices."""
+        try:
+            principal = await self.callers.require(request, "voices:read")
+        except VoicewireError as error:
+            return self._refusal(error)
+        return JSONResponse({"data": [*map(_voice, self.catalogue(principal.tenant).voices())], "has_more": False})
+
+    async def voice(self, request: Request, voice_id: str) -> Response:
+        """Return one voice."""
+        try:
+            principal = await self.callers.require(request, "voices:read")
+            return JSONResponse(_voice(self.catalogue(principal.tenant).voice(voice_id)))
+        except VoicewireError as error:
+            return self._refusal(error)
+
+    def _refusal(self, error: VoicewireError) -> Response:
+        self.metrics.errors.labels(error.row_code).inc()
+        answer = error_response(error)
+        body = {
+            "title": error.row_code.replace("_", " ").capitalize(),
+            "message": error.message,
+            "error_code": error.row_code,
+        }
+        headers = {name: value for name, value in answer.headers.items() if name in {"retry-after", "www-authenticate"}}
+        return JSONResponse(body, answer.status_code, headers)
+
+
+def _voice(voice: Voice) -> dict[str, object]:
+    fields = {"id": voice.id, "name": voice.name, "description": voice.description, "gender": voice.gender or None}
+    return {**fields, "language": voice.language.split("-")[0], "is_owner": False, "is_public": True}
+
+
+async def _encoded(body: forms.Request, spoken: Recitation) -> AsyncGenerator[bytes, None]:
+    """The file's bytes; floats, which no file of ours has, are made of its samples."""
+    output = body.output_format or forms.OutputFormat()
+    floats = output.container == "raw" and output.encoding == "pcm_f32le"
+    try:
+        async for part in spoken.parts:
+            yield serialize_f32le(np.frombuffer(part, "<i2")) if floats else part
+    finally:
+        await spoken.parts.aclose()
+
+
+async def _events(body: forms.Request, spoken: Recitation) -> AsyncGenerator[bytes, None]:
+    spelling, told = Spelling(), 0
+    spelling.push(body.transcript or "")
+    parts = _encoded(body, spoken)
+    try:
+        async for part in parts:
+            words = spoken.transcript.words[told:]
+            if body.add_timestamps and words:
+                told += len(words)
+                times = {
+                    "words": spelling.words([(start, stop) for start, stop, _, _ in words]),
+                    "start": [begins / 1000 for _, _, begins, _ in words],
+                    "end": [ends / 1000 for _, _, _, ends in words],
+                }
+                yield _event("timestamps", word_timestamps=times, done=False, status_code=PARTIAL)
+            if part:
+                data = b64encode(part).decode()
+                yield _event("chunk", data=data, done=False, status_code=PARTIAL, step_time=0.0)
+        yield _event("done", done=True, status_code=COMPLETE)
+    finally:
+        await parts.aclose()
+
+
+def _event(type: str, **fields: Any) -> bytes:
+    return f"event: {type}\ndata: ".encode() + msgspec.json.encode({"type": type, **fields}) + b"\n\n"

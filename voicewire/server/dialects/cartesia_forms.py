@@ -1,0 +1,87 @@
+"""What Cartesia's clients send: the same fields over the socket and over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from voicewire import frames
+from voicewire.errors import BadRequest
+from voicewire.types import Codec
+
+CODECS = {
+    "pcm_s16le": Codec.PCM_S16LE,
+    "pcm_f32le": Codec.PCM_F32LE,
+    "pcm_mulaw": Codec.MULAW,
+    "pcm_alaw": Codec.ALAW,
+}
+SPEEDS = (0.5, 2.0)
+SLOWER, FASTER = 0.8, 1.25  # what they call slow and fast
+
+Name = Annotated[str, Meta(max_length=200)]
+
+
+class OutputFormat(Struct):
+    container: str = "raw"
+    encoding: str | None = None
+    sample_rate: int = 44_100
+    bit_rate: int | None = None
+
+
+class GenerationConfig(Struct):
+    speed: float | None = None
+
+
+class Request(Struct):
+    """One message, or one body. Fields that are not here are taken and change nothing."""
+
+    context_id: Name | None = None
+    transcript: str | None = None
+    continue_: bool | None = msgspec.field(default=None, name="continue")
+    flush: bool | None = None
+    cancel: bool | None = None
+    model_id: Name | None = None
+    voice: Any = None
+    language: Name | None = None
+    output_format: OutputFormat | None = None
+    add_timestamps: bool | None = None
+    max_buffer_delay_ms: float | None = None
+    speed: Any = None
+    generation_config: GenerationConfig | None = None
+
+    @property
+    def voice_id(self) -> str:
+        """An id, bare or in one of the shapes that their packages of several years send."""
+        voice = self.voice.get("id") if isinstance(self.voice, dict) else self.voice
+        return voice if isinstance(voice, str) else ""
+
+    @property
+    def pace(self) -> float:
+        asked = self.generation_config.speed if self.generation_config else None
+        if asked is None:
+            words = {"slow": SLOWER, "slowest": SPEEDS[0], "fast": FASTER, "fastest": SPEEDS[1]}
+            asked = self.speed if isinstance(self.speed, int | float) else words.get(str(self.speed), 1.0)
+        return min(max(asked, SPEEDS[0]), SPEEDS[1])
+
+
+def read(data: str | bytes) -> Request:
+    """Parse a message. Raises `BadRequest`."""
+    try:
+        request = msgspec.json.decode(data, type=Request)
+        (request.transcript or "").encode()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise BadRequest(problem=str(error).replace("{", "(").replace("}", ")")) from error
+    return request
+
+
+def wanted_format(output: OutputFormat | None) -> frames.FormatRequest:
+    """Return the format that is asked for on the socket. Raises `BadRequest`."""
+    output = output or OutputFormat()
+    codec = CODECS.get(output.encoding or "pcm_s16le")
+    if codec is None or output.container != "raw":
+        raise BadRequest("unsupported_format", problem=f"{output.container} {output.encoding}")
+    wanted = frames.FormatRequest(codec, output.sample_rate)
+    wanted.grant()
+    return wanted

@@ -1,0 +1,243 @@
+"""Cartesia's WebSocket, `/tts/websocket`: contexts that are continued, flushed and cancelled, with times of words.
+
+Source: Cartesia's API reference of version 2026-08-14, and what its Python package 4.2, pipecat and LiveKit send. A
+context is a chain of utterances of ours, one for each `flush`: theirs says when what was flushed has been sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from base64 import b64encode
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from voicewire import frames
+from voicewire.catalogue import Choice
+from voicewire.context import Wire
+from voicewire.errors import TABLE, BadRequest, VoicewireError
+from voicewire.server.dialects.aliases import Aliases
+from voicewire.server.dialects.cartesia_forms import Request, read, wanted_format
+from voicewire.server.dialects.socket import LEAD_MS, Line
+from voicewire.server.dialects.spelling import Spelling
+
+BUFFER_MS = 3_000  # how long their server waits for more, unless a message says otherwise
+PARTIAL, COMPLETE = 206, 200
+CONTEXTS_MAX = 64
+
+
+@dataclass(slots=True)
+class Part:
+    """What stands between two flushes. `name` is that of our utterance, "" before it was opened."""
+
+    name: str = ""
+    text: list[str] = field(default_factory=list)
+    flushed: bool = False
+    ended: bool = False
+    spelling: Spelling = field(default_factory=Spelling)
+
+
+@dataclass(slots=True)
+class Told:
+    """A context of the client's: the first of `parts` is being spoken."""
+
+    id: str
+    choice: Choice
+    format: frames.FormatRequest
+    speed: float
+    timed: bool
+    parts: deque[Part] = field(default_factory=lambda: deque([Part()]))
+    flushes: int = 0
+    before_ms: int = 0  # of audio, of the parts that are done
+    timer: asyncio.TimerHandle | None = None
+
+    def forget(self) -> None:
+        if self.timer:
+            self.timer.cancel()
+
+
+class Cartesia:
+    """One connection."""
+
+    def __init__(self, line: Line, aliases: Aliases) -> None:
+        self._line = line
+        self._aliases = aliases
+        self._told: dict[str, Told] = {}  # by the client's name
+        self._spoken: dict[str, Told] = {}  # by ours
+        self._channels: dict[int, Told] = {}
+        self._numbers = itertools.count()
+
+    # what the client says
+
+    def hear(self, data: str | bytes) -> None:
+        request = read(data)
+        if request.cancel:
+            self._cancel(request.context_id or "")
+            return
+        told = self._told.get(request.context_id or "") or self._begin(request)
+        self._take(told, request)
+
+    def _begin(self, request: Request) -> Told:
+        if len(self._told) >= CONTEXTS_MAX:
+            raise BadRequest("too_many_contexts", limit=CONTEXTS_MAX)
+        id = request.context_id or f"context-{next(self._numbers)}"
+        try:
+            choice = self._aliases.resolve(
+                self._line.catalogue(), request.model_id or "", request.voice_id, request.language or ""
+            )
+            told = Told(id, choice, wanted_format(request.output_format), request.pace, bool(request.add_timestamps))
+        except BadRequest as error:
+            error.fields.setdefault("context", id)
+            raise
+        self._told[id] = told
+        return told
+
+    def _take(self, told: Told, request: Request) -> None:
+        part = told.parts[-1]
+        if part.flushed or part.ended:
+            part = Part()
+            told.parts.append(part)
+        text = request.transcript or ""
+        part.spelling.push(text)
+        part.text.append(text)
+        part.flushed = bool(request.flush)
+        part.ended = not request.continue_
+        self._speak(told)
+        self._wait(told, BUFFER_MS if request.max_buffer_delay_ms is None else request.max_buffer_delay_ms)
+
+    def _wait(self, told: Told, patience_ms: float) -> None:
+        """What waits for the end of its sentence is spoken when nothing more has come for so long."""
+        told.forget()
+        if patience_ms <= 0:
+            self._hurry(told)
+        else:
+            told.timer = self._line.later(patience_ms / 1000, partial(self._hurry, told))
+
+    def _hurry(self, told: Told) -> None:
+        part = told.parts[0]
+        if part.name and not (part.flushed or part.ended) and self._told.get(told.id) is told:
+            self._line.ask(frames.Flush(part.name))
+
+    def _cancel(self, id: str) -> None:
+        told = self._told.pop(id, None)
+        if told is None:
+            return
+        told.forget()
+        name = told.parts[0].name
+        if self._spoken.pop(name, None):
+            self._line.ask(frames.Cancel(name))
+
+    # to our session
+
+    def _speak(self, told: Told) -> None:
+        """Say what there is of the part that is being spoken."""
+        part = told.parts[0]
+        if not part.name:
+            if not "".join(part.text).strip():
+                if part.flushed or part.ended:
+                    self._line.soon(partial(self._done_with, told))
+                return
+            part.name = f"u{next(self._numbers)}"
+            self._spoken[part.name] = told
+            self._line.ask(self._opening(told, part.name))
+        for text in part.text:
+            if text and part.name in self._spoken:  # it may have been refused
+                self._line.ask(frames.Text(part.name, text))
+        part.text.clear()
+        if (part.flushed or part.ended) and part.name in self._spoken:
+            self._line.ask(frames.End(part.name))
+
+    def _opening(self, told: Told, name: str) -> frames.Open:
+        choice = told.choice
+        return frames.Open(
+            name,
+            choice.model.id,
+            choice.voice,
+            choice.language,
+            told.speed,
+            format=told.format,
+            words=told.timed,
+            lead_ms=LEAD_MS,
+        )
+
+    def _done_with(self, told: Told) -> None:
+        """A part without a sound has ended."""
+        if self._told.get(told.id) is told:
+            self._line.say(*self._ended(told))
+
+    # what our session says
+
+    def told(self, message: frames.ServerMessage) -> Iterable[Wire]:
+        match message:
+            case frames.Opened(name, channel) if name in self._spoken:
+                self._channels[channel] = self._spoken[name]
+            case frames.Words(name, _, words) if name in self._spoken:
+                yield self._timestamps(self._spoken[name], words)
+            case frames.Done(name, audio_ms) if name in self._spoken:
+                told = self._spoken.pop(name)
+                told.before_ms += audio_ms
+                yield from self._ended(told)
+            case frames.Error():
+                yield self._error(message)
+
+    def _ended(self, told: Told) -> Iterator[Wire]:
+        part = told.parts.popleft()
+        if part.flushed:
+            told.flushes += 1
+            fields = {"flush_done": True, "flush_id": told.flushes, "done": False, "status_code": PARTIAL}
+            yield _message("flush_done", told.id, **fields)
+        if part.ended and not told.parts:
+            told.forget()
+            self._told.pop(told.id, None)
+            yield _message("done", told.id, done=True, status_code=COMPLETE)
+            return
+        if not told.parts:
+            told.parts.append(Part())
+        self._line.soon(partial(self._go_on, told))
+
+    def _go_on(self, told: Told) -> None:
+        """What came in the meantime is spoken."""
+        if self._told.get(told.id) is told and not told.parts[0].name:
+            self._speak(told)
+
+    def sounded(self, audio: frames.AudioFrames) -> Iterable[Wire]:
+        told = self._channels.get(audio.channel)
+        if told is None or self._told.get(told.id) is not told:
+            return
+        data = b64encode(b"".join(audio.packets)).decode()
+        yield _message("chunk", told.id, data=data, done=False, status_code=PARTIAL, step_time=0.0)
+
+    def _timestamps(self, told: Told, words: list[tuple[int, int, int, int]]) -> Wire:
+        spelling = told.parts[0].spelling
+        times = {
+            "words": spelling.words([(start, stop) for start, stop, _, _ in words]),
+            "start": [(told.before_ms + begins) / 1000 for _, _, begins, _ in words],
+            "end": [(told.before_ms + ends) / 1000 for _, _, _, ends in words],
+        }
+        return _message("timestamps", told.id, word_timestamps=times, done=False, status_code=PARTIAL)
+
+    def _error(self, error: frames.Error) -> Wire:
+        name = error.context or ""
+        told = self._spoken.pop(name, None)
+        if told is not None:
+            told.forget()
+            self._told.pop(told.id, None)
+        return _refusal(error.code, error.message, told.id if told else None)
+
+    def refused(self, error: VoicewireError) -> Iterable[Wire]:
+        context = error.fields.get("context")
+        yield _refusal(error.row_code, error.message, str(context) if context else None)
+
+
+def _refusal(code: str, message: str, context: str | None) -> Wire:
+    fields = {"title": code.replace("_", " ").capitalize(), "message": message, "error_code": code}
+    return _message("error", context, done=True, status_code=TABLE[code].status, **fields)
+
+
+def _message(type: str, context: str | None, **fields: Any) -> Wire:
+    return frames.TEXT_OPCODE, msgspec.json.encode({"type": type, "context_id": context, **fields})
