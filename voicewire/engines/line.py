@@ -1,4 +1,4 @@
-"""Blocks of one rank that wait: tenants share by weight, and within their shares the earliest deadline is first.
+"""Blocks of one rank that wait: tenants share by weight, and within their shares what is due first is first.
 
 Each tenant has a tag, the work it was given divided by its weight, that is never behind the line's virtual
 time, the least tag of those that waited when a block was last taken: start-time fair queueing (Goyal, Vin and
@@ -22,7 +22,7 @@ SLACK_CHARS = 400.0  # the longest block of most engines
 
 
 class _Entry(NamedTuple):
-    deadline: float
+    due_at: float
     turn: int  # unequal, so that tickets are never compared
     ticket: Ticket
 
@@ -40,7 +40,7 @@ class _Flow:
         self.work = 0.0
 
     def head(self) -> _Entry:
-        """The entry with the earliest deadline; those that were taken out go when they come up."""
+        """The entry that is due first; those that were taken out go when they come up."""
         while self.entries.get(self.heap[0].ticket.id) is not self.heap[0]:
             heapq.heappop(self.heap)
         return self.heap[0]
@@ -99,7 +99,7 @@ class Line:
             flow.tag = max(flow.tag, self._virtual)
         flow.weight = ticket.weight
         self._turn += 1
-        flow.push(_Entry(ticket.deadline, self._turn, ticket))
+        flow.push(_Entry(ticket.due_at, self._turn, ticket))
 
     def head(self) -> Ticket | None:
         """The block that is next."""
@@ -108,7 +108,7 @@ class Line:
         flows = self._waiting.values()
         least = min(flow.tag for flow in flows)
         may = (flow for flow in flows if flow.tag <= least + SLACK_CHARS / flow.weight)
-        best = min(may, key=lambda flow: (flow.head().deadline, flow.tag, flow.head().turn))
+        best = min(may, key=lambda flow: (flow.head().due_at, flow.tag, flow.head().turn))
         return best.head().ticket
 
     def take(self, ticket: Ticket) -> None:

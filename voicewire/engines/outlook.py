@@ -9,13 +9,14 @@ from typing import NamedTuple
 from voicewire.engines.line import Line
 
 RETRY_MS = (50, 30_000)  # the shortest and longest that a refused caller is told to wait
+SPARE_S = 1.0  # listeners who have less are worth more than one who comes new
 
 
 class Outlook(NamedTuple):
     """Seconds, by what a pool's workers were measured to do."""
 
     wait_s: float = 0.0  # until a block that is due now is begun
-    late_s: float = 0.0  # until those of this tenant who listen already are served in time again; 0: they are
+    late_s: float = 0.0  # until those of this tenant who listen are in time again; 0: they are
 
     def retry_ms(self, wait_max_s: float) -> int:
         """When to come back in order to wait no longer than `wait_max_s`; 0: now is as good."""
@@ -40,17 +41,16 @@ class Share:
         """The work that is done until `own` of the tenant's is: others get what their weights give, if they want it."""
         return min(own * self._times, own + self._others)
 
-    def late_s(self, first: float, chars_s: float, since: float) -> float:
-        """The time until the last block is made that comes too late, with `first` done before; 0: all are in time.
+    def late_s(self, first: float, chars_s: float, now: float) -> float:
+        """The time until the last block is made that has less than `SPARE_S` to spare; 0: all have more.
 
-        `since` is now, less the lateness that does not count. A block that was due when it was asked for has no time
-        to be late for.
+        `first` is done before. A block that was due when it was asked for has no time to be late for.
         """
         work = late_s = 0.0
         for ticket in sorted(self._tickets, key=lambda ticket: ticket.deadline):
             work += ticket.work
             ends_s = (first + self.before(work)) / chars_s
-            if ticket.ahead and ends_s > ticket.deadline - since:
+            if ticket.ahead and now + ends_s > ticket.deadline - SPARE_S:
                 late_s = ends_s
         return late_s
 

@@ -3,8 +3,9 @@
 A block is *due* from `due_s` before the moment at which it must be begun so that its listener does not run dry; a
 first block is due at once. Due blocks go before work ahead of need, live ones before those that somebody waits
 for over HTTP, then what is made ahead for these in the same order, then what nobody listens to: blocks that will
-probably be asked for, and jobs (`Rank`). Within a rank the earliest deadline is next, as far as its tenant has not had
-more than its share (`line`). Nothing that a rank holds is delayed by a later one, but for what is being made already.
+probably be asked for, and jobs (`Rank`). Within a rank the block that is due first is next, as far as its tenant has
+not had more than its share (`line`). So a crowd of newcomers and those who would run dry take turns, and neither waits
+for what is made ahead. A rank is delayed by a later one only where a block of that is being made already.
 
 A worker advances, of the jobs in its lanes, the one with the earliest deadline, so a job in a lane is
 served as its deadline asks, whatever else is open there. What remains is that a block due at once must
@@ -17,6 +18,7 @@ nothing waits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from voicewire.engines.outlook import Outlook, Share, retry_ms
@@ -108,7 +110,7 @@ class Schedule:
         first = sum(held) / 2 + (0.0 if live else lines[Rank.LIVE_DUE].work)
         urgent, everything = Share([due], tenant, weight), Share([due, ahead], tenant, weight)
         wait_s = (first + urgent.before(urgent.own)) / self._chars_s if all(held) else 0.0
-        return Outlook(wait_s, everything.late_s(first, self._chars_s, now - self._due_s))
+        return Outlook(wait_s, everything.late_s(first, self._chars_s, now))
 
     def assign(self, now: float) -> list[tuple[Worker, Ticket]]:
         """Give free lanes to the blocks that are next; return what to send to whom."""
@@ -224,5 +226,6 @@ class Schedule:
         return taken >= len(self.workers) - 1 and all(worker.lanes == 1 for worker in self.workers)
 
     def _push(self, ticket: Ticket, now: float) -> None:
-        ticket.due_at = ticket.deadline - self._due_s - self._rates.lasts_s(ticket.work)
+        begin_by = ticket.deadline - self._due_s - self._rates.lasts_s(ticket.work)
+        ticket.due_at = max(now, begin_by) if ticket.awaited else math.inf
         self._waiting.push(ticket, now)

@@ -59,7 +59,7 @@ class Ticket:
         self.priority = priority
         self.weight = weight
         self.work = BEGIN_CHARS + len(job.utterance.text) / max(0.1, job.utterance.speed)  # in characters at speed 1
-        self.due_at = -math.inf  # from when on it must not wait for work ahead of need
+        self.due_at = math.inf  # from when on it must not wait for work ahead of need
         self.ahead = False  # asked for before that: its listener has something to hear meanwhile
         self.attempts = 0
         self.started_s = 0.0
