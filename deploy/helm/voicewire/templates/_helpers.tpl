@@ -2,10 +2,6 @@
 {{- if contains .Chart.Name .Release.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name }}-{{ .Chart.Name }}{{ end -}}
 {{- end -}}
 
-{{- define "voicewire.image" -}}
-{{ .repository }}:{{ .tag }}
-{{- end -}}
-
 {{- define "voicewire.selector" -}}
 app.kubernetes.io/name: voicewire
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -19,16 +15,13 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | quote }}
 {{- end -}}
 
-{{/* A setting that the Secret holds. */}}
+{{/* A setting that the Secret holds; without it the pod does not start. */}}
 {{- define "voicewire.secret" -}}
-- name: VOICEWIRE_{{ .key | upper | replace "-" "_" }}
+- name: VOICEWIRE_{{ .name | upper }}
   valueFrom:
     secretKeyRef:
       name: {{ .root.Values.secretName }}
-      key: {{ .key }}
-      {{- if .optional }}
-      optional: true
-      {{- end }}
+      key: VOICEWIRE_{{ .name | upper }}
 {{- end -}}
 
 {{- define "voicewire.settings" -}}
