@@ -88,6 +88,10 @@ async def test_operators_have_a_port_of_their_own(server: Server, admin_port: in
         forged = await client.get(f"{server.url}/metrics", headers={"Host": f"127.0.0.1:{admin_port}"})
         assert forged.status_code == 404
         assert (await client.get(f"{operators}/v1/models")).status_code == 200
+        assert [(await client.get(f"{where}/v1/me")).json()["admin"] for where in (server.url, operators)] == [
+            False,
+            True,
+        ]
         assert str(admin_port) not in (await client.get(server.url)).headers["content-security-policy"]
 
 

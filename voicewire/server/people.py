@@ -74,7 +74,16 @@ class PeopleParts:
         letters = Letters(own_address(self.config, callers.port))
         door = AuthDoor(self._entrance(letters), callers, needs.counts, needs.rates)
         mine = MeDoor(
-            store, needs.news, callers, needs.terms, needs.rates, self.mailer, letters, needs.plan_of, utc_now
+            store,
+            needs.news,
+            callers,
+            needs.terms,
+            needs.rates,
+            self.mailer,
+            letters,
+            needs.plan_of,
+            utc_now,
+            self.config.admin_port,
         )
         logins = OidcLogins(self.issuers, self.storage.redis)
         origins = own_origins(self.config, callers.port)

@@ -23,6 +23,7 @@ from voicewire.server.callers import Callers
 from voicewire.server.doors.auth import Accepted, Email, Name, Person, Token
 from voicewire.server.doors.description import declared
 from voicewire.server.doors.texts import Body, Items, whole_text
+from voicewire.server.guards import operators_here
 from voicewire.storage.rates import Rates
 from voicewire.storage.store import Store
 
@@ -68,13 +69,17 @@ class TenantInfo(BaseModel):
 
 
 class Me(BaseModel):
-    """The caller. `role` is the person's in the tenant; keys and this machine have none."""
+    """The caller. `role` is the person's in the tenant; keys and this machine have none.
+
+    `admin`: whether `/admin` answers the caller here; it may have a port of its own.
+    """
 
     user: Person | None
     tenant: str
     tenant_name: str
     tenants: list[TenantInfo]
     role: str | None
+    admin: bool
     plan: str
     limits: LimitsInfo
     terms: TermsInfo
@@ -138,6 +143,7 @@ class MeDoor:
     letters: Letters
     plan_of: Callable[[str], Awaitable[str]]
     now: Callable[[], datetime]
+    admin_port: int
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/v1/me", tags=["people"])
@@ -153,7 +159,7 @@ class MeDoor:
 
     async def me(self, request: Request) -> Me:
         """Say who the caller is, and what it may do."""
-        return await self._me(await self.callers.require(request, "account:read"))
+        return await self._me(request, await self.callers.require(request, "account:read"))
 
     async def change(self, request: Request, body: MeChange) -> Me:
         """Change what the person is called."""
@@ -164,7 +170,7 @@ class MeDoor:
             await users.rename(session, principal.user, body.name)
             await note(session, actor_of(principal), "user.change", tenant=principal.tenant, subject=principal.user)
         await self.news.tell(PEOPLE_TOPIC, principal.user)
-        return await self._me(principal)
+        return await self._me(request, principal)
 
     async def accept(self, request: Request, body: TermsAccepted) -> TermsInfo:
         """Accept the terms, as this person or key."""
@@ -229,7 +235,7 @@ class MeDoor:
         if await tenants.role_in(self.store, principal.tenant, principal.user) != "owner":
             raise Forbidden(problem="only owners of the tenant change its members")
 
-    async def _me(self, principal: Principal) -> Me:
+    async def _me(self, request: Request, principal: Principal) -> Me:
         user = await users.find(self.store, principal.user) if principal.user else None
         memberships = await tenants.memberships(self.store, user.id) if user else []
         tenant = principal.tenant
@@ -239,6 +245,7 @@ class MeDoor:
             tenant_name=await tenants.name_of(self.store, tenant),
             tenants=[TenantInfo(id=each.tenant, name=each.name, role=each.role) for each in memberships],
             role=next((each.role for each in memberships if each.tenant == tenant), None),
+            admin="admin" in principal.scopes and operators_here(request.scope, self.admin_port),
             plan=await self.plan_of(tenant),
             limits=LimitsInfo.of(principal.limits),
             terms=await self._terms(principal),
