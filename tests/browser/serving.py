@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import email
+import email.policy
 import os
 import re
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+from tests.browser.reader_page import WITHIN_S
 
 STARTS_S = 60
 STOPS_S = 20
@@ -37,3 +41,17 @@ async def _announced(process: asyncio.subprocess.Process) -> tuple[str, str]:
         assert line, f"the server ended: {text}"
         text += line.decode()
     return found[1], found[2]
+
+
+async def link_in_mail(data: Path, to: str, holding: str = "") -> str:
+    """Wait for a mail to somebody with a link that holds something, and return the link."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            for path in sorted((data / "mail").glob("*.eml")):
+                letter = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+                body = letter.get_body(("plain",))
+                assert body is not None
+                link = re.search(r"http\S+", body.get_content())
+                if letter["To"] == to and link and holding in link[0]:
+                    return link[0]
+            await asyncio.sleep(0.05)

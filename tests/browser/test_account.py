@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import email
-import email.policy
 import os
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +14,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Dialog, Page, Route, ViewportSize
 
 from tests.browser.reader_page import WITHIN_S, ReaderPage
-from tests.browser.serving import serving
+from tests.browser.serving import link_in_mail, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -101,20 +98,6 @@ def operating(sold: Sold) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=sold.origin, headers={"Authorization": f"Bearer {sold.key}"})
 
 
-async def link_in_mail(data: Path, to: str, holding: str = "") -> str:
-    """Wait for a mail to somebody with a link that holds something, and return the link."""
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            for path in sorted((data / "mail").glob("*.eml")):
-                letter = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-                body = letter.get_body(("plain",))
-                assert body is not None
-                link = re.search(r"http\S+", body.get_content())
-                if letter["To"] == to and link and holding in link[0]:
-                    return link[0]
-            await asyncio.sleep(0.05)
-
-
 async def sign_up(page: Page, sold: Sold) -> None:
     await page.goto(f"{sold.origin}/account/")
     await page.get_by_role("button", name="Make an account").click()
@@ -184,16 +167,6 @@ async def test_an_admin_sees_who_there_is_and_what_they_used(page: Page, sold: S
     assert "admin" in told
     assert "0:00 min" not in told, "she has listened"
     await page.screenshot(path=images / "account-admin-phone.png", full_page=True)
-
-
-async def test_where_the_port_has_nothing_for_admins_their_tab_is_hidden(browser: Browser, sold: Sold) -> None:
-    context = await browser.new_context()
-    page = await context.new_page()
-    await page.route("**/admin/users?limit=1", lambda route: route.fulfill(status=404))
-    await log_in(page, sold)
-    assert await page.get_by_role("link", name="Transactions").count() == 1
-    assert await page.get_by_role("link", name="Users").count() == 0
-    await context.close()
 
 
 async def test_who_is_logged_in_needs_no_key_to_listen(page: Page, sold: Sold) -> None:

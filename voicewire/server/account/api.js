@@ -93,7 +93,8 @@ async function send(method, path, body, token) {
 }
 
 async function read(response) {
-  const json = response.headers.get("content-type")?.startsWith("application/json") ? await response.json() : null;
+  const said = response.headers.get("content-type")?.startsWith("application/json") ? await response.text() : "";
+  const json = said ? JSON.parse(said) : null; // a 204 is called JSON, too, and is empty
   if (response.ok) return json;
   throw new ApiError(response.status, json?.error?.code ?? "", json?.error?.message);
 }

@@ -6,6 +6,15 @@ const PASSWORD = { name: "password", type: "password", required: true, maxLength
 const EMAIL = { name: "email", type: "email", required: true, autocomplete: "username", maxLength: 254 };
 const NEW_PASSWORD = { ...PASSWORD, minLength: 10, autocomplete: "new-password" };
 
+const OUTSIDE = {
+  unauthorized: "Logging in there did not work. Try again, or use a password.",
+  issuer_failed: "That service cannot be reached now. Try again later, or use a password.",
+};
+const ARRIVING = {
+  unauthorized: "This login was not finished in time. Begin it again.",
+  forbidden: "You have no account here, and none can be made for an address that was not checked there.",
+};
+
 const link = (text, onclick) => h("button", { type: "button", class: "link", onclick }, text);
 
 function door(title, lead, ...rest) {
@@ -69,12 +78,12 @@ export async function arrival(api, fragment, enter) {
   if (!purpose) return null;
   if (purpose === "verify") return confirmation(api, token, enter);
   if (purpose === "password") return reset(api, token);
-  if (purpose === "oidc_error") return failed("Logging in there did not work. Try again, or use a password.");
+  if (purpose === "oidc_error") return failed(OUTSIDE[token] ?? OUTSIDE.unauthorized);
   try {
     await enter(await api.open("POST", "/v1/auth/oidc/exchange", { code: token }));
     return true;
   } catch (error) {
-    return failed(error.status === 401 ? "This login was not finished in time. Begin it again." : error.message);
+    return failed(ARRIVING[error.code] ?? error.message);
   }
 }
 

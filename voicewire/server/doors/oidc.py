@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from voicewire.auth.authenticate import check_origin
 from voicewire.auth.oidc import LOGIN_S, OidcLogins
-from voicewire.errors import BadRequest, OverQuota, Unauthorized, VoicewireError
+from voicewire.errors import BadRequest, Busy, OverQuota, Unauthorized, VoicewireError
 from voicewire.server.doors.description import declared
 from voicewire.server.strangers import group_of
 from voicewire.storage.rates import Rates
@@ -81,10 +81,13 @@ class OidcDoor:
         return [IssuerInfo(issuer=client.issuer, name=client.name) for client in self.logins.issuers]
 
     async def login(self, request: Request, issuer: str) -> Response:
-        """Send the browser to an issuer."""
+        """Send the browser to an issuer; back to the page, while that is down."""
         await self._slow_down(request)
         redirect_uri = f"{self._base(request)}{FOLDER}/callback"
-        begun = await self.logins.begin(issuer, redirect_uri, request.cookies.get(COOKIE, ""))
+        try:
+            begun = await self.logins.begin(issuer, redirect_uri, request.cookies.get(COOKIE, ""))
+        except Busy as problem:
+            return _sorry(problem)
         answer = RedirectResponse(begun.address, FOUND, NEVER_STORED)
         secure = redirect_uri.startswith("https:")
         # Lax: the cookie must come along when the issuer sends the browser back
@@ -101,8 +104,8 @@ class OidcDoor:
                 LOGGER.info("an issuer let nobody in: %r", error[:64])
                 raise Unauthorized
             arrival = await self.logins.finish(state, code, request.cookies.get(COOKIE, ""), iss)
-        except VoicewireError as problem:  # a person reads the answer: the page says it better than JSON
-            return RedirectResponse(f"{PAGE}#oidc_error={problem.row_code}", FOUND, NEVER_STORED)
+        except VoicewireError as problem:
+            return _sorry(problem)
         return RedirectResponse(f"{PAGE}#oidc={arrival}", FOUND, NEVER_STORED)
 
     async def exchange(self, request: Request, response: Response, body: Exchange) -> BaseModel:
@@ -127,3 +130,8 @@ class OidcDoor:
         if shown not in self.origins:
             raise BadRequest(problem="the host is not one of this server's")
         return shown
+
+
+def _sorry(problem: VoicewireError) -> RedirectResponse:
+    # a person reads the answer: the page says it better than JSON
+    return RedirectResponse(f"{PAGE}#oidc_error={problem.row_code}", FOUND, NEVER_STORED)
