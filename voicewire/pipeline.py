@@ -177,6 +177,7 @@ class Request:
     speed: float = 1.0
     seed: int | None = None
     format: Format = field(default_factory=Format)
+    priority: Priority = Priority.INTERACTIVE
 
     def order(self, block: Block) -> Order:
         choice = self.choice
@@ -259,7 +260,7 @@ class Recital:
         if not await self._paid(making, clip):
             return
         if clip is None:
-            self._makings[making.index] = self._pipeline.make(order, making, self)
+            self._makings[making.index] = self._pipeline.make(order, making, self, priority=self._request.priority)
             return
         for slice in clip.slices:
             self._lay(making.index, slice, cached=True)

@@ -198,11 +198,8 @@ class Outward:
             f"{target.scheme}://{host}:{target.port}{target.path}",
             headers={**headers, "Host": target.authority, "Connection": "close"},
             content=body,
-            extensions={**self._extensions(), "sni_hostname": target.host},
+            extensions={"sni_hostname": target.host},
         )
         response = await self._client.send(request, stream=True)
         await response.aclose()
         return response.status_code
-
-    def _extensions(self) -> dict[str, object]:
-        return {"timeout": self._client.timeout.as_dict()}

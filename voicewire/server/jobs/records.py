@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -20,7 +20,7 @@ ID_BYTES = 12
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Kind = Literal["speech", "batch"]
 Told = Literal["waiting", "due", "delivered", "given_up"]
-STATES: tuple[State, ...] = get_args(State)
+STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "cancelled")
 ACTIVE: frozenset[State] = frozenset({"queued", "running"})
 
 

@@ -21,7 +21,7 @@ from voicewire.server.spoken import Spoken
 from voicewire.storage.ledger import Ledger
 from voicewire.tab import Tab
 from voicewire.timeline import Run
-from voicewire.types import Codec, Format
+from voicewire.types import Codec, Format, Priority
 
 FRAME_MS = 20
 AHEAD_MS = 10_000  # made before it is written
@@ -109,7 +109,7 @@ class Speaker:
         spoken = Spoken(caller, item.stream(index), choice.model.id, choice.voice)
         if item.epoch > 1:
             await self.ledger.recall(caller.tenant, spoken.stream)
-        order = SpeechOrder(caller.tenant, choice, manner.speed, manner.seed, format)
+        order = SpeechOrder(caller.tenant, choice, manner.speed, manner.seed, format, Priority.BATCH)
         bill = self.meter.open(spoken, Tab(format.frame_samples, format.rate_hz), counted=index > 0)
         before = progress.samples
         await self._recite(order, part, bill, spool, progress)
