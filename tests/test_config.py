@@ -18,7 +18,9 @@ SECRETS = {
     "key_pepper": "hunter5" * 8,
     "smtp_url": "smtps://voicewire:hunter5@mail.internal:465",
     "oidc_client_secret": "hunter6",
+    "cache_s3_secret": "hunter2-in-s3",
 }
+PAIRED = {variable("cache_s3_key_id"): "AKID"}  # goes with its secret
 
 
 def refusal(environ: dict[str, str] | None = None, **overrides: object) -> str:
@@ -130,7 +132,7 @@ def test_an_origin_is_taken_as_browsers_write_it(origin: str) -> None:
 
 
 def test_secrets_are_neither_shown_nor_repeated_in_a_refusal() -> None:
-    shown = repr(Config.from_env({variable(name): value for name, value in SECRETS.items()}))
+    shown = repr(Config.from_env({variable(name): value for name, value in SECRETS.items()} | PAIRED))
     assert not any(secret in shown for secret in SECRETS.values())
     assert {row.name for row in settings() if row.secret} == set(SECRETS)
     assert "hunter2" not in refusal(redis_url="http://:hunter2@redis.internal")

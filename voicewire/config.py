@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from voicewire.settings import ConfigError, Setting, parse, problems_by_row, ref
 __all__ = ["Config", "ConfigError", "Setting", "is_loopback", "settings", "variable"]
 
 ENGINES = ("espeak", "tone", "kokoro")
+BACKENDS = ("fs", "s3", "noop")
 WORKERS_MAX = 4  # of the automatic count; more can be asked for
 DATA_DIR = Path("~/.local/share/voicewire")
 
@@ -81,6 +83,16 @@ class Config:
     workers: int = setting(0, f"worker processes; 0: one for each core, at most {WORKERS_MAX}", 0, 256)
     queue_limit: int = setting(512, "blocks that may wait for a worker; beyond it new ones are refused", 1, 100_000)
     cache_bytes: int = setting(64 * MIB, "memory for spoken blocks that may be asked for again; 0: none", 0, 1 << 40)
+    cache: str = setting("fs", "where spoken blocks are kept beyond memory; noop: nowhere", choices=BACKENDS)
+    cache_dir: str = setting("", "folder of the cache fs, which gateways may share; empty: cache in data_dir")
+    cache_disk_bytes: int = setting(2_048 * MIB, "disk for the cache fs; the least recently used go", MIB, 1 << 40)
+    cache_wait_ms: int = setting(250, "how long a block may wait for the cache before it is made", 1, 10_000)
+    cache_share: bool = setting(False, "whether tenants share what was spoken with a voice that all of them have")
+    cache_s3_url: str = setting("", "s3://bucket/prefix of the cache s3")
+    cache_s3_endpoint: str = setting("", "address of a server that speaks S3; empty: Amazon's")
+    cache_s3_region: str = setting("", "region of the bucket; empty: as AWS_REGION says")
+    cache_s3_key_id: str = setting("", "access key of the cache s3; empty: as the machine's role or AWS_ variables say")
+    cache_s3_secret: str = setting("", "secret of that key", secret=True)
 
     jobs_at_once: int = setting(
         4, "texts of jobs that this gateway speaks at once; 0: it leaves them to others", 0, 256
@@ -196,6 +208,7 @@ def _problems_across(config: Config) -> Iterator[str]:
     if not all(urlsplit(each).scheme in {"https", "http"} and urlsplit(each).hostname for each in config.oidc_issuers):
         yield f"{variable('oidc_issuers')} must be a list of https:// addresses, comma between"
     yield from _address_problems(config)
+    yield from _cache_problems(config)
 
 
 def _address_problems(config: Config) -> Iterator[str]:
@@ -206,6 +219,15 @@ def _address_problems(config: Config) -> Iterator[str]:
         yield f"{variable('postgres_url')} must begin with postgresql://"
     if config.smtp_url and _scheme(config.smtp_url) not in {"smtp", "smtps"}:
         yield f"{variable('smtp_url')} must begin with smtp:// or smtps://"
+
+
+def _cache_problems(config: Config) -> Iterator[str]:
+    if (config.cache == "s3" or config.cache_s3_url) and not re.fullmatch(r"s3://[^/@]+(/[^@]*)?", config.cache_s3_url):
+        yield f"{variable('cache_s3_url')} must be s3://bucket or s3://bucket/prefix"
+    if config.cache_s3_endpoint and not _is_origin(config.cache_s3_endpoint.rstrip("/")):
+        yield f"{variable('cache_s3_endpoint')} must be http:// or https:// and a host, without a path"
+    if bool(config.cache_s3_key_id) != bool(config.cache_s3_secret):
+        yield f"{variable('cache_s3_key_id')} and {variable('cache_s3_secret')} go together"
 
 
 def _scheme(address: str) -> str:

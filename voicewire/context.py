@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+from msgspec import UNSET
+
 from voicewire import frames
 from voicewire.errors import Gone
 from voicewire.heard import Heard, unheard
@@ -168,7 +170,7 @@ class Context:
         self._announced = True
         if run.first:
             span = (at(run.start), at(run.stop))
-            block = frames.BlockStart(plan.name, run.block, span, ms(run.begins), run.cached)
+            block = frames.BlockStart(plan.name, run.block, span, ms(run.begins), run.cached, run.audio or UNSET)
             out.append((frames.TEXT_OPCODE, frames.serialize(block)))
         if plan.words and run.words:
             words = [(at(word.start), at(word.stop), ms(word.begins), ms(word.ends)) for word in run.words]

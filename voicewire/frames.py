@@ -166,6 +166,7 @@ class BlockStart(Struct, tag="block"):
     span: tuple[int, int]
     start_ms: int
     cached: bool
+    audio: str | UnsetType = UNSET  # the name of its clip, where clips are kept
 
 
 class Words(Struct, tag="words"):

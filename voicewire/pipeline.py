@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -42,6 +42,8 @@ class Payer(Protocol):
 class Flight(Protocol):
     """Knows which of several gateways makes a block; `storage.flight.Flight` is the real one."""
 
+    waited: int  # blocks that others made for this one
+
     async def lead(self, key: bytes) -> bool: ...
 
     def made(self, key: bytes) -> None: ...
@@ -72,10 +74,25 @@ class Pipeline:
         self._shares = self.shelf.keeps or clips.size_bytes > 0
         self._syntheses: dict[bytes, Synthesis] = {}
 
+    def figures(self) -> dict[str, int]:
+        """Return what was counted of clips in memory, and of the cache behind."""
+        clips, held = self.clips, self.shelf.held
+        waited = self._flight.waited if self._flight else 0
+        memory = {"bytes": clips.used_bytes, "hits": clips.hits, "misses": clips.misses, "joined": self.joined}
+        behind = {"bytes": held.size_bytes, "clips": held.clips, "evicted": held.evicted, **asdict(self.shelf.stats)}
+        return {
+            **{f"clips_{name}": value for name, value in {**memory, "waited": waited}.items()},
+            **{f"cache_{name}": value for name, value in behind.items()},
+        }
+
     def key(self, order: Order) -> bytes:
         """Return the name of the block's clip."""
         pool = self.pools.get(order.model)
         return clip_key(self._scope(order), order.model, pool.model.version if pool else "", order.job)
+
+    def name(self, order: Order) -> str:
+        """Return the key for clients to ask for; empty where no clip is kept."""
+        return self.key(order).hex() if self._shares else ""
 
     def _scope(self, order: Order) -> str:
         return "" if self._public(order.model, order.voice) else order.tenant

@@ -31,6 +31,7 @@ class Run(Struct, array_like=True):
     pts: int  # its first sample
     words: list[Word]
     packets: list[bytes]
+    audio: str = ""  # of the first of a block: the name of its clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,14 @@ class Making:
 class Piece:
     """A block on its way: asked for, arriving, waiting for its turn."""
 
-    __slots__ = ("asked", "begins", "block", "cached", "frames", "index", "skip", "slices")
+    __slots__ = ("asked", "audio", "begins", "block", "cached", "frames", "index", "skip", "slices")
 
     def __init__(self, index: int, block: Block) -> None:
         self.index = index
         self.block = block
         self.asked = False
         self.cached = False
+        self.audio = ""
         self.begins = -1  # its first sample on the timeline, once it is the head
         self.frames = 0  # laid so far
         self.skip = 0  # frames made before a resume, not to be laid again
@@ -108,14 +110,23 @@ class Timeline:
             begins += max(0.0, self._char * len(piece.block.text) - piece.frames * self._frame)
         return wanted
 
+    def name(self, index: int, audio: str) -> None:
+        """Say under which name the clip of block `index` is kept."""
+        if piece := self._piece(index):
+            piece.audio = audio
+
+    def _piece(self, index: int) -> Piece | None:
+        awaited = bool(self.pieces) and 0 <= index - self.pieces[0].index < len(self.pieces)
+        return self.pieces[index - self.pieces[0].index] if awaited else None
+
     def lay(self, index: int, slice: Slice, *, cached: bool) -> list[Run]:
         """Take a slice of block `index`; return the runs that are now in order, also put in `ready`.
 
         A slice of a block that is not awaited (cancelled, done) is ignored.
         """
-        if not self.pieces or not 0 <= index - self.pieces[0].index < len(self.pieces):
+        piece = self._piece(index)
+        if piece is None:
             return []
-        piece = self.pieces[index - self.pieces[0].index]
         piece.cached = cached
         piece.slices.append(slice)
         runs: list[Run] = []
@@ -153,6 +164,7 @@ class Timeline:
             self.made,
             words,
             packets,
+            piece.audio if first else "",
         )
         piece.frames += len(packets)
         self.seq += len(packets)

@@ -86,6 +86,13 @@ class Voices:
                 self._own.popitem(last=False)
         return self._own[tenant]
 
+    def public(self, model: str, voice: str) -> bool:
+        """Whether every tenant has `voice`, an engine's id or a blend."""
+        try:
+            return self._public.resolve(model, voice, "").voice == voice
+        except BadRequest:
+            return False
+
     async def load(self) -> None:
         """Read all names anew. Raises `Busy`."""
         named = [_named(row) for row in await self._store.fetch(ALL)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
@@ -37,7 +38,7 @@ class OggOpusFile:
         self._frame_granules = packet.frame_samples * self._granules
         self._skip_samples = self._encoder.lookahead_samples
         self._pages = _Pages(serial=1)
-        self._head = self._header_pages(rate_hz)
+        self._head = _header_pages(self._pages, rate_hz, self._skip_samples * self._granules)
         self._packets: list[bytes] = []
         self._page_packets = 1
         self._samples = 0  # put in
@@ -59,12 +60,6 @@ class OggOpusFile:
         last = self._pages.page(self._packets, end, _LAST)
         return self._take_head() + b"".join(pages) + last
 
-    def _header_pages(self, rate_hz: int) -> bytes:
-        pre_skip = self._skip_samples * self._granules
-        head = _HEAD.pack(b"OpusHead", 1, 1, pre_skip, rate_hz, 0, 0)
-        tags = b"OpusTags" + struct.pack("<I", len(_VENDOR)) + _VENDOR + struct.pack("<I", 0)
-        return self._pages.page([head], 0, _FIRST) + self._pages.page([tags], 0)
-
     def _take_head(self) -> bytes:
         head, self._head = self._head, b""
         return head
@@ -82,6 +77,28 @@ class OggOpusFile:
         page = self._pages.page(self._packets[:count], self._written * self._frame_granules)
         del self._packets[:count]
         return page
+
+
+def ogg_of(packets: Sequence[bytes], rate_hz: int, frame_samples: int) -> bytes:
+    """Return the file of packets that are there already, of `frame_samples` at `rate_hz` each, all of which are heard.
+
+    Nothing is skipped: a decoder gives what it gives when the packets come over the live wire.
+    """
+    pages, granules = _Pages(serial=1), frame_samples * _GRANULES_HZ // rate_hz
+    parts = [_header_pages(pages, rate_hz, 0)]
+    waiting, at, last = [*packets], 0, False
+    while not last:
+        count = _that_fit(waiting[at : at + _PAGE_PACKETS])
+        page, at = waiting[at : at + count], at + count
+        last = at == len(waiting)
+        parts.append(pages.page(page, at * granules, _LAST if last else 0))
+    return b"".join(parts)
+
+
+def _header_pages(pages: _Pages, rate_hz: int, pre_skip: int) -> bytes:
+    head = _HEAD.pack(b"OpusHead", 1, 1, pre_skip, rate_hz, 0, 0)
+    tags = b"OpusTags" + struct.pack("<I", len(_VENDOR)) + _VENDOR + struct.pack("<I", 0)
+    return pages.page([head], 0, _FIRST) + pages.page([tags], 0)
 
 
 class _Pages:

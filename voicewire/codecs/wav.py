@@ -1,4 +1,4 @@
-"""WAV (RIFF WAVE) with 16-bit mono PCM."""
+"""WAV (RIFF WAVE) with mono PCM of 16 bits; its header, of 32-bit floats, too."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from voicewire.types import Pcm
 
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _FORMAT_BYTES = 16
-_LINEAR_PCM = 1
+_LINEAR_PCM, _IEEE_FLOAT = 1, 3
 _SAMPLE_BYTES = 2
+_FLOAT_BYTES = 4
 _UNKNOWN = 0xFFFF_FFFF  # what readers take for "until the end"; also all that fits a file beyond 4 GiB
 
 
-def header(rate_hz: int, samples: int | None = None) -> bytes:
+def header(rate_hz: int, samples: int | None = None, *, floats: bool = False) -> bytes:
     """Return the 44 bytes before the samples; without `samples`, those of a stream whose length is not known yet."""
-    data_bytes = _UNKNOWN if samples is None else min(samples * _SAMPLE_BYTES, _UNKNOWN)
+    kind, size = (_IEEE_FLOAT, _FLOAT_BYTES) if floats else (_LINEAR_PCM, _SAMPLE_BYTES)
+    data_bytes = _UNKNOWN if samples is None else min(samples * size, _UNKNOWN)
     riff_bytes = min(data_bytes + _HEADER.size - 8, _UNKNOWN)
-    byte_rate, sample_bits = rate_hz * _SAMPLE_BYTES, _SAMPLE_BYTES * 8
-    layout = (_FORMAT_BYTES, _LINEAR_PCM, 1, rate_hz, byte_rate, _SAMPLE_BYTES, sample_bits)
+    layout = (_FORMAT_BYTES, kind, 1, rate_hz, rate_hz * size, size, size * 8)
     return _HEADER.pack(b"RIFF", riff_bytes, b"WAVE", b"fmt ", *layout, b"data", data_bytes)
 
 

@@ -9,9 +9,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from voicewire.accounts.mail import Mailer
-from voicewire.clips import Clips
 from voicewire.context import Context
 from voicewire.engines.pooling import Pool
+from voicewire.pipeline import Pipeline
 from voicewire.server.live.journal import Journal
 from voicewire.server.live.sessions import Sessions
 from voicewire.storage.ledger_service import Counters
@@ -46,7 +46,19 @@ READ: Mapping[str, tuple[str, str]] = {
     "voicewire_pool_rendered_seconds_total": ("counter", "audio made"),
     "voicewire_clips_bytes": ("gauge", "memory used by clips"),
     "voicewire_clips_hits_total": ("counter", "blocks that were there already"),
-    "voicewire_clips_misses_total": ("counter", "blocks that had to be made"),
+    "voicewire_clips_misses_total": ("counter", "blocks that were not in memory"),
+    "voicewire_clips_joined_total": ("counter", "blocks that were being made for somebody else already"),
+    "voicewire_clips_waited_total": ("counter", "blocks that another gateway made meanwhile"),
+    "voicewire_cache_bytes": ("gauge", "disk used by the cache, where it is known"),
+    "voicewire_cache_clips": ("gauge", "blocks in the cache, where it is known"),
+    "voicewire_cache_hits_total": ("counter", "blocks that were found in the cache"),
+    "voicewire_cache_misses_total": ("counter", "blocks that were looked for in the cache in vain"),
+    "voicewire_cache_late_total": ("counter", "blocks for which the cache took too long"),
+    "voicewire_cache_written_total": ("counter", "blocks that the cache took"),
+    "voicewire_cache_lost_total": ("counter", "blocks that the cache did not take"),
+    "voicewire_cache_evicted_total": ("counter", "blocks that the cache let go to stay within its bound"),
+    "voicewire_cache_corrupt_total": ("counter", "blocks in the cache that were not whole, and were removed"),
+    "voicewire_cache_failures_total": ("counter", "times that the cache could not be used"),
     "voicewire_journal_failures_total": ("counter", "times that Redis could not be asked"),
     "voicewire_journal_sessions_total": ("counter", "sessions written to Redis, each time counted"),
     "voicewire_mails_sent_total": ("counter", "mails that a server took, or that were left in the folder"),
@@ -76,14 +88,14 @@ class Readings(Collector):
         self,
         sessions: Sessions,
         pools: Mapping[str, Pool],
-        clips: Clips,
+        pipeline: Pipeline,
         journal: Journal,
         ledger: Callable[[], Counters],
         mailer: Mailer,
     ) -> None:
         self._sessions = sessions
         self._pools = pools
-        self._clips = clips
+        self._pipeline = pipeline
         self._journal = journal
         self._ledger = ledger
         self._mailer = mailer
@@ -104,9 +116,8 @@ class Readings(Collector):
             return [([], self._sessions.waiting_bytes)]
         if subject == "pool":
             return [([model], self._pool_value(pool, what)) for model, pool in self._pools.items()]
-        if subject == "clips":
-            clips = self._clips
-            return [([], {"bytes": clips.used_bytes, "hits": clips.hits, "misses": clips.misses}[what])]
+        if subject in {"clips", "cache"}:
+            return [([], self._pipeline.figures()[f"{subject}_{what}"])]
         if subject == "mails":
             return [([], getattr(self._mailer, what))]
         if subject == "ledger":

@@ -96,6 +96,7 @@ class LiveContext:
     def _make_or_pay(self, making: Making, order: Order, clip: Clip | None) -> None:
         """Who may surely be heard waits for no hold."""
         plan = self.context.plan
+        self.context.timeline.name(making.index, self._machinery.pipeline.name(order))
         clip_ms = None if clip is None else clip.frames * plan.format.frame_ms
         if self.bill.trusted(making, plan.speed, clip_ms):
             self._make(making, order, clip)

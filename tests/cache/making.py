@@ -1,0 +1,28 @@
+"""Clips for tests: any size, each another."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+
+from voicewire.clips import Clip
+from voicewire.types import Format, Slice, Word
+
+
+def key_of(number: int) -> bytes:
+    return hashlib.sha256(b"%d" % number).digest()
+
+
+def clip_of(number: int, size_bytes: int = 5_000, scope: str = "t_one") -> Clip:
+    """A clip of three slices, about `size_bytes` large."""
+    rng = random.Random(number)
+    slices, frame = [], 0
+    for last in (False, False, True):
+        packets, size = [], 0
+        while size < size_bytes // 3:
+            packets.append(rng.randbytes(rng.randint(1, 200)))
+            size += len(packets[-1])
+        words = (Word(frame, frame + 3, frame * 480, frame * 480 + 300),)
+        slices.append(Slice(packets, words, last))
+        frame += len(packets)
+    return Clip(scope, Format(), tuple(slices))
