@@ -36,7 +36,7 @@ AUDIO_S_MAX = 600  # of one utterance: an upstream that does not end is broken
 BODY_BYTES_MAX = 1 << 20  # of an answer that is not audio
 BUSY_STATUSES = frozenset({429, 503, 529})
 RETRY_MS_MAX = 60_000
-NOTHING = Chunk(np.empty(0, np.int16))
+NOTHING = Chunk(np.zeros(0, np.int16))
 
 
 class Answer(NamedTuple):
