@@ -15,6 +15,7 @@ from voicewire.engines.handoff import (
     Cancelled,
     Decoder,
     Failed,
+    Halved,
     Hello,
     Made,
     Message,
@@ -220,3 +221,47 @@ def test_an_error_that_no_engine_declares_ends_the_process(peer: Callable[..., P
     worker.send(Submit(1, Job(Utterance("Hello.", "middle", speed=0.0), Format()), 0.0))
     assert "ZeroDivisionError" in worker.last_words()
     assert worker.process.returncode == 1
+
+
+def batched(peer: Callable[..., Peer], **options: str | float) -> Peer:
+    """A worker whose engine speaks three at once; it has begun with job 0, alone, and is kept by it for a while."""
+    worker = peer(lanes=8, batch=3, delay_s=0.3, **options)
+    worker.receive()
+    worker.send(Submit(0, job("Hello."), 0.0))
+    return worker
+
+
+def test_jobs_that_wait_are_spoken_in_one_pass_and_sound_as_alone(peer: Callable[..., Peer]) -> None:
+    worker = batched(peer, fail_on="bad")
+    texts = {1: "Hello there, world.", 2: "Good morning all.", 3: "Good bad and more.", 4: "How do you do?"}
+    worker.send(*(Submit(id, job(text), 5.0 - id) for id, text in texts.items()))
+    messages = worker.until(ended(0, *texts))
+    assert order_of_ends(messages) == [0, 4, 2, 1]  # three by their deadlines, then the last
+    assert [message.id for message in messages if isinstance(message, Failed)] == [3]
+    for id in (1, 2, 4):
+        slices = [message.slice for message in messages if isinstance(message, Made) and message.id == id]
+        alone = [slice for slice in render(open_engine(), job(texts[id]), Encoders()) if slice != Slice([], (), False)]
+        assert [packet for slice in slices for packet in slice.packets] == [
+            packet for slice in alone for packet in slice.packets
+        ]
+        assert [word for slice in slices for word in slice.words] == [word for slice in alone for word in slice.words]
+
+
+def test_memory_that_runs_out_halves_a_batch_and_is_told(peer: Callable[..., Peer]) -> None:
+    worker = batched(peer, memory=1)
+    worker.send(*(Submit(id, job(), 1.0) for id in (1, 2, 3)))
+    messages = worker.until(ended(0, 1, 2, 3))
+    assert sorted(order_of_ends(messages)) == [0, 1, 2, 3]
+    assert sum(message.times for message in messages if isinstance(message, Halved)) >= 2
+
+
+def test_a_row_that_is_cancelled_leaves_the_others_of_its_batch(peer: Callable[..., Peer]) -> None:
+    worker = batched(peer, rtf=0.5)
+    worker.send(*(Submit(id, job("One two three four five six seven."), float(id)) for id in (1, 2, 3)))
+    worker.until(lambda message: isinstance(message, Made) and message.id == 1)
+    worker.send(Cancel(1), Cancel(3))
+    messages = worker.until(ended(1, 2, 3))
+    assert order_of_ends(messages) == [2]
+    assert not any(isinstance(message, Made) and message.id == 3 for message in messages)
+    worker.send(Submit(4, job(), 9.0))
+    assert order_of_ends(worker.until(ended(4))) == [4]

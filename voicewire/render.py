@@ -89,12 +89,20 @@ class Encoders:
             self._count -= len(oldest)
 
 
-def render(engine: Engine, job: Job, encoders: Encoders, *, slice_ms: int = 1000) -> Generator[Slice, None, None]:
+def render(
+    engine: Engine,
+    job: Job,
+    encoders: Encoders,
+    *,
+    slice_ms: int = 1000,
+    chunks: Generator[Chunk, None, None] | None = None,
+) -> Generator[Slice, None, None]:
     """Speak `job`; slices come as soon as they are made and grow from one frame to `slice_ms`.
 
     A slice without packets, words or `last` marks a point where the engine has worked without
-    completing anything: whoever advances several jobs may turn to another there. Closing the
-    generator closes the engine's. Raises what the engine raises.
+    completing anything: whoever advances several jobs may turn to another there. `chunks` are the
+    engine's where it speaks already, together with others. Closing the generator closes the engine's.
+    Raises what the engine raises.
     """
     rate_hz, format = engine.model.rate_hz, job.format
     track = Track(rate_hz, job)
@@ -102,8 +110,8 @@ def render(engine: Engine, job: Job, encoders: Encoders, *, slice_ms: int = 1000
     frames = 0
     with (
         encoders.lease(rate_hz, format) as chain,
-        closing(engine.synthesize(job.utterance)) as chunks,
-        closing(_packets(chunks, chain, track, slice_ms)) as steps,
+        closing(chunks or engine.synthesize(job.utterance)) as spoken,
+        closing(_packets(spoken, chain, track, slice_ms)) as steps,
     ):
         for packets in steps:
             if packets is None:
@@ -150,8 +158,9 @@ def _packets(
     if not trim.heard:
         return
     tail = trim.tail(track.pause_samples * rate_hz // out_hz)
-    yield chain.push(tail) + chain.flush()
+    ending = chain.push(tail) + chain.flush()
     left = track.finish(trim, position(len(tail), rate_hz, out_hz), chain.samples)
+    yield ending  # after `finish`: a word may begin in it
     while left:
         step = min(left, slice_ms // STEPS * out_hz // 1000)
         yield chain.pad(step)

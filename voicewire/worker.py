@@ -20,12 +20,14 @@ from collections.abc import Callable, Generator
 from types import FrameType
 from typing import NoReturn
 
-from voicewire.engines.base import Engine, EngineSpec, WaitingEngine
+from voicewire.engines.base import BatchEngine, Engine, EngineSpec, WaitingEngine
+from voicewire.engines.batch import Batch, choose
 from voicewire.engines.handoff import (
     Cancel,
     Cancelled,
     Decoder,
     Failed,
+    Halved,
     Hello,
     Made,
     Message,
@@ -85,12 +87,22 @@ class Connection:
 class Running:
     """A job in one of the lanes."""
 
-    __slots__ = ("deadline", "slices", "waiting")
+    __slots__ = ("batch", "deadline", "job", "slices", "waiting")
 
-    def __init__(self, deadline: float, slices: Generator[Slice, None, None]) -> None:
+    def __init__(self, job: Job, deadline: float) -> None:
+        self.job = job
         self.deadline = deadline
         self.waiting = False  # its engine had nothing for it when it was last asked
-        self.slices = slices
+        self.slices: Generator[Slice, None, None] | None = None  # None: it has not begun
+        self.batch: tuple[Batch, int] | None = None  # and its row there
+
+    def close(self) -> None:
+        """Free what the engine holds for it."""
+        if self.slices:
+            self.slices.close()
+        if self.batch:
+            batch, row = self.batch
+            batch.drop(row)
 
 
 class Worker:
@@ -103,6 +115,7 @@ class Worker:
         self._running: dict[int, Running] = {}
         self._finishing = False
         self._idle = False
+        self._halvings = 0  # that the pool knows of
         self._wakers = select.poll()  # descriptors may be beyond what select() takes
         self._wakers.register(connection.fileno(), select.POLLIN)
         if isinstance(engine, WaitingEngine):
@@ -116,6 +129,9 @@ class Worker:
         try:
             for _ in render(self._engine, Job(utterance, Format()), self._encoders):
                 pass
+            if isinstance(self._engine, BatchEngine) and self._engine.batch_max > 1:
+                for _ in self._engine.synthesize_batch([utterance] * self._engine.batch_max):
+                    pass
         except VoicewireError as error:
             logger.warning("the engine is open, but did not speak: %s %s", error, error.fields)
         gc.collect()
@@ -133,7 +149,7 @@ class Worker:
     def close(self) -> None:
         """Leave nothing open: an engine's utterances do not outlive the interpreter in order."""
         while self._running:
-            self._running.popitem()[1].slices.close()
+            self._running.popitem()[1].close()
 
     def finish(self, _signal: int, _frame: FrameType | None) -> None:
         """On a signal: end what is open, then the process."""
@@ -156,10 +172,10 @@ class Worker:
         match message:
             case Submit(id, job, deadline):
                 assert len(self._running) < self._engine.model.lanes, "the pool has filled more than all lanes"
-                self._running[id] = Running(deadline, render(self._engine, job, self._encoders))
+                self._running[id] = Running(job, deadline)
             case Cancel(id):
                 if id in self._running:
-                    self._running.pop(id).slices.close()
+                    self._running.pop(id).close()
                 self._connection.send(Cancelled(id))
             case Postpone(id, deadline) if id in self._running:
                 self._running[id].deadline = deadline
@@ -170,9 +186,9 @@ class Worker:
             return
         id, job = min(able, key=lambda item: item[1].deadline)
         try:
-            slice = next(job.slices)
+            slice = next(job.slices or self._begin(job))
         except VoicewireError as error:
-            del self._running[id]
+            self._running.pop(id).close()
             self._connection.send(Failed(id, error))
             return
         if slice is WAITING and isinstance(self._engine, WaitingEngine):
@@ -180,10 +196,34 @@ class Worker:
             return
         self._wake()
         if slice.last:
-            del self._running[id]
-            job.slices.close()
+            self._running.pop(id).close()
+            self._tell_halvings()
         if slice.packets or slice.words or slice.last:
             self._connection.send(Made(id, slice))
+
+    def _begin(self, lead: Running) -> Generator[Slice, None, None]:
+        """Start a job, and with an engine that speaks several at once those like it."""
+        if isinstance(self._engine, BatchEngine):
+            self._begin_batch(self._engine, lead)
+        else:
+            lead.slices = render(self._engine, lead.job, self._encoders)
+        assert lead.slices
+        return lead.slices
+
+    def _begin_batch(self, engine: BatchEngine, lead: Running) -> None:
+        idle = [job for job in self._running.values() if not job.slices and job is not lead]
+        idle = [lead, *sorted(idle, key=lambda job: job.deadline)]
+        chosen = [idle[nth] for nth in choose([engine.size(job.job.utterance) for job in idle], engine.batch_max)]
+        batch = Batch(engine, [job.job.utterance for job in chosen])
+        for row, job in enumerate(chosen):
+            job.batch = batch, row
+            job.slices = render(engine, job.job, self._encoders, chunks=batch.row(row))
+
+    def _tell_halvings(self) -> None:
+        halvings = self._engine.halvings if isinstance(self._engine, BatchEngine) else 0
+        if halvings > self._halvings:
+            self._connection.send(Halved(halvings - self._halvings))
+            self._halvings = halvings
 
     def _wake(self) -> None:
         """Ask every job again, whether there is something for it by now."""

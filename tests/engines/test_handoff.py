@@ -15,6 +15,7 @@ from voicewire.engines.handoff import (
     Cancelled,
     Decoder,
     Failed,
+    Halved,
     Hello,
     Made,
     Malformed,
@@ -50,6 +51,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Submit, IDS, JOBS, DEADLINES),
     st.builds(Cancel, IDS),
     st.builds(Cancelled, IDS),
+    st.builds(Halved, IDS),
     st.builds(Postpone, IDS, DEADLINES),
     st.builds(Made, IDS, SLICES),
 )

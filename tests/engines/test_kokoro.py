@@ -16,9 +16,10 @@ import pytest
 from tests.contracts.engine_contract import EngineContract, Spoken, checked, named, speak
 from tests.engines.kokoro_folder import VOICES, make_folder
 from voicewire.engines.base import Engine
-from voicewire.engines.kokoro import CHUNK_SAMPLES, KokoroEngine, open_engine
+from voicewire.engines.kokoro import KokoroEngine, open_engine
 from voicewire.engines.kokoro_g2p import missing_packages
 from voicewire.engines.kokoro_model import Folder
+from voicewire.engines.kokoro_telling import CHUNK_SAMPLES
 from voicewire.errors import BadRequest, EngineFailed
 from voicewire.types import Chunk, Utterance
 
@@ -46,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(folder: Path) -> KokoroEngine:
-    return open_engine(str(folder), max_chars=60)
+    return open_engine(str(folder), max_chars=60, precision="fp32")
 
 
 @pytest.fixture(autouse=True)
@@ -140,7 +141,7 @@ def test_without_a_seed_a_text_sounds_the_same_wherever_the_weights_are(
     first = said(model).pcm
     said(model, "Something else, meanwhile.", seed=99)
     assert np.array_equal(first, said(model).pcm)
-    copy = open_engine(str(shutil.copytree(folder, tmp_path / "copy")))
+    copy = open_engine(str(shutil.copytree(folder, tmp_path / "copy")), precision="fp32")
     assert np.array_equal(first, said(copy).pcm)
     assert copy.model.version == model.model.version != ""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from voicewire.errors import VoicewireError
 from voicewire.types import Chunk, Model, Utterance, Voice
 
 
@@ -47,6 +48,40 @@ class WaitingEngine(Engine, Protocol):
 
     def fileno(self) -> int:
         """A descriptor that is readable as long as an open utterance has something, or has ended."""
+        ...
+
+
+BatchPart = Chunk | VoicewireError | None
+"""What a batch says of one of its utterances: audio, or why it failed, or, with None, that it is complete."""
+
+
+@runtime_checkable
+class BatchEngine(Engine, Protocol):
+    """An engine that speaks several utterances in one pass for much less than the price of as many passes."""
+
+    @property
+    def batch_max(self) -> int:
+        """How many utterances it takes at once."""
+        ...
+
+    @property
+    def halvings(self) -> int:
+        """How often a batch had to be halved because memory ran out, since the engine was opened."""
+        ...
+
+    def size(self, utterance: Utterance) -> int:
+        """About how long it will be, in any unit: an engine pads the utterances of a batch to the longest."""
+        ...
+
+    def synthesize_batch(
+        self, utterances: Sequence[Utterance], dropped: Collection[int] = ()
+    ) -> Generator[tuple[int, BatchPart], None, None]:
+        """Speak all of them; each part comes with the number of its utterance, as soon as it is ready.
+
+        The chunks of an utterance are those of `synthesize`, up to rounding, and come in order; the first utterances
+        come first as far as that can be had. One that fails does not fail the others. `dropped` holds the numbers of
+        those that are not wanted any more, and may grow meanwhile; they need no end.
+        """
         ...
 
 

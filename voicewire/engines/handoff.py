@@ -1,6 +1,6 @@
 """What a pool and its worker processes say to each other over a stream socket; sans I/O.
 
-Every message is a header, `<IBI`: body length, kind, job; then the body. Control is msgpack; a slice
+Every message is a header, `<IBI`: body length, kind, job (or a count); then the body. Control is msgpack; a slice
 is its counts, lengths, words and packets as they are, since audio is most of what passes here.
 """
 
@@ -52,6 +52,7 @@ class Kind(IntEnum):
     SLICE = 6
     FAILED = 7
     CANCELLED = 8
+    HALVED = 9
 
 
 class Open(NamedTuple):
@@ -109,7 +110,13 @@ class Cancelled(NamedTuple):
     id: int
 
 
-Message = Open | Hello | Submit | Cancel | Postpone | Made | Failed | Cancelled
+class Halved(NamedTuple):
+    """Worker to pool: memory ran out, and batches had to be halved so many times since the last such message."""
+
+    times: int
+
+
+Message = Open | Hello | Submit | Cancel | Postpone | Made | Failed | Cancelled | Halved
 
 
 class _Failure(msgspec.Struct, array_like=True):
@@ -151,6 +158,8 @@ def serialize(message: Message) -> bytes:
             return _framed(Kind.CANCEL, id, b"")
         case Cancelled(id):
             return _framed(Kind.CANCELLED, id, b"")
+        case Halved(times):
+            return _framed(Kind.HALVED, times, b"")
         case Postpone(id, deadline):
             return _framed(Kind.POSTPONE, id, _DEADLINE.pack(deadline))
         case Failed(id, error):
@@ -243,6 +252,7 @@ _READERS: dict[int, Callable[[int, bytes], Message]] = {
     ),
     Kind.CANCEL: lambda job, _: Cancel(job),
     Kind.CANCELLED: lambda job, _: Cancelled(job),
+    Kind.HALVED: lambda times, _: Halved(times),
     Kind.POSTPONE: lambda job, body: Postpone(job, _DEADLINE.unpack(body)[0]),
     Kind.FAILED: lambda job, body: Failed(job, _error(_failure_body.decode(body))),
     Kind.OPEN: lambda _, body: Open(*_open_body.decode(body)),

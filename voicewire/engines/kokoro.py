@@ -6,24 +6,25 @@ Needs the extra `kokoro`. How text becomes phonemes and durations become words i
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-
+from voicewire.engines.base import BatchPart
 from voicewire.engines.kokoro_g2p import Readers, missing_packages
-from voicewire.engines.kokoro_model import Files, Folder, Hub, Network
+from voicewire.engines.kokoro_model import Files, Folder, Hub, Network, Request
 from voicewire.engines.kokoro_quiet import quiet
-from voicewire.engines.kokoro_text import PHONEMES_MAX, Piece, Sounding, passes, pieces, place, words_of
+from voicewire.engines.kokoro_telling import Telling
+from voicewire.engines.kokoro_text import PHONEMES_MAX, passes, pieces
 from voicewire.engines.kokoro_voices import DEFAULT_VOICE, LANGUAGES, Part, catalogue, language_for, parse_blend
-from voicewire.errors import BadRequest, EngineFailed
+from voicewire.errors import BadRequest, EngineFailed, VoicewireError
 from voicewire.spans import word_spans
-from voicewire.types import Chunk, Model, Pcm, Utterance, Voice
+from voicewire.types import Chunk, Model, Utterance, Voice
 
+MODEL_ID = "kokoro"
 RATE_HZ = 24_000
-CHUNK_SAMPLES = RATE_HZ
 SPEEDS = (0.5, 2.0)
+ROWS = {"cuda": 32}  # spoken at once, by kind of device: a processor gains nothing by it
 
 
 def open_engine(
@@ -31,15 +32,16 @@ def open_engine(
     repo: str = "hexgrad/Kokoro-82M",
     device: str = "cpu",
     threads: int = 1,
-    precision: str = "fp32",
+    precision: str = "auto",
     max_chars: int = 400,
     pass_phonemes: int = PHONEMES_MAX,
-    model_id: str = "kokoro",
+    rows: int = 0,
 ) -> KokoroEngine:
     """Open the model in the folder `path`, or else `repo` of the hub.
 
-    `precision` is `fp32` or `bf16` (faster; the same durations). `pass_phonemes` bounds one pass: fewer
-    give the first sound earlier and a cancel less to wait for, at the price of the melody.
+    `precision` is `fp32`, `bf16` or `fp16` (faster; the same durations), or `auto`: bf16 where it is fast.
+    `pass_phonemes` bounds one pass: fewer give the first sound earlier and a cancel less to wait for, at the price of
+    the melody. `rows` is how many texts are spoken at once; 0: what the device is good for.
 
     Raises `FileNotFoundError` or `ValueError` when files are missing or not those of this model, and
     `ModuleNotFoundError` without the extra `kokoro`.
@@ -50,8 +52,9 @@ def open_engine(
     _require_extra()
     with quiet():
         files: Files = folder or Hub(repo)
-    network = Network(files, device=device, threads=threads, precision=precision)
-    return KokoroEngine(network, files.voice_ids(), max_chars=max_chars, pass_phonemes=pass_phonemes, model_id=model_id)
+    rows = rows or ROWS.get(device.partition(":")[0], 1)
+    network = Network(files, device=device, threads=threads, precision=precision, rows=rows)
+    return KokoroEngine(network, files.voice_ids(), max_chars=max_chars, pass_phonemes=pass_phonemes)
 
 
 def _require_extra() -> None:
@@ -64,7 +67,7 @@ def _require_extra() -> None:
 
 
 class KokoroEngine:
-    """One utterance at a time, pass by pass. Without a seed the seed is 0: a text always sounds the same."""
+    """Utterances pass by pass, several at once. Without a seed the seed is 0: a text always sounds the same."""
 
     def __init__(
         self,
@@ -73,24 +76,24 @@ class KokoroEngine:
         *,
         max_chars: int = 400,
         pass_phonemes: int = PHONEMES_MAX,
-        model_id: str = "kokoro",
     ) -> None:
         self.network = network
         self._pass_phonemes = pass_phonemes
         self._readers = Readers()
         self._present = frozenset(voice_ids)
         speakable = [language.letter for language in LANGUAGES if not missing_packages(language.letter)]
-        self._voices = catalogue(model_id, voice_ids, speakable)
+        self._voices = catalogue(MODEL_ID, voice_ids, speakable)
         if not self._voices:
             raise FileNotFoundError("the model has no voice in a language that can be read here")
         ids = [voice.id for voice in self._voices]
         self._model = Model(
-            id=model_id,
+            id=MODEL_ID,
             name="Kokoro",
             rate_hz=RATE_HZ,
             default_voice=DEFAULT_VOICE if DEFAULT_VOICE in ids else ids[0],
             description="Kokoro-82M: human speech from a small network; voices can be blended.",
             max_chars=max_chars,
+            lanes=2 * self.batch_max if self.batch_max > 1 else 1,  # the next batch gathers while one is spoken
             blends=True,
             languages=tuple(dict.fromkeys(voice.language for voice in self._voices)),
             version=network.version,
@@ -105,22 +108,45 @@ class KokoroEngine:
         """Those of the model's voices whose language can be read here, the best first."""
         return self._voices
 
+    @property
+    def batch_max(self) -> int:
+        """How many utterances it takes at once."""
+        return self.network.batches.rows_max
+
+    @property
+    def halvings(self) -> int:
+        """How often memory did not hold a batch."""
+        return self.network.batches.halvings
+
+    def size(self, utterance: Utterance) -> int:
+        """Characters, as long as they last: phonemes are not known yet."""
+        return int(len(utterance.text) / max(utterance.speed, SPEEDS[0]))
+
     def synthesize(self, utterance: Utterance) -> Generator[Chunk, None, None]:
         """Speak `utterance`; its voice may be a blend. Raises as `Engine` says, and `BadRequest` besides.
 
         A pass through the network cannot be stopped: closing takes effect between passes and chunks.
         """
-        low, high = SPEEDS
-        if not low <= utterance.speed <= high:
-            raise BadRequest("bad_message", problem=f"speed must be from {low} to {high}")
-        blend = self._blend(utterance.voice)
-        language = language_for(utterance.language, blend[0].voice)
-        sounds = self._readers.read(language.letter, utterance.text)
-        spoken = pieces(sounds, word_spans(utterance.text), self.network.vocabulary)
-        try:
-            yield from self._spoken(passes(spoken, self._pass_phonemes), blend, utterance)
-        except (OSError, RuntimeError) as error:
-            raise EngineFailed from error
+        with closing(self.synthesize_batch([utterance])) as parts:
+            for _, part in parts:
+                if isinstance(part, VoicewireError):
+                    raise part
+                if part is not None:
+                    yield part
+
+    def synthesize_batch(
+        self, utterances: Sequence[Utterance], dropped: Collection[int] = ()
+    ) -> Generator[tuple[int, BatchPart], None, None]:
+        """Speak them, all their first passes, then all their second. See `BatchEngine`."""
+        tellings: dict[int, Telling] = {}
+        for nth, utterance in enumerate(utterances):
+            read = self._read(utterance)
+            if isinstance(read, Telling) and not read.ended:
+                tellings[nth] = read
+            else:
+                yield nth, read if isinstance(read, VoicewireError) else None
+        while tellings := {nth: telling for nth, telling in tellings.items() if nth not in dropped}:
+            yield from self._spoken(tellings, dropped)
 
     def close(self) -> None:
         """Nothing is held but memory."""
@@ -132,31 +158,40 @@ class KokoroEngine:
                 raise BadRequest("unknown_voice", voice=part.voice)
         return blend
 
+    def _read(self, utterance: Utterance) -> Telling | VoicewireError:
+        low, high = SPEEDS
+        if not low <= utterance.speed <= high:
+            return BadRequest("bad_message", problem=f"speed must be from {low} to {high}")
+        try:
+            blend = self._blend(utterance.voice)
+            language = language_for(utterance.language, blend[0].voice)
+            sounds = self._readers.read(language.letter, utterance.text)
+        except VoicewireError as error:
+            return error
+        spoken = pieces(sounds, word_spans(utterance.text), self.network.vocabulary)
+        return Telling(passes(spoken, self._pass_phonemes), blend, utterance.speed, utterance.seed or 0)
+
     def _spoken(
-        self, cut: Sequence[Sequence[Piece]], blend: Sequence[Part], utterance: Utterance
-    ) -> Generator[Chunk, None, None]:
-        held: list[Pcm] = []
-        sounding: list[Sounding] = []
-        given = made = 0
-        seed = utterance.seed or 0
-        for nth, (spoken, following) in enumerate(pairwise([*cut, ()])):
-            phonemes = "".join(piece.phonemes for piece in spoken)
-            pcm, durations = self.network.speak(phonemes, blend, utterance.speed, seed + nth)
-            held.append(pcm)
-            sounding += place(spoken, durations, made)
-            made += len(pcm)
-            if not _torn(spoken, following):  # the end of a word that goes on is not known yet
-                yield from _chunks(np.concatenate(held), sounding, given)
-                held, sounding, given = [], [], made
+        self, tellings: dict[int, Telling], dropped: Collection[int]
+    ) -> Generator[tuple[int, BatchPart], None, None]:
+        """One pass of each; those that have ended or failed are taken out."""
+        requests = {nth: Request(each.phonemes, each.voice, each.speed, each.seed) for nth, each in tellings.items()}
+        try:
+            for nth, outcome in self.network.speak(requests, dropped):
+                if isinstance(outcome, Exception):
+                    del tellings[nth]
+                    yield nth, _failed(outcome)
+                    continue
+                for chunk in tellings[nth].hear(*outcome):
+                    yield nth, chunk
+                if tellings[nth].ended:
+                    del tellings[nth]
+                    yield nth, None
+        except RuntimeError as error:
+            raise EngineFailed from error
 
 
-def _torn(spoken: Sequence[Piece], following: Sequence[Piece]) -> bool:
-    return bool(following and following[0].words and spoken[-1].words == following[0].words)
-
-
-def _chunks(pcm: Pcm, sounding: Sequence[Sounding], offset: int) -> Generator[Chunk, None, None]:
-    words = words_of(sounding)
-    for start in range(0, len(pcm), CHUNK_SAMPLES):
-        part = pcm[start : start + CHUNK_SAMPLES]
-        first, last = offset + start, offset + start + len(part)
-        yield Chunk(part, tuple(word for word in words if first <= word.begins < last))
+def _failed(error: Exception) -> EngineFailed:
+    failed = EngineFailed()
+    failed.__cause__ = error
+    return failed

@@ -1,22 +1,24 @@
-"""The network of Kokoro-82M: where its files are, and one pass through it."""
+"""The network of Kokoro-82M: where its files are, and the way from phonemes to audio."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from voicewire.engines.kokoro_quiet import quiet
 from voicewire.engines.kokoro_voices import PUBLISHED_IDS, Part
-from voicewire.types import Pcm
 
-PRECISIONS = ("fp32", "bf16")
+if TYPE_CHECKING:  # torch, which they import, takes seconds
+    from voicewire.engines.kokoro_batch import Batches, Spoken
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+AREA = 1 << 14  # rows times frames of one pass, seven minutes of audio: some gigabytes
 _STYLE = (1, 256)  # a voice has one for every number of phonemes: half sounds, half rhythm
+_SOUND = 2  # goes up when equal files begin to sound different
 
 
 class Files(Protocol):
@@ -100,10 +102,22 @@ class Hub:
         return Path(hf_hub_download(self._repo, name))
 
 
-class Network:
-    """The model in memory. Not thread-safe: it seeds torch's own generator."""
+class Request(NamedTuple):
+    """One pass of one text: at most 510 phonemes, all in the vocabulary."""
 
-    def __init__(self, files: Files, *, device: str = "cpu", threads: int = 1, precision: str = "fp32") -> None:
+    phonemes: str
+    voice: Sequence[Part]
+    speed: float
+    seed: int
+
+
+class Network:
+    """The model in memory, speaking up to `rows` texts in one pass."""
+
+    def __init__(
+        self, files: Files, *, device: str = "cpu", threads: int = 1, precision: str = "auto", rows: int = 1
+    ) -> None:
+        """`precision` is that of the generator's convolutions; `auto` takes bfloat16 where it is fast."""
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
         import torch
@@ -111,29 +125,36 @@ class Network:
         torch.set_num_threads(threads)
         self._torch = torch
         self._device = torch.device(device)
+        precision = _fast_precision(self._device.type) if precision == "auto" else precision
         self.voice_file = files.voice
         self.packs: dict[str, Any] = {}  # at most one for each voice of the files
-        self.net = _loaded(files).to(self._device).eval()
-        if precision == "bf16":
-            _use_bf16(self.net.decoder.generator, self._device.type)
-        digest = hashlib.sha256(f"{files.fingerprint()} {precision} {self._device.type}".encode())
+        self.net = _loaded(files).to(self._device).eval().requires_grad_(False)
+        self.batches = _batches(self.net, self._device, precision, rows)
+        digest = hashlib.sha256(f"{files.fingerprint()} {precision} {self._device.type} {_SOUND}".encode())
         self.version = digest.hexdigest()[:16]
         self.vocabulary: dict[str, int] = dict(self.net.vocab)
 
-    def speak(self, phonemes: str, voice: Sequence[Part], speed: float, seed: int) -> tuple[Pcm, list[int]]:
-        """Return the audio of at most 510 phonemes, all in the vocabulary, and the frames of each.
+    def speak(
+        self, requests: Mapping[int, Request], dropped: Collection[int] = ()
+    ) -> Iterator[tuple[int, Spoken | Exception]]:
+        """Yield the audio of every request and the frames of its phonemes, or why it has none, as each is ready.
 
-        The first and the last count of frames are those of the edges. Equal arguments give equal audio
-        on one machine. Raises `OSError` when a voice cannot be read, `RuntimeError` when torch gives up.
+        The first and the last count of frames are those of the edges. Equal requests give equal audio on one
+        machine, but for rounding where they stood beside others. An `OSError` is a voice that cannot be read. What is
+        in `dropped` is left out, as far as it is not made yet. Raises `RuntimeError` when torch gives up.
         """
-        torch = self._torch
-        with torch.inference_mode():
-            ids = torch.tensor([[0, *(self.vocabulary[phoneme] for phoneme in phonemes), 0]], device=self._device)
-            style = self._style(voice, len(phonemes)).to(self._device)
-            torch.manual_seed(seed % 2**63)
-            audio, durations = self.net.forward_with_tokens(ids, style, speed)
-            frames = [int(frames) for frames in durations.reshape(-1).tolist()]
-            return _int16(audio.reshape(-1).float().cpu().numpy()), frames
+        from voicewire.engines.kokoro_batch import Row
+
+        rows: list[Row] = []
+        for nth, (phonemes, voice, speed, seed) in requests.items():
+            ids = [0, *(self.vocabulary[phoneme] for phoneme in phonemes), 0]
+            try:
+                style = self._style(voice, len(phonemes))
+            except OSError as error:
+                yield nth, error
+            else:
+                rows.append(Row(nth, ids, style, speed, seed))
+        yield from self.batches.speak(rows, dropped)
 
     def _style(self, voice: Sequence[Part], size: int) -> Any:
         packs = [(self._pack(part.voice), part.share) for part in voice]
@@ -151,11 +172,28 @@ class Network:
         return self.packs[id]
 
 
-def _int16(audio: np.ndarray[Any, np.dtype[np.float32]]) -> Pcm:
-    if not np.isfinite(audio).all():
-        raise RuntimeError("the model's audio is not finite")
-    pcm: Pcm = np.rint(np.clip(audio, -1.0, 1.0) * 32767).astype(np.int16)
-    return pcm
+def _fast_precision(device: str) -> str:
+    """bfloat16 where there is hardware for it; elsewhere a processor takes twice as long with it."""
+    if device == "cpu":
+        cpuinfo = Path("/proc/cpuinfo")
+        flags = cpuinfo.read_text() if cpuinfo.exists() else ""
+        return "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "fp32"
+    return "bf16" if device == "cuda" else "fp32"
+
+
+def _batches(net: Any, device: Any, precision: str, rows: int) -> Batches:
+    from voicewire.engines.kokoro_batch import Batches, Plain
+    from voicewire.engines.kokoro_rhythm import Rhythm
+    from voicewire.engines.kokoro_vocoder import Vocoder
+
+    rhythm, vocoder = Rhythm(net), Vocoder(net, precision)
+    like = net.decoder.F0_conv.weight
+    batches = Batches(
+        rhythm, Plain(vocoder), like=like, frame_samples=vocoder.frame_samples, rows_max=rows, area_max=AREA
+    )
+    if device.type == "cuda":
+        batches.capture(vocoder)
+    return batches
 
 
 def _loaded(files: Files) -> Any:
@@ -195,25 +233,3 @@ def _fold_weight_norm(net: Any) -> None:
     for module in net.modules():
         if hasattr(module, "weight_g"):
             remove_weight_norm(module)
-
-
-def _use_bf16(generator: Any, device: str) -> None:
-    """Run the generator's convolutions in bfloat16, 1.6 times as fast on a processor that has it.
-
-    The sine source and both Fourier transforms stay in float32: a phase has no precision to spare.
-    Durations and pitch are made before the generator and do not change.
-    """
-    import torch
-
-    def at(enabled: bool, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*tensors: Any) -> Any:
-            with torch.autocast(device, torch.bfloat16, enabled=enabled):
-                return function(*(tensor.float() for tensor in tensors))
-
-        return call
-
-    generator.m_source.forward = at(False, generator.m_source.forward)
-    generator.stft.transform = at(False, generator.stft.transform)
-    generator.stft.inverse = at(False, generator.stft.inverse)
-    generator.conv_post.register_forward_hook(lambda _module, _inputs, output: output.float())
-    generator.forward = at(True, generator.forward)

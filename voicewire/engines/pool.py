@@ -16,7 +16,7 @@ from functools import partial
 
 from voicewire.engines.base import EngineSpec
 from voicewire.engines.child import Child, Launch
-from voicewire.engines.handoff import Cancel, Cancelled, Failed, Made, Message, Postpone, Submit, serialize
+from voicewire.engines.handoff import Cancel, Cancelled, Failed, Halved, Made, Message, Postpone, Submit, serialize
 from voicewire.engines.outlook import Outlook
 from voicewire.engines.pooling import PoolStats
 from voicewire.engines.schedule import Schedule, Worker
@@ -67,8 +67,12 @@ class LocalPool:
         self._children: dict[Worker, Child] = {}  # that can be given work
         self._messages: dict[int, tuple[bytes, float]] = {}  # by ticket: what hands it over, the deadline in it
         self._counts = dict.fromkeys(
-            ("restarts", "retries", "refused", "completed", "failed", "cancelled", "sink_errors", "rendered_ms"), 0
-        )
+            (
+                "restarts", "retries", "refused", "completed", "failed", "cancelled", "sink_errors", "rendered_ms",
+                "halvings",
+            ),
+            0,
+        )  # fmt: skip
         self._last_id = 0
         self._supervisor: asyncio.Task[None] | None = None
         self._started: asyncio.Future[None] | None = None
@@ -183,6 +187,9 @@ class LocalPool:
             case Cancelled(id):
                 worker.owed.discard(id)
                 self._dispatch()
+            case Halved(times):
+                self._counts["halvings"] += times
+                logger.warning("memory ran out %d times in a worker of %s", times, self._launch.spec.factory)
 
     def _made(self, worker: Worker, ticket: Ticket, slice: Slice, now: float) -> None:
         if slice.last:

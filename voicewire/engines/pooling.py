@@ -25,6 +25,7 @@ class PoolStats:
     cancelled: int
     sink_errors: int
     rendered_ms: int  # of audio handed to sinks
+    halvings: int = 0  # batches halved because memory ran out
 
 
 class Pool(Protocol):

@@ -10,13 +10,14 @@ import math
 import os
 import time
 import zlib
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from voicewire.errors import BadRequest, EngineFailed
+from voicewire.engines.base import BatchPart
+from voicewire.errors import BadRequest, EngineFailed, VoicewireError
 from voicewire.spans import word_spans
 from voicewire.types import Chunk, Model, Pcm, Utterance, Voice, Word
 
@@ -40,6 +41,8 @@ class Options:
     rtf: float = 0.0  # seconds of work per second of audio; 0: as fast as it goes
     chunk_ms: int = 60
     lanes: int = 4
+    batch: int = 0  # utterances spoken in one pass, which waits `delay_s` once; 0: every one by itself
+    memory: int = 0  # utterances that a pass can hold: more are spoken in halves; 0: any number
     noise: int = 0  # amplitude of what a poor engine leaves in its silences
     fail_on: str = ""  # marker: give up with EngineFailed
     crash_on: str = ""  # marker: end the process
@@ -71,14 +74,14 @@ class Tone:
     def synthesize(self, utterance: Utterance) -> Generator[Chunk, None, None]:
         if utterance.voice not in OCTAVES:
             raise BadRequest("unknown_voice", voice=utterance.voice)
-        return self._chunks(utterance)
+        return self._chunks(utterance, self._options.delay_s)
 
     def close(self) -> None:
         pass
 
-    def _chunks(self, utterance: Utterance) -> Generator[Chunk, None, None]:
+    def _chunks(self, utterance: Utterance, delay_s: float) -> Generator[Chunk, None, None]:
         size = max(1, self._options.chunk_ms * RATE_HZ // 1000)
-        time.sleep(self._options.delay_s)
+        time.sleep(delay_s)
         pending: list[Pcm] = []
         words: list[Word] = []
         made = sent = 0
@@ -114,9 +117,50 @@ class Tone:
             time.sleep(3600)
 
 
+class BatchTone(Tone):
+    """The twin of an engine that speaks several utterances in one pass: row after row, as a network's end does."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.batch_max = options.batch
+        self.halvings = 0
+
+    def size(self, utterance: Utterance) -> int:
+        return len(utterance.text)
+
+    def synthesize_batch(
+        self, utterances: Sequence[Utterance], dropped: Collection[int] = ()
+    ) -> Generator[tuple[int, BatchPart], None, None]:
+        waiting = [list(range(len(utterances)))]
+        while waiting:
+            rows = waiting.pop()
+            if 0 < self._options.memory < len(rows):
+                self.halvings += 1
+                middle = len(rows) // 2
+                waiting += [rows[middle:], rows[:middle]]
+                continue
+            time.sleep(self._options.delay_s)
+            for nth in rows:
+                for part in self._row(utterances[nth]):
+                    if nth in dropped:
+                        break
+                    yield nth, part
+
+    def _row(self, utterance: Utterance) -> Generator[BatchPart, None, None]:
+        try:
+            if utterance.voice not in OCTAVES:
+                raise BadRequest("unknown_voice", voice=utterance.voice)
+            yield from self._chunks(utterance, 0)
+        except VoicewireError as error:
+            yield error
+        else:
+            yield None
+
+
 def open_engine(**options: str | int | float | bool) -> Tone:
     """Open the engine; `options` are the fields of `Options`."""
-    return Tone(Options(**options))  # type: ignore[arg-type]  # a wrong option fails here, at start
+    chosen = Options(**options)  # type: ignore[arg-type]  # a wrong option fails here, at start
+    return BatchTone(chosen) if chosen.batch else Tone(chosen)
 
 
 def _notes(utterance: Utterance, noise: int) -> Generator[tuple[Pcm, Word | None], None, None]:
