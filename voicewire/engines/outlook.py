@@ -16,6 +16,7 @@ class Outlook(NamedTuple):
     """Seconds, by what a pool's workers were measured to do."""
 
     wait_s: float = 0.0  # until a block that is due now is begun
+    waited_s: float = 0.0  # lately, by those who came new
     late_s: float = 0.0  # until those of this tenant who listen are in time again; 0: they are
 
     def retry_ms(self, wait_max_s: float) -> int:

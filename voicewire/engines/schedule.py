@@ -22,7 +22,7 @@ import math
 from collections.abc import Iterator
 
 from voicewire.engines.outlook import Outlook, Share, retry_ms
-from voicewire.engines.rates import Rates
+from voicewire.engines.rates import MEMORY, Rates
 from voicewire.engines.ticket import Sink, Ticket
 from voicewire.engines.waiting import Rank, Waiting, rank_of
 from voicewire.errors import Busy
@@ -75,6 +75,7 @@ class Schedule:
         self._rates = Rates()
         self._waiting = Waiting()
         self._again: dict[int, Ticket] = {}  # blocks that were open when their worker died
+        self._waited_s = 0.0  # the mean of first blocks
 
     @property
     def queued(self) -> int:
@@ -110,7 +111,8 @@ class Schedule:
         first = sum(held) / 2 + (0.0 if live else lines[Rank.LIVE_DUE].work)
         urgent, everything = Share([due], tenant, weight), Share([due, ahead], tenant, weight)
         wait_s = (first + urgent.before(urgent.own)) / self._chars_s if all(held) else 0.0
-        return Outlook(wait_s, everything.late_s(first, self._chars_s, now))
+        waited_s = self._waited_s if self.running else 0.0
+        return Outlook(wait_s, waited_s, everything.late_s(first, self._chars_s, now))
 
     def assign(self, now: float) -> list[tuple[Worker, Ticket]]:
         """Give free lanes to the blocks that are next; return what to send to whom."""
@@ -127,6 +129,8 @@ class Schedule:
                 if not worker:
                     return assigned
                 self._waiting.take(ticket)
+                if ticket.awaited and not ticket.ahead:
+                    self._waited_s += MEMORY * (now - ticket.due_at - self._waited_s)
                 assigned.append(self._start(worker, ticket, now))
         return assigned
 
