@@ -19,6 +19,7 @@ LAYERS = (
     {"cache", "client", "clips", "dial", "pipeline", "render", "synthesis", "worker"},
     {"config", "settings"},
     {"storage"},
+    {"remote"},
     {"accounts"},
     {"server"},
     {"__main__", "commands"},

@@ -14,6 +14,7 @@ import yaml
 
 from tests.deploy.rendering import CHART, Thing, helm, of_kind, problems, rendered
 from voicewire.config import settings
+from voicewire.remote.keys import RUNGS, Keys
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
@@ -197,6 +198,12 @@ def test_keda_counts_the_queue_of_the_worker_that_it_scales() -> None:
     [access] = of_kind("TriggerAuthentication", things).values()
     assert [each["parameter"] for each in access["spec"]["secretTargetRef"]] == ["password"]
     for trigger in triggers:
-        assert trigger["metadata"]["stream"].endswith(":queue:" + trigger["name"])
+        assert trigger["metadata"]["stream"] == Keys("kokoro").queue(trigger["name"])
         assert all(isinstance(value, str) for value in trigger["metadata"].values()), "KEDA takes strings only"
         assert trigger["authenticationRef"]["name"] == access["metadata"]["name"]
+
+
+def test_the_schema_knows_every_queue() -> None:
+    scaling = SCHEMA["$defs"]["worker"]["properties"]["scaling"]["properties"]
+    assert scaling["queues"]["items"]["enum"] == list(RUNGS)
+    assert set(VALUES["workerDefaults"]["scaling"]["queues"]) < set(RUNGS)

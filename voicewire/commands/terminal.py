@@ -39,11 +39,12 @@ def marked_line(text: str, start: int, stop: int, columns: int) -> str:
     word = printable(text[start:stop])
     room = max(0, columns - width(word))
     before = _fit_end(text[max(0, start - room) : start], room // 2)
-    after = _fit_begin(text[stop : stop + room], room - width(before))
+    after = fit_begin(text[stop : stop + room], room - width(before))
     return f"{before}{MARK}{word}{PLAIN}{after}"
 
 
-def _fit_begin(text: str, columns: int) -> str:
+def fit_begin(text: str, columns: int) -> str:
+    """Return as much of the beginning of `text` as fits into `columns`, printable."""
     text = printable(text)
     while width(text) > columns:
         text = text[: max(0, len(text) - max(1, (width(text) - columns) // 2))]
