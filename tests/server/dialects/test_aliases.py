@@ -70,6 +70,11 @@ def test_the_language_in_a_name_counts() -> None:
     assert Aliases().resolve(CATALOGUE, "two", "aura-2-thalia-en").voice == "nova"
 
 
+def test_a_language_that_nobody_speaks_is_no_reason_to_be_silent() -> None:
+    assert Aliases().resolve(CATALOGUE, "one", "alloy", "sw").voice == "ann"
+    assert Aliases().resolve(CATALOGUE, "", "", "sw").voice == "ann"
+
+
 @pytest.mark.parametrize("wrong", ["[models", "[sounds]\na = 'b'", "[voices]\na = 1"])
 def test_a_table_that_is_not_understood_is_refused(tmp_path: Path, wrong: str) -> None:
     (tmp_path / FILE).write_text(wrong)

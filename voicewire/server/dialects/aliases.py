@@ -78,12 +78,19 @@ class Aliases:
             try:
                 return names.resolve(model_id, voice, language)
             except BadRequest as unknown:
-                named = _row(VOICES, voice)
+                named = _row(VOICES, voice) if voice else ""
                 if unknown.row_code != "unknown_voice" or named is None:
                     raise
         if named in GENDERS:
             named = _of_gender(names, model_id, named, language or LANGUAGE)
-        return names.resolve(model_id, named, language)
+        if named:
+            return names.resolve(model_id, named, language)
+        try:
+            return names.resolve(model_id, "", language)
+        except BadRequest as unspoken:  # clients send a language with everything
+            if unspoken.row_code != "unknown_voice":
+                raise
+            return names.resolve(model_id, "", "")
 
     def _model(self, names: Catalogue, model: str) -> str:
         named = _row(self._models, model)

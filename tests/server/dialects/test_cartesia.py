@@ -1,0 +1,174 @@
+"""Cartesia's dialect on a real server: what its packages, pipecat and LiveKit send, and what they read."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.conftest import Served
+
+WAIT_S = 30
+RATE_HZ = 16_000
+FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": RATE_HZ}
+TEXT = "It costs $4.50, doesn't it? Yes. It does, indeed."
+
+
+@pytest.fixture
+async def socket(served: Served) -> AsyncIterator[ClientConnection]:
+    headers = {"Authorization": f"Bearer {served.key}", "cartesia-version": "2026-08-14"}
+    url = served.url.replace("http", "ws") + "/tts/websocket"
+    async with connect(url, additional_headers=headers, proxy=None) as socket:
+        yield socket
+
+
+async def say(socket: ClientConnection, transcript: str, context: str = "c", **fields: Any) -> None:
+    voice = {"mode": "id", "id": "f786b574-daa5-4673-aa0c-cbe3e8534c02"}
+    message = {"context_id": context, "model_id": "sonic-3", "transcript": transcript, "voice": voice}
+    message |= {"output_format": FORMAT, "continue": True, "language": "en", "add_timestamps": True}
+    await socket.send(json.dumps(message | fields))
+
+
+async def hear(socket: ClientConnection, *until: str) -> list[dict[str, Any]]:
+    """Take messages up to one of these types."""
+    heard: list[dict[str, Any]] = []
+    async with asyncio.timeout(WAIT_S):
+        while not heard or heard[-1]["type"] not in until:
+            heard.append(json.loads(await socket.recv()))
+            assert heard[-1]["type"] in {*until, "chunk", "timestamps", "flush_done"}, heard[-1]
+    return heard
+
+
+def audio_s(heard: list[dict[str, Any]]) -> float:
+    chunks = [base64.b64decode(each["data"]) for each in heard if each["type"] == "chunk"]
+    pcm = np.frombuffer(b"".join(chunks), "<i2").astype(np.float32) / (1 << 15)
+    assert 0.01 < np.sqrt(np.mean(pcm**2)) < 0.5
+    return len(pcm) / RATE_HZ
+
+
+def words(heard: list[dict[str, Any]]) -> tuple[list[str], list[float], list[float]]:
+    times = [each["word_timestamps"] for each in heard if each["type"] == "timestamps"]
+    return tuple([value for each in times for value in each[name]] for name in ("words", "start", "end"))  # type: ignore[return-value]  # of three names
+
+
+async def test_one_utterance_with_its_words(socket: ClientConnection) -> None:
+    await say(socket, TEXT, **{"continue": False})
+    heard = await hear(socket, "done")
+    assert {each["context_id"] for each in heard} == {"c"}
+    assert heard[-1] == {"type": "done", "context_id": "c", "done": True, "status_code": 200}
+    spelt, starts, ends = words(heard)
+    assert " ".join(spelt) == TEXT
+    assert starts == sorted(starts)
+    assert all(start < end for start, end in zip(starts, ends, strict=True))
+    assert ends[-1] <= audio_s(heard)
+
+
+async def test_what_is_flushed_is_said_to_be_and_times_go_on(socket: ClientConnection) -> None:
+    await say(socket, "Hello there ")
+    await say(socket, "my friend. ", flush=True)
+    await say(socket, "And more.", flush=False)
+    first = await hear(socket, "flush_done")
+    assert first[-1]["flush_id"] == 1
+    await say(socket, "", **{"continue": False})
+    rest = await hear(socket, "done")
+    spelt, starts, _ = words(first + rest)
+    assert " ".join(spelt) == "Hello there my friend. And more."
+    assert starts == sorted(starts)
+    assert words(rest)[1][0] >= audio_s(first), "times are counted from the beginning of the context"
+
+
+async def test_without_a_buffer_a_sentence_waits_for_nothing(socket: ClientConnection) -> None:
+    await say(socket, "Hello there, friend.", max_buffer_delay_ms=0)
+    heard = await hear(socket, "chunk")
+    await say(socket, " How are you?", max_buffer_delay_ms=0)
+    await say(socket, " ", **{"continue": False})
+    spelt, *_ = words(heard + await hear(socket, "done"))
+    assert " ".join(spelt) == "Hello there, friend. How are you?"
+
+
+async def test_after_cancel_nothing_of_the_context_follows(socket: ClientConnection) -> None:
+    await say(socket, TEXT * 4, "long")
+    await hear(socket, "chunk")
+    await socket.send('{"cancel":true,"context_id":"long"}')
+    await say(socket, "After that.", "next", **{"continue": False})
+    while (message := json.loads(await socket.recv()))["context_id"] == "long":
+        assert message["type"] in {"chunk", "timestamps"}  # on its way when it was cancelled
+    heard = await hear(socket, "done")
+    assert {each["context_id"] for each in heard} == {"next"}
+
+
+async def test_contexts_are_spoken_beside_each_other(socket: ClientConnection) -> None:
+    for name in ("one", "two"):
+        await say(socket, TEXT, name, **{"continue": False})
+    heard = await hear(socket, "done")
+    heard += await hear(socket, "done")
+    lengths = [audio_s([each for each in heard if each["context_id"] == name]) for name in ("one", "two")]
+    assert lengths[0] == pytest.approx(lengths[1])
+
+
+async def test_nothing_to_say_is_done_at_once(socket: ClientConnection) -> None:
+    await say(socket, "", **{"continue": False})
+    assert [each["type"] for each in await hear(socket, "done")] == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "status"),
+    [
+        ({"voice": "nobody"}, "unknown_voice", 404),
+        ({"model_id": "gpt"}, "unknown_model", 404),
+        ({"output_format": {**FORMAT, "encoding": "pcm_s8"}}, "unsupported_format", 400),
+        ({"output_format": {**FORMAT, "sample_rate": 1}}, "unsupported_format", 400),
+    ],
+)
+async def test_a_refusal_names_its_context_and_the_socket_lives(
+    socket: ClientConnection, fields: dict[str, Any], code: str, status: int
+) -> None:
+    await say(socket, TEXT, "wrong", **fields)
+    [error] = await hear(socket, "error")
+    assert (error["context_id"], error["error_code"], error["status_code"]) == ("wrong", code, status)
+    await say(socket, "Well.", **{"continue": False})
+    assert (await hear(socket, "done"))[-1]["context_id"] == "c"
+
+
+@pytest.mark.parametrize("rubbish", ["", "[]", "{", '{"transcript":7}', '{"output_format":"raw"}', b"\x00\x01"])
+async def test_rubbish_is_refused_and_the_socket_lives(socket: ClientConnection, rubbish: str | bytes) -> None:
+    await socket.send(rubbish)
+    assert (await hear(socket, "error"))[-1]["error_code"] == "bad_message"
+    await say(socket, "Well.", **{"continue": False})
+    await hear(socket, "done")
+
+
+async def test_old_packages_put_the_key_into_the_address(served: Served) -> None:
+    url = served.url.replace("http", "ws") + f"/tts/websocket?api_key={served.key}&cartesia_version=2024-11-13"
+    async with connect(url, proxy=None) as socket:
+        await say(socket, "Well.", voice={"id": "alloy"}, **{"continue": False})
+        await hear(socket, "done")
+
+
+async def test_over_http_it_is_the_same_speech(served: Served) -> None:
+    async with httpx.AsyncClient(
+        base_url=served.url, headers={"X-API-Key": served.key}, timeout=WAIT_S, trust_env=False
+    ) as http:
+        body = {"model_id": "sonic-2", "transcript": TEXT, "voice": "alloy", "output_format": FORMAT}
+        raw = (await http.post("/tts/bytes", json=body)).content
+        floats = {**FORMAT, "encoding": "pcm_f32le"}
+        samples = np.frombuffer((await http.post("/tts/bytes", json={**body, "output_format": floats})).content, "<f4")
+        assert np.allclose(samples, np.frombuffer(raw, "<i2") / (1 << 15), atol=2**-15)
+        events = (await http.post("/tts/sse", json={**body, "add_timestamps": True})).text.strip().split("\n\n")
+        heard = [json.loads(event.partition("data: ")[2]) for event in events]
+        assert [event.partition("\n")[0] for event in events] == [f"event: {each['type']}" for each in heard]
+        assert heard[-1]["done"] is True
+        assert audio_s(heard) == pytest.approx(len(raw) / 2 / RATE_HZ)
+        assert " ".join(words(heard)[0]) == TEXT
+        voices = (await http.get("/voices")).json()
+        assert voices["has_more"] is False
+        assert (await http.get(f"/voices/{voices['data'][0]['id']}")).json() == voices["data"][0]
+        refused = await http.post("/tts/bytes", json={**body, "voice": "nobody"})
+        assert (refused.status_code, refused.json()["error_code"]) == (404, "unknown_voice")
