@@ -18,6 +18,7 @@ from tests.conftest import Served
 WAIT_S = 30
 RATE_HZ = 16_000
 FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": RATE_HZ}
+LAST: dict[str, Any] = {"continue": False}
 TEXT = "It costs $4.50, doesn't it? Yes. It does, indeed."
 
 
@@ -31,7 +32,7 @@ async def socket(served: Served) -> AsyncIterator[ClientConnection]:
 
 async def say(socket: ClientConnection, transcript: str, context: str = "c", **fields: Any) -> None:
     voice = {"mode": "id", "id": "f786b574-daa5-4673-aa0c-cbe3e8534c02"}
-    message = {"context_id": context, "model_id": "sonic-3", "transcript": transcript, "voice": voice}
+    message: dict[str, Any] = {"context_id": context, "model_id": "sonic-3", "transcript": transcript, "voice": voice}
     message |= {"output_format": FORMAT, "continue": True, "language": "en", "add_timestamps": True}
     await socket.send(json.dumps(message | fields))
 
@@ -59,7 +60,7 @@ def words(heard: list[dict[str, Any]]) -> tuple[list[str], list[float], list[flo
 
 
 async def test_one_utterance_with_its_words(socket: ClientConnection) -> None:
-    await say(socket, TEXT, **{"continue": False})
+    await say(socket, TEXT, **LAST)
     heard = await hear(socket, "done")
     assert {each["context_id"] for each in heard} == {"c"}
     assert heard[-1] == {"type": "done", "context_id": "c", "done": True, "status_code": 200}
@@ -76,7 +77,7 @@ async def test_what_is_flushed_is_said_to_be_and_times_go_on(socket: ClientConne
     await say(socket, "And more.", flush=False)
     first = await hear(socket, "flush_done")
     assert first[-1]["flush_id"] == 1
-    await say(socket, "", **{"continue": False})
+    await say(socket, "", **LAST)
     rest = await hear(socket, "done")
     spelt, starts, _ = words(first + rest)
     assert " ".join(spelt) == "Hello there my friend. And more."
@@ -88,7 +89,7 @@ async def test_without_a_buffer_a_sentence_waits_for_nothing(socket: ClientConne
     await say(socket, "Hello there, friend.", max_buffer_delay_ms=0)
     heard = await hear(socket, "chunk")
     await say(socket, " How are you?", max_buffer_delay_ms=0)
-    await say(socket, " ", **{"continue": False})
+    await say(socket, " ", **LAST)
     spelt, *_ = words(heard + await hear(socket, "done"))
     assert " ".join(spelt) == "Hello there, friend. How are you?"
 
@@ -97,7 +98,7 @@ async def test_after_cancel_nothing_of_the_context_follows(socket: ClientConnect
     await say(socket, TEXT * 4, "long")
     await hear(socket, "chunk")
     await socket.send('{"cancel":true,"context_id":"long"}')
-    await say(socket, "After that.", "next", **{"continue": False})
+    await say(socket, "After that.", "next", **LAST)
     while (message := json.loads(await socket.recv()))["context_id"] == "long":
         assert message["type"] in {"chunk", "timestamps"}  # on its way when it was cancelled
     heard = await hear(socket, "done")
@@ -106,7 +107,7 @@ async def test_after_cancel_nothing_of_the_context_follows(socket: ClientConnect
 
 async def test_contexts_are_spoken_beside_each_other(socket: ClientConnection) -> None:
     for name in ("one", "two"):
-        await say(socket, TEXT, name, **{"continue": False})
+        await say(socket, TEXT, name, **LAST)
     heard = await hear(socket, "done")
     heard += await hear(socket, "done")
     lengths = [audio_s([each for each in heard if each["context_id"] == name]) for name in ("one", "two")]
@@ -114,7 +115,7 @@ async def test_contexts_are_spoken_beside_each_other(socket: ClientConnection) -
 
 
 async def test_nothing_to_say_is_done_at_once(socket: ClientConnection) -> None:
-    await say(socket, "", **{"continue": False})
+    await say(socket, "", **LAST)
     assert [each["type"] for each in await hear(socket, "done")] == ["done"]
 
 
@@ -133,7 +134,7 @@ async def test_a_refusal_names_its_context_and_the_socket_lives(
     await say(socket, TEXT, "wrong", **fields)
     [error] = await hear(socket, "error")
     assert (error["context_id"], error["error_code"], error["status_code"]) == ("wrong", code, status)
-    await say(socket, "Well.", **{"continue": False})
+    await say(socket, "Well.", **LAST)
     assert (await hear(socket, "done"))[-1]["context_id"] == "c"
 
 
@@ -141,14 +142,14 @@ async def test_a_refusal_names_its_context_and_the_socket_lives(
 async def test_rubbish_is_refused_and_the_socket_lives(socket: ClientConnection, rubbish: str | bytes) -> None:
     await socket.send(rubbish)
     assert (await hear(socket, "error"))[-1]["error_code"] == "bad_message"
-    await say(socket, "Well.", **{"continue": False})
+    await say(socket, "Well.", **LAST)
     await hear(socket, "done")
 
 
 async def test_old_packages_put_the_key_into_the_address(served: Served) -> None:
     url = served.url.replace("http", "ws") + f"/tts/websocket?api_key={served.key}&cartesia_version=2024-11-13"
     async with connect(url, proxy=None) as socket:
-        await say(socket, "Well.", voice={"id": "alloy"}, **{"continue": False})
+        await say(socket, "Well.", voice={"id": "alloy"}, **LAST)
         await hear(socket, "done")
 
 
