@@ -277,35 +277,3 @@ async def test_requests_at_once_are_bounded(narrow: Server) -> None:
                 break
             await asyncio.sleep(0.02)
         assert answer.status_code == 200
-
-
-@pytest.mark.parametrize("declared", [True, False])
-async def test_a_body_of_200_megabytes_is_refused_unread(served: Served, declared: bool) -> None:
-    """Also when its length is not told, and for somebody who does not read while writing."""
-    size = 200 * 1024 * 1024
-    length = f"Content-Length: {size}" if declared else "Transfer-Encoding: chunked"
-    head = f"POST /v1/tts HTTP/1.1\r\nHost: x\r\nX-API-Key: {served.key}\r\nContent-Type: application/json\r\n"
-    port, whole = int(served.url.rsplit(":", 1)[1]), f"{head}{length}\r\n\r\n".encode()
-    sent, answer = await asyncio.to_thread(_push, port, whole, size, declared)
-    assert answer.startswith(b"HTTP/1.1 413 ")
-    assert b'"too_large"' in answer
-    assert sent < 8 * 1024 * 1024, "what the kernels buffer aside, a megabyte is taken"
-
-
-def _push(port: int, head: bytes, size: int, declared: bool) -> tuple[int, bytes]:
-    block = b"a" * 65_536 if declared else b"10000\r\n" + b"a" * 65_536 + b"\r\n"
-    with socket.create_connection(("127.0.0.1", port), 20) as connection:
-        connection.sendall(head)
-        sent = 0
-        try:
-            while sent < size:
-                sent += connection.send(block[sent % len(block) :])
-        except ConnectionError:
-            pass
-        answer = b""
-        try:
-            while data := connection.recv(65_536):
-                answer += data
-        except ConnectionError:
-            pass
-        return sent, answer

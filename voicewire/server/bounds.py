@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from voicewire.errors import RETRY_MS, BadRequest, Busy, VoicewireError
@@ -158,7 +160,17 @@ class CutShort:
             cut()
 
     def _report(self, error: BaseException) -> None:
-        code = error.row_code if isinstance(error, VoicewireError) else "internal"
+        code = _code(error)
         self._metrics.errors.labels(code).inc()
-        expected = isinstance(error, VoicewireError | ConnectionError)
+        expected = code != "internal" or isinstance(error, VoicewireError | ConnectionError)
         LOGGER.warning("an answer was cut short", extra={"code": code}, exc_info=None if expected else error)
+
+
+def _code(error: BaseException) -> str:
+    match error:
+        case VoicewireError():
+            return error.row_code
+        case HTTPException(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
+            return "too_large"  # a body that came with a request for a file
+        case _:
+            return "internal"
