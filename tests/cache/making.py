@@ -26,3 +26,8 @@ def clip_of(number: int, size_bytes: int = 5_000, scope: str = "t_one") -> Clip:
         slices.append(Slice(packets, words, last))
         frame += len(packets)
     return Clip(scope, Format(), tuple(slices))
+
+
+def large_of(number: int) -> Clip:
+    """A clip that takes its time to write."""
+    return Clip("t_one", Format(), (Slice([bytes([number]) * 100_000] * 20, (), True),))

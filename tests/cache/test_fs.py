@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cache.making import clip_of, key_of
+from tests.cache.making import clip_of, key_of, large_of
 from voicewire.cache.entry import Corrupt, parse, serialize
 from voicewire.cache.fs import LEFT_S, PAGE_BYTES, FsBackend
 from voicewire.clips import Clip
-from voicewire.types import Format, Slice
 
 KIB = 1024
 
@@ -143,32 +142,31 @@ async def test_what_others_put_into_a_shared_folder_is_found(tmp_path: Path) -> 
 
 
 CLIPS = 6
-
-
-def large_of(number: int) -> Clip:
-    """A clip that takes its time to write."""
-    return Clip("t", Format(), (Slice([bytes([number]) * 100_000] * 20, (), True),))
-
-
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from tests.cache.test_fs import CLIPS, large_of, key_of, opened, serialize
+from tests.cache.making import key_of, large_of
+from voicewire.cache.entry import serialize
+from voicewire.cache.fs import FsBackend
+
+CLIPS = 6
 
 async def main():
     written = [serialize(key_of(number), large_of(number)) for number in range(CLIPS)]
-    async with opened(Path(sys.argv[1])) as backend:
-        print("ready", flush=True)
-        for number in range(1_000_000):
-            await backend.put(key_of(number % CLIPS), lambda: written[number % CLIPS])
+    backend = FsBackend(Path(sys.argv[1]), 1 << 30)
+    await backend.open()
+    print("ready", flush=True)
+    for number in range(1_000_000):
+        await backend.put(key_of(number % CLIPS), lambda: written[number % CLIPS])
 
 asyncio.run(main())
 """
 
 
-async def test_killed_in_the_middle_of_writes_it_leaves_no_bad_clip(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.nightly)])
+async def test_killed_in_the_middle_of_writes_it_leaves_no_bad_clip(tmp_path: Path, kills: int) -> None:
     rng, found, whole = random.Random(5), 0, [large_of(number) for number in range(CLIPS)]
-    for _ in range(5):
+    for _ in range(kills):
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, str(tmp_path), stdout=pipe)
         assert process.stdout

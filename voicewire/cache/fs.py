@@ -60,7 +60,7 @@ class FsBackend:
             return replace(self._held)
 
     async def open(self) -> None:
-        await self._do(self._writer, partial(self._new.mkdir, FOLDER_MODE, parents=True, exist_ok=True))
+        await self._do(self._writer, self._prepare)
 
     async def close(self) -> None:
         """Let what is being written be written."""
@@ -93,8 +93,13 @@ class FsBackend:
         name = key.hex()
         return self._folder / name[:2] / name[2:4] / (name + SUFFIX)
 
+    def _prepare(self) -> None:
+        """Make the folder, also when somebody has removed it meanwhile."""
+        self._new.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+
     def _scan(self) -> None:
         """Read the whole folder; clips come in the order of their last use."""
+        self._prepare()
         self._sweep()
         found = sorted(self._files())
         with self._lock:
@@ -135,6 +140,7 @@ class FsBackend:
         data = write()
         if _on_disk(len(data)) > self._size_bytes:
             return
+        self._prepare()
         try:
             with open(new, "xb", opener=_private) as file:
                 file.write(data)

@@ -88,7 +88,7 @@ class S3Backend:
             try:
                 answer = await obstore.get_async(self._store, _path(key))
                 data = bytes(await answer.bytes_async())
-            except NotFoundError:
+            except (FileNotFoundError, NotFoundError):
                 return None
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(read, data))
 
