@@ -6,13 +6,14 @@ import asyncio
 import json
 import math
 import re
+import secrets
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.conftest import Served
@@ -90,6 +91,46 @@ async def test_a_change_holds_on_a_connection_that_lives(free: Tenant, admin: ht
         assert said["context"] == f"c{number}"
         await socket.send(json.dumps({"type": "speak", "context": "long", "model": "espeak", "text": "Four"}))
         assert ((await hear(socket))["type"], (await hear(socket))["code"]) == ("opened", "text_too_long")
+
+
+async def opens(socket: ClientConnection, model: str) -> bool:
+    """Open a context, and cancel it again; say whether it could be had."""
+    context = secrets.token_hex(4)
+    await socket.send(json.dumps({"type": "open", "context": context, "model": model}))
+    if (said := await hear(socket))["type"] == "error":
+        assert said["code"] == "forbidden"
+        return False
+    await socket.send(json.dumps({"type": "cancel", "context": context}))
+    while (await hear(socket))["type"] != "cancelled":
+        pass
+    return True
+
+
+async def test_a_plan_that_has_more_or_less_now_has_it_on_a_connection_that_lives(
+    operator: Operator, selling: Served, admin: httpx.AsyncClient
+) -> None:
+    plan: dict[str, Any] = {
+        "name": "Changing", "price_cents": 0, "seconds": 60, "requests_minute": 10_000, "streams": 1,
+        "request_chars": 100, "models": ["espeak"], "public": False,
+    }  # fmt: skip
+    assert (await admin.put("/admin/plans/changing", json=plan)).status_code == 200
+    tenant = await joins(operator, selling, "changing")
+    async with await tenant.connect() as socket:
+        assert (await hear(socket))["type"] == "ready"
+        for models in (["espeak", "tone"], ["espeak"], None):
+            might = await opens(socket, "tone")
+            assert (await admin.put("/admin/plans/changing", json=plan | {"models": models})).status_code == 200
+            async with asyncio.timeout(WAIT_S):
+                while await opens(socket, "tone") == might:
+                    await asyncio.sleep(0.05)
+        async with await tenant.connect() as second:
+            assert (await hear(second))["code"] == "too_many_streams"
+        assert (await admin.put("/admin/plans/changing", json=plan | {"streams": 2})).status_code == 200
+        async with await tenant.connect() as second:
+            assert (await hear(second))["type"] == "ready"
+            assert (await admin.put("/admin/plans/changing", json=plan)).status_code == 200
+            assert await opens(second, "espeak"), "with fewer streams those that are there stay"
+    await tenant.http.aclose()
 
 
 # streams
