@@ -9,13 +9,14 @@ import pytest
 from voicewire.blocks import Splitter
 from voicewire.catalogue import Catalogue
 from voicewire.clips import Clip, Clips
+from voicewire.engines.outlook import Outlook
 from voicewire.engines.pool import Sink
 from voicewire.engines.pooling import Pool
 from voicewire.engines.tone import open_engine
 from voicewire.errors import BadRequest
 from voicewire.pipeline import Listener, Order, Pipeline, Request
 from voicewire.timeline import Making
-from voicewire.types import Codec, Format, Job, Slice
+from voicewire.types import Codec, Format, Job, Priority, Slice
 
 TEXT = "Number one. It was number two, was it not? “Three!” — and so on and on. \n\n" * 60
 
@@ -31,6 +32,9 @@ class Instant:
     def submit(self, job: Job, _deadline: float, sink: Sink, **_tenant: str) -> None:
         self.spoken.append(job.utterance.text)
         asyncio.get_running_loop().call_soon(sink.slice, Slice([bytes(960)], (), True))
+
+    def outlook(self, _priority: Priority, **_tenant: str) -> Outlook:
+        return Outlook()
 
 
 def pipeline_of(pools: dict[str, Pool], size_bytes: int = 0) -> tuple[Pipeline, Request]:

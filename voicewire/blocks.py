@@ -8,6 +8,8 @@ from voicewire.punctuation import pause_ms
 from voicewire.speakable import Place, ends_heading, read
 from voicewire.types import Block
 
+FIRST_CHARS = 60  # of the first block, where nobody waits
+
 
 class Splitter:
     """Cuts a text that arrives in pieces into blocks; joined, their spans are the text.
@@ -18,7 +20,7 @@ class Splitter:
     items of lists or paragraphs of at most `max_chars`.
     """
 
-    def __init__(self, *, language: str = "en", max_chars: int = 400, first_chars: int = 60) -> None:
+    def __init__(self, *, language: str = "en", max_chars: int = 400, first_chars: int = FIRST_CHARS) -> None:
         assert max_chars > 0
         assert first_chars > 0
         self._max_chars = max_chars
@@ -41,7 +43,7 @@ class Splitter:
         first: bool,
         language: str = "en",
         max_chars: int = 400,
-        first_chars: int = 60,
+        first_chars: int = FIRST_CHARS,
         place: str = Place.LINE,
     ) -> Splitter:
         """Return a splitter that goes on exactly as the one these properties were read from."""

@@ -6,6 +6,7 @@ A pure state machine: time is an argument, and what must be done outside is retu
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from msgspec import UNSET
 
@@ -102,6 +103,11 @@ class Context:
                 else:
                     wanted.append(making)
         return wanted
+
+    def dues(self, now: float) -> Iterator[tuple[int, float]]:
+        """The blocks that are being made, and when the listener runs dry; infinity: not while they pause."""
+        dues = self.timeline.dues(now, self._playhead.heard(now, self._sent))
+        return ((index, math.inf if self._playhead.paused else due) for index, due in dues)
 
     def rendered(self, index: int, slice: Slice, *, cached: bool) -> None:
         """A slice of block `index` was made."""

@@ -23,18 +23,18 @@ class Intake:
         self.positions = Positions(plan.offsets)
         self.at = self.positions.convert
         self._plan = plan
-        self._splitter = splitter or Splitter(language=plan.language or "en", max_chars=plan.block_chars)
+        self._splitter = splitter or Splitter(
+            language=plan.language or "en", max_chars=plan.block_chars, first_chars=plan.first_chars
+        )
         self._first_cut = False
 
     @classmethod
     def restore(cls, plan: Plan, state: State, blocks: list[Block], now: float) -> Intake:
         """Continue behind `blocks` with the text that was in none yet."""
         position = blocks[-1].stop if blocks else 0
-        language = plan.language or "en"
-        intake = cls(
-            plan,
-            Splitter.resume(position, state.pending, state.first, language, plan.block_chars, place=state.place),
-        )
+        sizes = (plan.block_chars, plan.first_chars)
+        splitter = Splitter.resume(position, state.pending, state.first, plan.language or "en", *sizes, state.place)
+        intake = cls(plan, splitter)
         texts = [*(block.text for block in blocks), state.pending]
         for text in texts:
             intake.positions.push(text)

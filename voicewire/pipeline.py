@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
-from voicewire.blocks import Splitter
+from voicewire.blocks import FIRST_CHARS, Splitter
 from voicewire.cache.noop import Noop
 from voicewire.cache.shelf import Shelf
 from voicewire.catalogue import Choice
 from voicewire.clips import Clip, Clips, clip_key
+from voicewire.engines.outlook import Outlook
 from voicewire.engines.pooling import Pool
-from voicewire.errors import BadRequest, OverQuota, VoicewireError
+from voicewire.errors import BadRequest, Busy, OverQuota, VoicewireError
 from voicewire.synthesis import BlockInMaking, Listener, Order, Synthesis
 from voicewire.tab import Tab
 from voicewire.timeline import MAKING_AT_ONCE, Making, Run, Timeline
@@ -25,6 +27,13 @@ from voicewire.types import Block, Format, Priority, Slice
 __all__ = ["BlockInMaking", "Listener", "Order", "Payer", "Pipeline", "Recital", "Request"]
 
 FEED_CHARS = 1_000  # of a whole text, split without a pause
+WAIT_MAX_S = 2.0
+SHORTER_FIRST = ((0.1, 36), (0.03, 48))
+"""How long newcomers wait, in seconds, and how many characters their first block may have then.
+
+A listener hears 36 characters for as long as Kokoro on a processor takes for the 130 behind them. The sizes are few, so
+that clips are found again.
+"""
 
 LOGGER = logging.getLogger(__name__)
 
@@ -64,6 +73,7 @@ class Pipeline:
         shelf: Shelf | None = None,
         flight: Flight | None = None,
         public: Callable[[str, str], bool] = lambda *_: False,
+        wait_max_s: float = WAIT_MAX_S,
     ) -> None:
         self.clips = clips
         self.pools = pools
@@ -71,6 +81,7 @@ class Pipeline:
         self.joined = 0  # blocks that were in the making already
         self._flight = flight
         self._public = public
+        self._wait_max_s = wait_max_s
         self._shares = self.shelf.keeps or clips.size_bytes > 0
         self._syntheses: dict[bytes, Synthesis] = {}
 
@@ -122,7 +133,8 @@ class Pipeline:
     ) -> BlockInMaking:
         """Have the block made by the time that it is due, or join those who wait for it already.
 
-        Raises `Busy` when too much is waiting, `BadRequest` for a model that only another gateway has.
+        Raises `Busy` when too much is waiting, or a first block would wait too long, and `BadRequest` for a model that
+        only another gateway has.
         """
         pool = self.pools.get(order.model)
         if pool is None:
@@ -137,8 +149,23 @@ class Pipeline:
             synthesis.fetched = True
             synthesis.take(clip.slices)
         else:
+            if not making.index:
+                self._admit(pool, order, priority)
             self._begin(synthesis, key)
         return synthesis.join(making, listener)
+
+    def _admit(self, pool: Pool, order: Order, priority: Priority) -> None:
+        """Refuse an utterance while it can be refused: no block behind the first is, once somebody listens."""
+        outlook = pool.outlook(priority, tenant=order.tenant, weight=order.weight)
+        if retry_ms := outlook.retry_ms(self._wait_max_s):
+            raise Busy(retry_after_ms=retry_ms)
+
+    def first_chars(self, model: str, *, tenant: str, weight: float = 1.0, priority: Priority = Priority.LIVE) -> int:
+        """Return how long a first block may be: load makes it shorter, before it makes anybody wait."""
+        pool = self.pools.get(model)
+        outlook = pool.outlook(priority, tenant=tenant, weight=weight) if pool else Outlook()
+        waits_s = max(outlook.wait_s, outlook.waited_s)
+        return next((chars for seconds, chars in SHORTER_FIRST if waits_s >= seconds), FIRST_CHARS)
 
     def _begin(self, synthesis: Synthesis, key: bytes) -> None:
         if self._flight:
@@ -195,12 +222,12 @@ class Request:
     seed: int | None = None
     format: Format = field(default_factory=Format)
     priority: Priority = Priority.INTERACTIVE
+    weight: float = 1.0  # of the tenant
 
     def order(self, block: Block) -> Order:
         choice = self.choice
-        return Order(
-            self.tenant, choice.model.id, choice.voice, choice.language, self.speed, self.seed, self.format, block
-        )
+        voice = (choice.model.id, choice.voice, choice.language, self.speed, self.seed)
+        return Order(self.tenant, *voice, self.format, block, self.weight)
 
 
 class Recital:
@@ -218,7 +245,14 @@ class Recital:
         self._error: VoicewireError | None = None
         self._refusal: OverQuota | None = None  # nobody pays any further
         self._makings: dict[int, BlockInMaking] = {}
-        self._splitter = Splitter(language=request.choice.language or "en", max_chars=request.choice.model.max_chars)
+        model = request.choice.model
+        first_chars = pipeline.first_chars(
+            model.id, tenant=request.tenant, weight=request.weight, priority=request.priority
+        )
+        self._splitter = Splitter(
+            language=request.choice.language or "en", max_chars=model.max_chars, first_chars=first_chars
+        )
+        self._begun_s = math.inf  # when the first sound was taken
         self._text = text
         self._split = 0  # code points of it
         self._ended = False
@@ -235,6 +269,7 @@ class Recital:
                     run = self._timeline.ready.popleft()
                     taken += len(run.packets) * self._request.format.frame_samples
                     self._tab.laid(run)
+                    self._begun_s = min(self._begun_s, time.monotonic())
                     yield run
                     self._tab.hand_over(taken)
                     await self._feed()
@@ -266,7 +301,14 @@ class Recital:
     async def _want(self, taken: int) -> None:
         while asked := self._timeline.wanted(time.monotonic(), taken, self._ahead):
             for making in asked:
-                await self._make(making)
+                await self._make(self._heard_at_leisure(making))
+
+    def _heard_at_leisure(self, making: Making) -> Making:
+        """Who takes audio faster than it is heard is not in more of a hurry for that."""
+        if self._begun_s == math.inf:
+            return making
+        needed_s = self._begun_s + self._timeline.made / self._request.format.rate_hz
+        return replace(making, due=max(making.due, needed_s))
 
     async def _make(self, making: Making) -> None:
         if making.block.silent:

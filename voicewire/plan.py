@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
+from voicewire.blocks import FIRST_CHARS
 from voicewire.tab import TabState
 from voicewire.timeline import Run
 from voicewire.types import Block, Format, Offsets, WordTimes
@@ -35,6 +36,7 @@ class Plan(Struct, frozen=True, array_like=True):
     text_chars: int  # at most, in all
     number: int = 0  # of the session's contexts, for the ledger: channels come again after 65,536
     word_times: WordTimes = WordTimes.MEASURED
+    first_chars: int = FIRST_CHARS  # of the first block at most: kept, so that blocks depend on plan and text alone
 
     @property
     def group_frames(self) -> int:

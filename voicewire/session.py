@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from voicewire import frames
+from voicewire.blocks import FIRST_CHARS
 from voicewire.catalogue import Names, require_model
 from voicewire.context import Context, Wire
 from voicewire.errors import BadRequest, OverQuota, VoicewireError
@@ -88,11 +89,14 @@ def text_wire(message: frames.ServerMessage) -> Wire:
 class Session:
     """The contexts of one client. `now` is the monotonic time in seconds."""
 
-    def __init__(self, limits: Limits, catalogue: Names) -> None:
+    def __init__(
+        self, limits: Limits, catalogue: Names, first_chars: Callable[[str], int] = lambda _: FIRST_CHARS
+    ) -> None:
         self.limits = limits
         self.contexts: dict[str, Context] = {}
         self.channels = 0  # ever opened
         self._catalogue = catalogue
+        self._first_chars = first_chars  # of a model's first blocks, as long as it has time for
         self._recent: deque[str] = deque(maxlen=RECENT_CONTEXTS)
         self._bad_messages = 0
         self._receivers: dict[type, Callable[..., list[Action]]] = {
@@ -184,6 +188,7 @@ class Session:
             limits.text_chars,
             self.channels,
             choice.model.words if message.words else WordTimes.NONE,
+            self._first_chars(choice.model.id),
         )
 
     def _free_channel(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from voicewire.errors import VoicewireError
 from voicewire.timeline import Making
 from voicewire.types import Block, Format, Job, Priority, Slice, Utterance
 
+LITTLE_S = 0.1  # by how much a listener may be elsewhere than was thought, and nothing is changed
 TOLD_AT_ONCE = 16  # listeners, between which the loop does other work
 
 LOGGER = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ class Order:
     seed: int | None
     format: Format
     block: Block
+    weight: float = 1.0  # of the tenant, where there is more to do than can be done
 
     @cached_property
     def job(self) -> Job:
@@ -71,8 +74,10 @@ class Synthesis:
 
     def submit(self) -> None:
         """Have it made here. Raises as `Pool.submit` does."""
-        tenant, priority = self.order.tenant, self.priority
-        self._ticket = self._pool.submit(self.order.job, self._deadline, self, tenant=tenant, priority=priority)
+        order, priority = self.order, self.priority
+        self._ticket = self._pool.submit(
+            order.job, self._deadline, self, tenant=order.tenant, priority=priority, weight=order.weight
+        )
 
     @property
     def complete(self) -> bool:
@@ -83,12 +88,24 @@ class Synthesis:
         joined = BlockInMaking(self, making, listener)
         self._listeners[joined] = None
         if making.due < self._deadline:
-            self._deadline = making.due
-            if self._ticket:
-                self._pool.postpone(self._ticket, making.due)
+            self._postpone(making.due)
         if self.slices or self.error:
             self._tell_later([joined])
         return joined
+
+    def repaced(self, before: float, due: float) -> None:
+        """A listener is at another place, or has paused. The block is due when the first of all runs dry."""
+        if abs(due - before) < LITTLE_S:
+            return
+        if due < self._deadline:
+            self._postpone(due)
+        elif before <= self._deadline:
+            self._postpone(min(listener.due for listener in self._listeners))
+
+    def _postpone(self, due: float) -> None:
+        self._deadline = due
+        if self._ticket:
+            self._pool.postpone(self._ticket, due)
 
     def slice(self, slice: Slice) -> None:
         """More was made."""
@@ -111,7 +128,11 @@ class Synthesis:
         """A listener goes. The block is made to its end, `kept`, or as long as anybody listens."""
         self._kept = self._kept or kept
         self._listeners.pop(listener, None)
-        if not self._listeners and not self._kept and not self.complete and not self.error:
+        if self._listeners or self.complete or self.error:
+            return
+        if self._kept:
+            self._postpone(math.inf)
+        else:
             self._stop()
 
     def _stop(self) -> None:
@@ -144,7 +165,7 @@ class Synthesis:
 class BlockInMaking:
     """One listener's part in a block that is being made."""
 
-    __slots__ = ("_heard", "_index", "_listener", "_synthesis", "block")
+    __slots__ = ("_heard", "_index", "_listener", "_synthesis", "block", "due")
 
     def __init__(self, synthesis: Synthesis, making: Making, listener: Listener) -> None:
         self._synthesis = synthesis
@@ -152,6 +173,7 @@ class BlockInMaking:
         self._listener: Listener | None = listener
         self._heard = 0  # slices
         self.block = making.block
+        self.due = making.due
 
     @property
     def frames(self) -> int:
@@ -183,6 +205,12 @@ class BlockInMaking:
                 listener.failed(self._index, VoicewireError("internal"))
         except Exception:
             LOGGER.exception("a listener of a block could not be told")
+
+    def postpone(self, due: float) -> None:
+        """The listener runs dry at another time; infinity: it has paused."""
+        before, self.due = self.due, due
+        if self._listener:
+            self._synthesis.repaced(before, due)
 
     def drop(self) -> None:
         """Stop: nobody wants it any more."""

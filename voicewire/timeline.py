@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from msgspec import Struct
@@ -105,10 +106,25 @@ class Timeline:
                 break
             if not piece.asked:
                 piece.asked = True
-                due = now if begins <= heard else now + (begins - heard) / self._rate_hz
-                wanted.append(Making(piece.index, piece.block, due))
-            begins += max(0.0, self._char * len(piece.block.text) - piece.frames * self._frame)
+                wanted.append(Making(piece.index, piece.block, self._due(begins, now, heard)))
+            begins += self._rest(piece)
         return wanted
+
+    def dues(self, now: float, heard: int) -> Iterator[tuple[int, float]]:
+        """The blocks that are being made, and when the listener runs dry without them."""
+        begins = float(self.made)
+        for piece in self.pieces:
+            if not piece.asked:
+                break
+            yield piece.index, self._due(begins, now, heard)
+            begins += self._rest(piece)
+
+    def _due(self, begins: float, now: float, heard: int) -> float:
+        return now if begins <= heard else now + (begins - heard) / self._rate_hz
+
+    def _rest(self, piece: Piece) -> float:
+        """About how many samples of a block are not laid."""
+        return max(0.0, self._char * len(piece.block.text) - piece.frames * self._frame)
 
     def name(self, index: int, audio: str) -> None:
         """Say under which name the clip of block `index` is kept."""

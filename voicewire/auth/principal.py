@@ -23,10 +23,13 @@ class Limits:
     models: frozenset[str] | None = None  # None: all
     metered: bool = False  # whether seconds are limited by the balance; they are recorded anyway
     cached_percent: int = 100  # what a block that was made before costs
+    weight: float = 1.0  # its share, beside other tenants', of engines that cannot do all that is asked for
 
     def __post_init__(self) -> None:
         if min(self.streams, self.contexts, self.text_chars, self.requests_minute) < 1:
             raise ValueError("every limit is at least 1")
+        if not self.weight > 0:
+            raise ValueError("the weight is more than 0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,12 @@ class Caching:
     flight: Flight | None
     share: bool  # between tenants
 
-    def pipeline(self, pools: Mapping[str, Pool], public: Callable[[str, str], bool]) -> Pipeline:
+    def pipeline(self, pools: Mapping[str, Pool], public: Callable[[str, str], bool], wait_max_s: float) -> Pipeline:
         """Return the pipeline over `pools`; `public` knows the voices that all tenants have."""
+        parts = (pools, self.clips, self.shelf, self.flight)
         if self.share:
-            return Pipeline(pools, self.clips, self.shelf, self.flight, public)
-        return Pipeline(pools, self.clips, self.shelf, self.flight)
+            return Pipeline(*parts, public, wait_max_s=wait_max_s)
+        return Pipeline(*parts, wait_max_s=wait_max_s)
 
 
 async def open_caching(config: Config, redis: Redis, stack: contextlib.AsyncExitStack) -> Caching:

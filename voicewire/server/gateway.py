@@ -114,7 +114,7 @@ def _assemble(
 ) -> Gateway:
     engines = [(pool.model, pool.voices) for pool in pools.values()]
     voices = Voices(storage.store, accounts.news, engines, config.default_model)
-    metrics, pipeline = Metrics(), caching.pipeline(pools, voices.public)
+    metrics, pipeline = Metrics(), caching.pipeline(pools, voices.public, config.queue_wait_ms / 1000)
     journal = Journal(storage.redis, interval_s=config.journal_ms / 1000, resume_s=config.resume_s)
     ticker = Ticker(config.tick_ms / 1000, metrics.tick_lag_s.observe)
     settings = Settings(_limits(config), config.stall_s, config.resume_s, config.resume_bytes_max)

@@ -101,7 +101,8 @@ class Reciter:
         rate_hz = wish.rate_hz or file_rate_hz(wish.kind, choice.model.rate_hz)
         encoder = open_file_encoder(wish.kind, rate_hz, wish.bitrate)
         format = Format(Codec.PCM_S16LE, rate_hz, FRAME_MS)
-        order = SpeechOrder(principal.tenant, choice, wish.speed, wish.seed, format)
+        weight = principal.limits.weight
+        order = SpeechOrder(principal.tenant, choice, wish.speed, wish.seed, format, weight=weight)
         spoken = Spoken(principal, f"h_{secrets.token_urlsafe(STREAM_BYTES)}", choice.model.id, choice.voice)
         await self.limiter.speech(request, principal, spoken.stream, len(wish.text), spoken.model)
         with ExitStack() as unheard:

@@ -109,7 +109,8 @@ class Speaker:
         spoken = Spoken(caller, item.stream(index), choice.model.id, choice.voice)
         if item.epoch > 1:
             await self.ledger.recall(caller.tenant, spoken.stream)
-        order = SpeechOrder(caller.tenant, choice, manner.speed, manner.seed, format, Priority.BATCH)
+        sharing = (Priority.BATCH, caller.limits.weight)
+        order = SpeechOrder(caller.tenant, choice, manner.speed, manner.seed, format, *sharing)
         bill = self.meter.open(spoken, Tab(format.frame_samples, format.rate_hz), counted=index > 0)
         before = progress.samples
         await self._recite(order, part, bill, spool, progress)

@@ -125,7 +125,10 @@ class Live:
         self._run(self.session.receive(message, now))
         context = self.session.contexts.get(getattr(message, "context", ""))
         if context is not None:
-            self.pump(self._register(context), now)
+            live = self._register(context)
+            if isinstance(message, frames.Playhead):
+                live.repace(now)
+            self.pump(live, now)
         self._taken(now)
 
     def refuse(self, error: BadRequest) -> None:

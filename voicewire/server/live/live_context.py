@@ -144,7 +144,14 @@ class LiveContext:
     def _order(self, making: Making) -> Order:
         plan = self.context.plan
         voice = (plan.model, plan.voice, plan.language, plan.speed, plan.seed)
-        return Order(self._host.principal.tenant, *voice, plan.format, making.block)
+        principal = self._host.principal
+        return Order(principal.tenant, *voice, plan.format, making.block, principal.limits.weight)
+
+    def repace(self, now: float) -> None:
+        """The listener is at another place, or has paused: what is being made is due at another time."""
+        for index, due in self.context.dues(now):
+            if making := self.makings.get(index):
+                making.postpone(due)
 
     def drop(self, blocks: Sequence[int]) -> None:
         """Stop making `blocks`: nobody will hear them."""

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from voicewire import frames
 from voicewire.auth.principal import Principal
@@ -186,7 +187,9 @@ class Sessions:
             before.fenced()
             self.remove(before)
         tenant, limits = identity.principal.tenant, self._machinery.settings.limits_of(identity.principal)
-        session = Session(limits, Current(lambda: self._catalogue(tenant)))
+        weight = identity.principal.limits.weight
+        first_chars = partial(self._machinery.pipeline.first_chars, tenant=tenant, weight=weight)
+        session = Session(limits, Current(lambda: self._catalogue(tenant)), first_chars)
         outbox = Outbox(wire, self._admission.outbox_bytes_max, translate)
         live = Live(self._machinery, identity, session, outbox, wire)
         self.add(live)
