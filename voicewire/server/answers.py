@@ -27,6 +27,8 @@ HEADERS: Mapping[int, Mapping[str, str]] = MappingProxyType(
 )
 """What an answer with this status has to say."""
 
+KEPT = frozenset({"retry-after", "www-authenticate"})
+
 
 def error_response(error: VoicewireError) -> JSONResponse:
     """Return the JSON body, status and `Retry-After` for `error`."""
@@ -37,6 +39,11 @@ def error_response(error: VoicewireError) -> JSONResponse:
         body["retry_after_ms"] = error.retry_after_ms
         headers["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))
     return JSONResponse({"error": body}, row.status, headers)
+
+
+def kept_headers(answer: Response) -> dict[str, str]:
+    """What an answer with another body must still say."""
+    return {name: value for name, value in answer.headers.items() if name in KEPT}
 
 
 def answering(metrics: Metrics, size_bytes_max: int) -> Any:

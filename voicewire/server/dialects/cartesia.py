@@ -16,7 +16,7 @@ from voicewire.catalogue import Catalogue
 from voicewire.codecs.base import FileKind
 from voicewire.codecs.pcm import serialize_f32le
 from voicewire.errors import BadRequest, VoicewireError
-from voicewire.server.answers import error_response
+from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects import cartesia_forms as forms
 from voicewire.server.dialects.aliases import Aliases
@@ -108,7 +108,7 @@ class CartesiaDoors:
             "message": error.message,
             "error_code": error.row_code,
         }
-        headers = {name: value for name, value in answer.headers.items() if name in {"retry-after", "www-authenticate"}}
+        headers = kept_headers(answer)
         return JSONResponse(body, answer.status_code, headers)
 
 

@@ -17,6 +17,8 @@ from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.cartesia import CartesiaDoors
 from voicewire.server.dialects.cartesia_socket import Cartesia
+from voicewire.server.dialects.deepgram import DeepgramDoors
+from voicewire.server.dialects.deepgram_socket import Deepgram
 from voicewire.server.dialects.openai import OpenAi
 from voicewire.server.dialects.socket import DialectEndpoint, Line, Tongue
 from voicewire.server.live.sessions import Sessions
@@ -39,12 +41,15 @@ class Dialects:
     def doors(self) -> list[APIRouter]:
         """Return what is asked over HTTP."""
         common = self.reciter, self.callers, self.catalogue, self._aliases(), self.metrics
-        return [OpenAi(*common).router(), CartesiaDoors(*common).router()]
+        return [OpenAi(*common).router(), CartesiaDoors(*common).router(), DeepgramDoors(*common).router()]
 
     def sockets(self) -> list[BaseRoute]:
         """Return the WebSockets."""
         aliases = self._aliases()
-        return [WebSocketRoute("/tts/websocket", self._socket(partial(Cartesia, aliases=aliases)).serve)]
+        return [
+            WebSocketRoute("/tts/websocket", self._socket(partial(Cartesia, aliases=aliases)).serve),
+            WebSocketRoute("/v1/speak", self._socket(partial(Deepgram, aliases=aliases)).serve),
+        ]
 
     def _socket(self, speaks: Callable[[Line], Tongue]) -> DialectEndpoint:
         config = self.config

@@ -19,7 +19,7 @@ from voicewire.auth.principal import Principal
 from voicewire.catalogue import Catalogue
 from voicewire.codecs.base import FileKind
 from voicewire.errors import BadRequest, VoicewireError
-from voicewire.server.answers import error_response
+from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.metrics import Metrics
@@ -146,6 +146,6 @@ def _refusal(error: VoicewireError) -> Response:
         "param": FIELDS.get(error.row_code),
         "code": error.row_code,
     }
-    headers = {name: value for name, value in answer.headers.items() if name in {"retry-after", "www-authenticate"}}
+    headers = kept_headers(answer)
     headers["x-should-retry"] = "true" if error.row.retryable else "false"
     return JSONResponse({"error": body}, answer.status_code, headers)

@@ -82,6 +82,10 @@ class Line:
         """Say goodbye when the message in hand was heard."""
         self.ended = True
 
+    def hang_up(self) -> None:
+        """Say goodbye when what is being said was said."""
+        self.soon(lambda: self._wire.finish(GOODBYE, ""))
+
     def _act_if_there(self, act: Callable[[], None]) -> None:
         if self.live is not None and self.live.attached:
             act()

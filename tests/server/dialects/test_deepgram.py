@@ -1,0 +1,145 @@
+"""Deepgram's dialect on a real server: Speak, Flush, Clear and Close, and files over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.conftest import Served
+
+WAIT_S = 30
+RATE_HZ = 24_000
+TEXT = "It costs $4.50, doesn't it? Yes. It does, indeed."
+ADDRESS = f"/v1/speak?encoding=linear16&model=aura-2-thalia-en&sample_rate={RATE_HZ}"
+
+
+@pytest.fixture
+async def socket(served: Served) -> AsyncIterator[ClientConnection]:
+    headers = {"Authorization": f"Token {served.key}"}
+    async with connect(served.url.replace("http", "ws") + ADDRESS, additional_headers=headers, proxy=None) as socket:
+        [metadata] = (await hear(socket, "Metadata"))[1]
+        assert {"request_id", "model_name", "model_version", "model_uuid"} < metadata.keys()
+        yield socket
+
+
+async def say(socket: ClientConnection, type: str, **fields: Any) -> None:
+    await socket.send(json.dumps({"type": type, **fields}))
+
+
+async def hear(socket: ClientConnection, until: str) -> tuple[bytes, list[dict[str, Any]]]:
+    """Take everything up to a message of a type: the audio, and the messages."""
+    audio = b""
+    messages: list[dict[str, Any]] = []
+    async with asyncio.timeout(WAIT_S):
+        while not messages or messages[-1]["type"] != until:
+            data = await socket.recv()
+            if isinstance(data, bytes):
+                audio += data
+            else:
+                messages.append(json.loads(data))
+                assert messages[-1]["type"] in {until, "Flushed"}, messages[-1]
+    return audio, messages
+
+
+def seconds(audio: bytes) -> float:
+    pcm = np.frombuffer(audio, "<i2").astype(np.float32) / (1 << 15)
+    assert 0.01 < np.sqrt(np.mean(pcm**2)) < 0.5
+    return len(pcm) / RATE_HZ
+
+
+async def test_flushed_follows_all_of_the_audio(socket: ClientConnection) -> None:
+    for word in TEXT.split():
+        await say(socket, "Speak", text=word + " ")
+    await say(socket, "Flush")
+    audio, [flushed] = await hear(socket, "Flushed")
+    assert flushed == {"type": "Flushed", "sequence_id": 0}
+    whole = seconds(audio)
+    for _ in range(2):  # what is said behind a flush waits for it
+        await say(socket, "Speak", text=TEXT)
+        await say(socket, "Flush")
+    for number in (1, 2):
+        audio, [flushed] = await hear(socket, "Flushed")
+        assert flushed["sequence_id"] == number
+        assert seconds(audio) == pytest.approx(whole, abs=0.2)
+
+
+async def test_nothing_of_before_follows_cleared(socket: ClientConnection) -> None:
+    await say(socket, "Speak", text=TEXT * 4)
+    await say(socket, "Flush")
+    await say(socket, "Speak", text="never heard")
+    await say(socket, "Clear")
+    await hear(socket, "Cleared")
+    await say(socket, "Speak", text="Yes.")
+    await say(socket, "Flush")
+    audio, messages = await hear(socket, "Flushed")
+    assert len(messages) == 1
+    assert seconds(audio) < 2
+
+
+async def test_an_empty_flush_is_answered_and_close_ends_it(socket: ClientConnection) -> None:
+    await say(socket, "Flush")
+    assert (await hear(socket, "Flushed"))[0] == b""
+    await say(socket, "Speak", text="Yes.")
+    await say(socket, "Close")
+    audio, _ = await hear(socket, "Flushed")
+    assert seconds(audio) > 0
+    with pytest.raises(ConnectionClosed) as ended:
+        await asyncio.wait_for(socket.recv(), WAIT_S)
+    assert ended.value.rcvd is not None
+    assert ended.value.rcvd.code == 1000
+
+
+@pytest.mark.parametrize("rubbish", ["", "[]", '{"type":"Sing"}', '{"type":"Speak","text":7}', b"\x00"])
+async def test_rubbish_is_refused_and_the_socket_lives(socket: ClientConnection, rubbish: str | bytes) -> None:
+    await socket.send(rubbish)
+    error = json.loads(await asyncio.wait_for(socket.recv(), WAIT_S))
+    assert (error["type"], error["code"]) == ("Error", "bad_message")
+    await say(socket, "Speak", text="Yes.")
+    await say(socket, "Flush")
+    assert seconds((await hear(socket, "Flushed"))[0]) > 0
+
+
+@pytest.mark.parametrize(
+    ("query", "media_type"),
+    [
+        ("", "audio/mpeg"),
+        ("encoding=linear16", "audio/wav"),
+        ("encoding=linear16&container=none&sample_rate=16000", "audio/pcm; rate=16000"),
+        ("encoding=mulaw&container=none&sample_rate=8000", "audio/PCMU; rate=8000"),
+        ("encoding=opus&container=ogg", "audio/ogg; codecs=opus"),
+        ("encoding=flac", "audio/flac"),
+        ("encoding=aac", "audio/aac"),
+    ],
+)
+async def test_files_over_http(served: Served, query: str, media_type: str) -> None:
+    headers = {"Authorization": f"Token {served.key}"}
+    async with httpx.AsyncClient(base_url=served.url, headers=headers, timeout=WAIT_S, trust_env=False) as http:
+        answer = await http.post(f"/v1/speak?model=aura-2-thalia-en&{query}", json={"text": TEXT})
+    assert (answer.status_code, answer.headers["content-type"].replace(";rate", "; rate")) == (200, media_type)
+    assert answer.headers["dg-char-count"] == str(len(TEXT))
+    assert len(answer.content) > 1_000
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "status"),
+    [
+        ("model=nobody", {"text": TEXT}, 404),
+        ("encoding=midi", {"text": TEXT}, 400),
+        ("sample_rate=many", {"text": TEXT}, 400),
+        ("speed=nan", {"text": TEXT}, 400),
+        ("", {"url": "http://127.0.0.1/"}, 400),
+    ],
+)
+async def test_refusals_over_http(served: Served, query: str, body: dict[str, str], status: int) -> None:
+    headers = {"Authorization": f"Token {served.key}"}
+    async with httpx.AsyncClient(base_url=served.url, headers=headers, timeout=WAIT_S, trust_env=False) as http:
+        answer = await http.post(f"/v1/speak?{query}", json=body)
+    assert (answer.status_code, bool(answer.json()["err_msg"])) == (status, True)

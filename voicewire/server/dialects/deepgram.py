@@ -1,0 +1,93 @@
+"""Deepgram over HTTP: `POST /v1/speak`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from msgspec import Struct
+from starlette.responses import JSONResponse, StreamingResponse
+
+from voicewire.auth.principal import Principal
+from voicewire.catalogue import Catalogue
+from voicewire.codecs.base import FileKind
+from voicewire.errors import BadRequest, UnsupportedFormat, VoicewireError
+from voicewire.server.answers import error_response, kept_headers
+from voicewire.server.callers import Callers
+from voicewire.server.dialects.aliases import Aliases
+from voicewire.server.dialects.deepgram_forms import number, wanted_speed
+from voicewire.server.metrics import Metrics
+from voicewire.server.recite import Reciter, Wish
+
+KINDS = {
+    ("linear16", "wav"): FileKind.WAV,
+    ("linear16", "none"): FileKind.PCM,
+    ("mulaw", "none"): FileKind.MULAW,
+    ("alaw", "none"): FileKind.ALAW,
+    ("opus", "ogg"): FileKind.OPUS,
+    ("mp3", ""): FileKind.MP3,
+    ("flac", ""): FileKind.FLAC,
+    ("aac", ""): FileKind.AAC,
+}
+CONTAINERS = {"linear16": "wav", "mulaw": "none", "alaw": "none", "opus": "ogg"}  # unless another is named
+
+
+class _Body(Struct):
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeepgramDoors:
+    """The door. `catalogue` is asked for a tenant."""
+
+    reciter: Reciter
+    callers: Callers
+    catalogue: Callable[[str], Catalogue]
+    aliases: Aliases
+    metrics: Metrics
+
+    def router(self) -> APIRouter:
+        router = APIRouter(include_in_schema=False)
+        router.add_api_route("/v1/speak", self.speak, methods=["POST"], response_model=None)
+        return router
+
+    async def speak(self, request: Request) -> Response:
+        """Speak a text into a file."""
+        try:
+            return await self._speak(request, await self.callers.require(request, "speak"))
+        except VoicewireError as error:
+            self.metrics.errors.labels(error.row_code).inc()
+            answer = error_response(error)
+            body = {"err_code": error.row_code.upper(), "err_msg": error.message, "request_id": ""}
+            return JSONResponse(body, answer.status_code, kept_headers(answer))
+
+    async def _speak(self, request: Request, principal: Principal) -> Response:
+        query = request.query_params
+        model = query.get("model") or ""
+        choice = self.aliases.resolve(self.catalogue(principal.tenant), "", model)
+        text = _read(await request.body())
+        kind = _kind(query.get("encoding"), query.get("container"))
+        rate_hz, bitrate = number(query, "sample_rate"), number(query, "bit_rate")
+        wish = Wish(text, choice, kind, wanted_speed(query), None, rate_hz, bitrate)
+        spoken = await self.reciter.begin(request, principal, wish)
+        headers = {"dg-model-name": model, "dg-char-count": str(len(text))}
+        return StreamingResponse(spoken.parts, media_type=spoken.media_type, headers=headers)
+
+
+def _kind(encoding: str | None, container: str | None) -> FileKind:
+    encoding = encoding or "mp3"
+    kind = KINDS.get((encoding, container or CONTAINERS.get(encoding, ""))) or KINDS.get((encoding, ""))
+    if kind is None:
+        raise UnsupportedFormat(problem=f"{encoding} in {container}")
+    return kind
+
+
+def _read(body: bytes) -> str:
+    try:
+        text = msgspec.json.decode(body, type=_Body).text
+        text.encode()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise BadRequest(problem=str(error).replace("{", "(").replace("}", ")")) from error
+    return text

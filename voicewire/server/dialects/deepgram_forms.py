@@ -1,0 +1,49 @@
+"""What Deepgram's clients ask for in their address: the voice in `model`, and a format of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from voicewire import frames
+from voicewire.errors import BadRequest, UnsupportedFormat
+from voicewire.types import Codec
+
+CODECS = {"linear16": Codec.PCM_S16LE, "mulaw": Codec.MULAW, "alaw": Codec.ALAW}
+RATES_HZ = {"linear16": 24_000, "mulaw": 8_000, "alaw": 8_000}
+SPEEDS = (0.5, 2.0)
+
+
+def wanted_format(query: Mapping[str, str]) -> frames.FormatRequest:
+    """Return the format on a socket. Raises `UnsupportedFormat`."""
+    encoding = query.get("encoding") or "linear16"
+    codec = CODECS.get(encoding)
+    if codec is None:
+        raise UnsupportedFormat(problem=f"encoding {encoding}")
+    wanted = frames.FormatRequest(codec, number(query, "sample_rate") or RATES_HZ[encoding])
+    wanted.grant()
+    return wanted
+
+
+def number(query: Mapping[str, str], name: str) -> int | None:
+    """Return a whole number of the address. Raises `BadRequest`."""
+    text = query.get(name)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 9):
+        raise BadRequest(problem=f"{name} is no number")
+    return int(text)
+
+
+def wanted_speed(query: Mapping[str, str]) -> float:
+    """Return the speed, within what we have. Raises `BadRequest`."""
+    try:
+        return within(float(query.get("speed") or 1.0))
+    except ValueError:
+        raise BadRequest(problem="speed is no number") from None
+
+
+def within(speed: float) -> float:
+    """Return a speed that we have; NaN is none. Raises `ValueError`."""
+    if speed != speed:
+        raise ValueError("not a number")
+    return min(max(speed, SPEEDS[0]), SPEEDS[1])

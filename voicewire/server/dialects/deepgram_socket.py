@@ -1,0 +1,200 @@
+"""Deepgram's WebSocket `/v1/speak`: Speak, Flush, Clear and Close, with bare audio.
+
+Source: Deepgram's API reference, and what its Python packages 4 and 7, pipecat and LiveKit send. What stands between
+two flushes is one utterance of ours. `Flushed` follows all of its audio; after `Clear` nothing of before follows.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from voicewire import frames
+from voicewire.catalogue import Choice
+from voicewire.context import Wire
+from voicewire.errors import BadRequest, VoicewireError
+from voicewire.server.dialects.aliases import Aliases
+from voicewire.server.dialects.deepgram_forms import wanted_format, wanted_speed
+from voicewire.server.dialects.socket import LEAD_MS, Line
+
+PARTS_MAX = 64
+
+
+class Message(Struct):
+    """What a client says."""
+
+    type: str
+    text: str = ""
+
+
+@dataclass(slots=True)
+class Part:
+    """What stands between two flushes."""
+
+    name: str
+    text: list[str] = field(default_factory=list)
+    flushed: bool = False
+    open: bool = False
+
+
+class Deepgram:
+    """One connection."""
+
+    def __init__(self, line: Line, aliases: Aliases) -> None:
+        self._line = line
+        self._aliases = aliases
+        self._parts: deque[Part] = deque()  # the first is being spoken
+        self._channel = -1
+        self._numbers = itertools.count()
+        self._sequence = itertools.count()
+        self._closing = False
+        self._plan: tuple[Choice, frames.FormatRequest, float] | None = None
+
+    def hear(self, data: str | bytes) -> None:
+        message = _read(data)
+        match message.type:
+            case "Speak":
+                self._take(message.text)
+            case "Flush":
+                self._flush()
+            case "Clear":
+                self._clear()
+            case "Close":
+                self._close()
+            case _:
+                raise BadRequest(problem=f"the type {message.type[:40]}")
+
+    def _take(self, text: str) -> None:
+        part = self._last()
+        part.text.append(text)
+        self._speak()
+
+    def _last(self) -> Part:
+        """The part that text goes to."""
+        if not self._parts or self._parts[-1].flushed:
+            if len(self._parts) >= PARTS_MAX:
+                raise BadRequest("too_many_contexts", limit=PARTS_MAX)
+            self._parts.append(Part(f"u{next(self._numbers)}"))
+        return self._parts[-1]
+
+    def _flush(self) -> None:
+        self._last().flushed = True
+        self._speak()
+
+    def _clear(self) -> None:
+        parts, self._parts = self._parts, deque()
+        self._channel = -1
+        if parts and parts[0].open:
+            self._line.ask(frames.Cancel(parts[0].name))
+        self._line.say(_message("Cleared", sequence_id=next(self._sequence)))
+
+    def _close(self) -> None:
+        """Speak what is there to its end, and hang up then."""
+        self._closing = True
+        if self._parts and not self._parts[-1].flushed:
+            self._flush()
+        if not self._parts:
+            self._line.end()
+
+    def _speak(self) -> None:
+        """Say what there is of the first part."""
+        part = self._parts[0]
+        if not part.open:
+            if not "".join(part.text).strip():
+                if part.flushed:
+                    self._line.soon(partial(self._done_with, part))
+                return
+            self._line.ask(self._opening(part.name))
+            if not (self._parts and self._parts[0] is part):
+                return  # it was refused
+            part.open = True
+        for text in part.text:
+            self._line.ask(frames.Text(part.name, text))
+        part.text.clear()
+        if part.flushed:
+            self._line.ask(frames.End(part.name))
+
+    def _opening(self, name: str) -> frames.Open:
+        choice, format, speed = self._wanted()
+        voice = (choice.model.id, choice.voice, choice.language, speed)
+        return frames.Open(name, *voice, format=format, words=False, lead_ms=LEAD_MS)
+
+    def _wanted(self) -> tuple[Choice, frames.FormatRequest, float]:
+        if self._plan is None:
+            query = self._line.query
+            choice = self._aliases.resolve(self._line.catalogue(), "", query.get("model") or "")
+            self._plan = choice, wanted_format(query), wanted_speed(query)
+        return self._plan
+
+    def _done_with(self, part: Part) -> None:
+        """A part without a sound has ended."""
+        if self._parts and self._parts[0] is part:
+            self._line.say(*self._ended())
+
+    def told(self, message: frames.ServerMessage) -> Iterable[Wire]:
+        match message:
+            case frames.Ready():
+                yield _message(
+                    "Metadata",
+                    request_id=message.session,
+                    model_name=self._line.query.get("model") or "",
+                    model_version="1",
+                    model_uuid=message.session,
+                )
+            case frames.Opened(name, channel) if self._parts and self._parts[0].name == name:
+                self._channel = channel
+            case frames.Done(name) if self._parts and self._parts[0].name == name:
+                yield from self._ended()
+            case frames.Error():
+                yield from self._failed(message)
+
+    def _ended(self) -> Iterator[Wire]:
+        self._parts.popleft()
+        self._channel = -1
+        yield _message("Flushed", sequence_id=next(self._sequence))
+        if self._parts:
+            self._line.soon(self._go_on)
+        elif self._closing:
+            self._line.hang_up()
+
+    def _go_on(self) -> None:
+        if self._parts and not self._parts[0].open:
+            self._speak()
+
+    def _failed(self, error: frames.Error) -> Iterator[Wire]:
+        if self._parts and error.context == self._parts[0].name:
+            self._parts.popleft()
+            self._channel = -1
+        yield _problem(error.code, error.message)
+
+    def sounded(self, audio: frames.AudioFrames) -> Iterable[Wire]:
+        if audio.channel == self._channel:
+            yield frames.BINARY_OPCODE, b"".join(audio.packets)
+
+    def refused(self, error: VoicewireError) -> Iterable[Wire]:
+        yield _problem(error.row_code, error.message)
+
+
+def _read(data: str | bytes) -> Message:
+    try:
+        message = msgspec.json.decode(data, type=Message)
+        message.text.encode()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise BadRequest(problem=str(error).replace("{", "(").replace("}", ")")) from error
+    return message
+
+
+def _problem(code: str, message: str) -> Wire:
+    """An error, or a warning, in the words of its several clients."""
+    return _message("Error", description=message, message=message, code=code, err_code=code, err_msg=message)
+
+
+def _message(type: str, **fields: Any) -> Wire:
+    return frames.TEXT_OPCODE, msgspec.json.encode({"type": type, **fields})
