@@ -19,8 +19,9 @@ from voicewire.settings import ConfigError, Setting, parse, problems_by_row, ref
 
 __all__ = ["Config", "ConfigError", "Setting", "is_loopback", "settings", "variable"]
 
-ENGINES = ("espeak", "tone", "kokoro")
+ENGINES = ("espeak", "tone", "kokoro", "openai", "minimax", "elevenlabs", "chatterbox", "dia")
 BACKENDS = ("fs", "s3", "noop")
+PRECISIONS = ("float32", "float16", "bfloat16")
 WORKERS_MAX = 4  # of the automatic count; more can be asked for
 DATA_DIR = Path("~/.local/share/voicewire")
 
@@ -68,7 +69,7 @@ class Config:
     billing: bool = setting(False, "whether the balance limits speech; what is used is recorded either way")
     terms_version: str = setting("", "version of the terms that must be accepted before speech; empty: none")
     key_pepper: str = setting("", "what API keys are hashed with; empty: made at the first start", secret=True)
-    jwt_secret: str = setting("", "signs the tokens of people; empty: made at the first start", secret=True)
+    jwt_secret: str = setting("", "signs the tokens of people, 32 bytes or more; empty: made at the first start", secret=True)
     smtp_url: str = setting("", "smtp:// or smtps:// address; empty: mail is written to data_dir/mail", secret=True)
     mail_from: str = setting("", "sender of mail; empty: voicewire at the host of public_url")
     oidc_issuers: tuple[str, ...] = setting((), "https:// addresses of OpenID Connect issuers of people")
@@ -80,6 +81,32 @@ class Config:
     default_model: str = setting("espeak", "model that speaks when none is named")
     kokoro_path: str = setting("", "folder with Kokoro's weights; empty: taken from the hub")
     kokoro_device: str = setting("cpu", "torch device for Kokoro, such as cpu or cuda:0")
+    chatterbox_path: str = setting("", "folder with Chatterbox' weights; empty: taken from the hub")
+    chatterbox_device: str = setting("cpu", "torch device for Chatterbox")
+    chatterbox_multilingual: bool = setting(False, "whether Chatterbox' model of 23 languages is taken")
+    chatterbox_samples: str = setting("", "folder of samples, each with its recorded consent, whose voices are cloned")
+    chatterbox_python: str = setting("", "Python of the environment with chatterbox-tts; empty: this one")
+    dia_path: str = setting("", "folder with Dia's weights; empty: taken from the hub")
+    dia_device: str = setting("cpu", "torch device for Dia")
+    dia_precision: str = setting("float32", "numbers that Dia reckons with", choices=PRECISIONS)
+    dia_samples: str = setting("", "folder of samples, each with its recorded consent, whose voices are followed")
+    dia_python: str = setting("", "Python of the environment with nari-tts; empty: this one")
+    openai_url: str = setting("https://api.openai.com/v1", "server that speaks POST audio/speech below this address")
+    openai_key: str = setting("", "key for it; empty: it takes none", secret=True)
+    openai_model: str = setting("tts-1", "model that it is asked for")
+    openai_voices: str = setting("", "its voices, as id:name:language:gender, comma between; empty: it is asked")
+    openai_rate_hz: int = setting(24_000, "rate of the PCM that it answers with", 8_000, 48_000)
+    minimax_url: str = setting("https://api.minimax.io/v1", "address of MiniMax")
+    minimax_key: str = setting("", "key for MiniMax", secret=True)
+    minimax_group: str = setting("", "group at MiniMax, for keys that need one")
+    minimax_model: str = setting("speech-2.6-turbo", "model of MiniMax")
+    minimax_voices: str = setting("", "voices of MiniMax, as id:name:language:gender; empty: three of them")
+    elevenlabs_url: str = setting("https://api.elevenlabs.io", "address of ElevenLabs")
+    elevenlabs_key: str = setting("", "key for ElevenLabs", secret=True)
+    elevenlabs_model: str = setting("eleven_flash_v2_5", "model of ElevenLabs")
+    elevenlabs_voices: str = setting("", "voices of ElevenLabs, as id:name:language:gender; empty: the account's")
+    upstream_lanes: int = setting(8, "utterances that one worker asks a server of others for at once", 1, 256)
+    upstream_timeout_s: float = setting(20.0, "how long such a server may send no audio", 0.1, 60)
     workers: int = setting(0, f"worker processes; 0: one for each core, at most {WORKERS_MAX}", 0, 256)
     queue_limit: int = setting(512, "blocks that may wait for a worker; beyond it new ones are refused", 1, 100_000)
     queue_wait_ms: int = setting(
@@ -220,6 +247,9 @@ def _address_problems(config: Config) -> Iterator[str]:
         yield f"{variable('redis_url')} must begin with redis://, rediss:// or unix://"
     if config.postgres_url and _scheme(config.postgres_url) not in {"postgresql", "postgres"}:
         yield f"{variable('postgres_url')} must begin with postgresql://"
+    for name in ("openai_url", "minimax_url", "elevenlabs_url"):
+        if _scheme(getattr(config, name)) not in {"http", "https"}:
+            yield f"{variable(name)} must begin with https:// or http://"
     if config.smtp_url and _scheme(config.smtp_url) not in {"smtp", "smtps"}:
         yield f"{variable('smtp_url')} must begin with smtp:// or smtps://"
 
