@@ -37,10 +37,12 @@ EVERYTHING = (
     "workers.kokoro.scaling.enabled=true",
     "workers.kokoro.secrets[0]=oidc_client_secret",
     "redis.tls=true",
+    "podMonitor.enabled=true",
 )
 
 
 WORKERS = ("speech-voicewire-worker-espeak", "speech-voicewire-worker-kokoro")
+OTHERS = ("keda.sh/", "monitoring.coreos.com/")  # what is no part of Kubernetes
 
 
 def refused(**changes: Any) -> bool:
@@ -115,7 +117,7 @@ def test_helm_refuses_what_the_schema_refuses() -> None:
 @pytest.mark.parametrize("version", ["1.30", "1.37"])
 @pytest.mark.parametrize("given", [("secretName=other",), EVERYTHING], ids=["least", "everything"])
 def test_kubernetes_takes_what_is_rendered(version: str, given: tuple[str, ...]) -> None:
-    things = [each for each in rendered(*given) if not each["apiVersion"].startswith("keda.sh/")]
+    things = [each for each in rendered(*given) if not each["apiVersion"].startswith(OTHERS)]
     assert len(things) >= 7
     for thing in things:
         assert not problems(thing, version), f"{thing['kind']} {thing['metadata']['name']}"
@@ -181,8 +183,9 @@ def test_who_is_asked_for_something_is_there() -> None:
     labels = [each["spec"]["template"]["metadata"]["labels"] for each in of_kind("Deployment", things).values()]
     wanted = [each["spec"]["selector"] for each in of_kind("Service", things).values()]
     wanted += [each["spec"]["selector"]["matchLabels"] for each in of_kind("PodDisruptionBudget", things).values()]
+    wanted += [each["spec"]["selector"]["matchLabels"] for each in of_kind("PodMonitor", things).values()]
     wanted += [each["spec"]["podSelector"]["matchLabels"] for each in of_kind("NetworkPolicy", things).values()]
-    assert len(wanted) >= 6
+    assert len(wanted) >= 7
     for selector in wanted:
         assert any(selector.items() <= each.items() for each in labels), selector
 
