@@ -142,21 +142,21 @@ class Ledger:
         """Lower what was billed for a block: a cancel said that less was heard. As `settle`."""
         return await self._tell(AMEND, item, ms, audio_ms)
 
-    async def recall(self, tenant: str, stream: str) -> None:
-        """Tell Redis what PostgreSQL has billed of a stream that is begun again, however long ago it was.
+    async def recall(self, tenant: str, stream: str) -> set[int]:
+        """Tell Redis what PostgreSQL has billed of a stream that is begun again, and return these blocks.
 
         Redis forgets a stream after an hour, and would bill it anew. Raises `Busy` when either cannot be asked.
         """
         blocks = await blocks_of(self._store, tenant, stream)
         states = (await billed(self._store, blocks)).get((tenant, stream), []) if blocks else []
-        if not states:
-            return
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                life = await self.calls.opened()
-                await self.calls.do(restore_op(tenant, stream, life.epoch, states))
-        except (Away, TimeoutError):
-            raise Busy(retry_after_ms=RETRY_MS) from None
+        if states:
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    life = await self.calls.opened()
+                    await self.calls.do(restore_op(tenant, stream, life.epoch, states))
+            except (Away, TimeoutError):
+                raise Busy(retry_after_ms=RETRY_MS) from None
+        return {int(block) for _, _, block in blocks}
 
     async def left(self, tenant: str) -> int | None:
         """Return what is left to a tenant, holds included. Raises `Busy` when nobody can be asked."""

@@ -115,16 +115,17 @@ class JobDoors:
         What it costs is taken while it is spoken, and given back where it fails.
         """
         caller = await self._admit(request)
-        wish = await self._wish(caller, body, model_id, body.text, "")
+        wish = await self._wish(caller, body, model_id, body.text, "", set())
         return await self._take(caller, response, "speech", [wish], body.webhook, once)
 
     async def make_batch(self, request: Request, response: Response, body: NewBatch, once: Once = "") -> JobMade:
         """Have many texts spoken, each into a file of its own; where one fails, the others go on."""
         caller = await self._admit(request)
-        wishes = []
+        wishes: list[Wish] = []
+        rates_hz: set[int] = set()
         for number, item in enumerate(body.items):
             try:
-                wishes.append(await self._wish(caller, _manner(body, item), body.model, item.text, item.name))
+                wishes.append(await self._wish(caller, _manner(body, item), body.model, item.text, item.name, rates_hz))
             except BadRequest as error:
                 raise BadRequest(problem=f"items.{number}: {error.message}") from error
             await asyncio.sleep(0)
@@ -135,11 +136,16 @@ class JobDoors:
             raise Busy("draining", retry_after_ms=RETRY_MS)
         return await self.callers.require(request, "speak")
 
-    async def _wish(self, caller: Principal, body: Manner, model: str, text: str, name: str) -> Wish:
+    async def _wish(
+        self, caller: Principal, body: Manner, model: str, text: str, name: str, rates_hz: set[int]
+    ) -> Wish:
+        """Check what is asked for; `rates_hz` are those that the file was found to take."""
         choice = self.catalogue(caller.tenant).resolve(model, body.voice, body.language)
         await self.limiter.allow(caller, len(text), choice.model.id)
         rate_hz = body.rate or file_rate_hz(body.format, choice.model.rate_hz)
-        open_file_encoder(body.format, rate_hz, body.bitrate)  # what it would refuse is refused now
+        if rate_hz not in rates_hz:
+            open_file_encoder(body.format, rate_hz, body.bitrate)  # what it would refuse is refused now
+            rates_hz.add(rate_hz)
         manner = records.Manner(
             choice.voice, choice.language, body.speed, body.seed, body.format, rate_hz, body.bitrate, body.offsets
         )

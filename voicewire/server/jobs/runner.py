@@ -83,7 +83,7 @@ class Runner:
             await speaking
         finally:
             speaking.cancel()
-            await asyncio.wait({speaking})
+            await asyncio.gather(speaking, return_exceptions=True)  # what it raised was told, or nobody waits for it
 
     async def _beat(self, item: Item, progress: Progress) -> None:
         asked = time.monotonic()

@@ -21,7 +21,7 @@ from voicewire.server.spoken import Spoken
 from voicewire.storage.ledger import Ledger
 from voicewire.tab import Tab
 from voicewire.timeline import Run
-from voicewire.types import Codec, Format, Priority
+from voicewire.types import Block, Codec, Format, Priority
 
 FRAME_MS = 20
 AHEAD_MS = 10_000  # made before it is written
@@ -118,7 +118,12 @@ class Speaker:
         progress.blocks.append(progress.begun)
         progress.begun = 0
         await self.work.advance(item, progress.blocks, progress.samples, spool.words_bytes, progress.done_ms)
-        self.heard((progress.samples - before) / manner.rate_hz)
+        self._learn(spoken, part, (progress.samples - before) * 1000 // manner.rate_hz, manner.speed)
+
+    def _learn(self, spoken: Spoken, part: Part, audio_ms: int, speed: float) -> None:
+        self.heard(audio_ms / 1000)
+        if audio_ms:
+            self.meter.paces.learn(spoken, Block(part.start, part.text, part.text, 0), audio_ms, speed)
 
     async def _recite(self, order: SpeechOrder, part: Part, bill: Bill, spool: Spool, progress: Progress) -> None:
         """Speak a part and bill it; what breaks off is parked, and goes on under the same name."""
@@ -146,8 +151,8 @@ class Speaker:
         spoken = Spoken(item.caller, "", item.model, item.manner.voice)
         for index, blocks in enumerate([*progress.blocks, progress.begun]):
             stream = item.stream(index)
-            await self.ledger.recall(item.caller.tenant, stream)
-            for block in range(blocks):
+            billed = await self.ledger.recall(item.caller.tenant, stream)
+            for block in sorted(billed.union(range(blocks))):
                 await self.ledger.amend(replace(spoken, stream=stream).item(block, cached=False), 0, 0)
 
 

@@ -81,7 +81,9 @@ class JobStore:
         try:
             return await self._add(asked)
         except Conflict:  # asked at the same time
-            return await self._known(asked)
+            if known := await self._known(asked):
+                return known
+            raise
 
     async def _known(self, asked: Asked) -> str:
         row = await self._store.fetchrow(ASKED, asked.caller.tenant, asked.once)
