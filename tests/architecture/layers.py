@@ -37,6 +37,8 @@ HOMES = {
     "argon2": "auth/passwords.py",
     "asyncpg": "storage/store.py",
     "av": "codecs/*.py",
+    "chatterbox": "engines/chatterbox.py",
+    "dia": "engines/dia.py",
     "espeakng_loader": "engines/espeak_library.py",
     "greenlet": "engines/espeak_library.py",
     "jwt": "auth/tokens.py",
@@ -52,7 +54,7 @@ HOMES = {
     "soxr": "codecs/resample.py",
     "structlog": "server/logs.py",
     "spacy": "engines/kokoro*.py",
-    "torch": "engines/kokoro*.py",
+    "torch": "engines/*.py",
     "transformers": "engines/kokoro*.py",
 }
 

@@ -27,3 +27,16 @@ def open_redis(url: str) -> Redis:
         decode_responses=False,
     )
     return Redis.from_pool(pool)
+
+
+def patient(redis: Redis, reply_s: float) -> Redis:
+    """Return a client of the same server, with one connection, for a command that waits there for up to `reply_s`."""
+    pool = redis.connection_pool
+    return Redis.from_pool(
+        BlockingConnectionPool(
+            max_connections=1,
+            timeout=TIMEOUT_S,
+            connection_class=pool.connection_class,
+            **{**pool.connection_kwargs, "socket_timeout": reply_s + TIMEOUT_S},
+        )
+    )
