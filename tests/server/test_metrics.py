@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.made import make
 from tests.test_context_restore import plan
 from voicewire.context import Context
-from voicewire.server.metrics import Metrics
+from voicewire.server.metrics import OWN, READ, Metrics
 
 TEXT = "One two three."
 AUDIO_S = len(TEXT) * 3 * 0.02  # as `tests.made` speaks it
@@ -62,3 +65,12 @@ def test_one_that_never_sounded_has_no_first_sound() -> None:
     metrics = Metrics()
     metrics.observe_context(Context(plan()))
     assert values(metrics) == {"voicewire_contexts_total cut": 1}
+
+
+def test_what_is_to_be_watched_is_counted_and_of_mail_and_ledger_all_is_said() -> None:
+    page = (Path(__file__).parents[2] / "docs/operations.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(voicewire_\w+)`", page))
+    assert named <= {*OWN, *READ}
+    assert {name for name in READ if name.startswith(("voicewire_mails", "voicewire_ledger"))} - named == {
+        "voicewire_ledger_entries_total"  # which is no alarm
+    }
