@@ -18,6 +18,9 @@ SECRETS = {
     "key_pepper": "hunter5" * 8,
     "smtp_url": "smtps://voicewire:hunter5@mail.internal:465",
     "oidc_client_secret": "hunter6",
+    "openai_key": "hunter7",
+    "minimax_key": "hunter8",
+    "elevenlabs_key": "hunter9",
     "cache_s3_secret": "hunter2-in-s3",
 }
 PAIRED = {variable("cache_s3_key_id"): "AKID"}  # goes with its secret
@@ -107,6 +110,8 @@ def test_all_problems_are_named_at_once() -> None:
         ("postgres_url", "mysql://127.0.0.1"),
         ("postgres_url", "postgresql://[::1"),
         ("smtp_url", "mail.example.org"),
+        ("openai_url", "api.openai.com/v1"),
+        ("elevenlabs_url", "ftp://127.0.0.1"),
         ("oidc_issuers", "https://id.example.org,id.example.org"),
         ("billing", "auto"),
         ("billing", "perhaps"),

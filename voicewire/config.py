@@ -69,7 +69,9 @@ class Config:
     billing: bool = setting(False, "whether the balance limits speech; what is used is recorded either way")
     terms_version: str = setting("", "version of the terms that must be accepted before speech; empty: none")
     key_pepper: str = setting("", "what API keys are hashed with; empty: made at the first start", secret=True)
-    jwt_secret: str = setting("", "signs the tokens of people, 32 bytes or more; empty: made at the first start", secret=True)
+    jwt_secret: str = setting(
+        "", "signs the tokens of people, 32 bytes or more; empty: made at the first start", secret=True
+    )
     smtp_url: str = setting("", "smtp:// or smtps:// address; empty: mail is written to data_dir/mail", secret=True)
     mail_from: str = setting("", "sender of mail; empty: voicewire at the host of public_url")
     oidc_issuers: tuple[str, ...] = setting((), "https:// addresses of OpenID Connect issuers of people")

@@ -13,7 +13,10 @@ from voicewire.engines.pool import LocalPool
 from voicewire.engines.pooling import Pool
 from voicewire.errors import EngineFailed
 
-WORKER = (sys.executable, "-m", "voicewire.worker")
+WORKER = ("-m", "voicewire.worker")
+UPSTREAM = {"lanes": "upstream_lanes", "timeout_s": "upstream_timeout_s"}
+UPSTREAM_STALL_S = 90.0  # more than upstream_timeout_s may be: then a block fails alone
+WHOLE_STALL_S = 180.0  # half a minute of audio in one piece, on a CPU
 # large blocks of memory stay with the process: else every pass of torch faults its pages in anew
 KEEP_MEMORY = ("env", "MALLOC_MMAP_MAX_=0", f"MALLOC_TRIM_THRESHOLD_={1 << 34}")
 
@@ -25,12 +28,62 @@ class Needs:
     stall_s: float = 10.0
     prefix: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)  # of the engine → the setting it comes from
+    python: str = ""  # the setting that names the Python of an environment of its own
 
 
 NEEDS: Mapping[str, Needs] = {
     "espeak": Needs(),
     "tone": Needs(),
     "kokoro": Needs(60.0, KEEP_MEMORY, {"path": "kokoro_path", "device": "kokoro_device"}),
+    "openai": Needs(
+        UPSTREAM_STALL_S,
+        options=UPSTREAM
+        | {
+            "url": "openai_url",
+            "key": "openai_key",
+            "model": "openai_model",
+            "voices": "openai_voices",
+            "rate_hz": "openai_rate_hz",
+        },
+    ),
+    "minimax": Needs(
+        UPSTREAM_STALL_S,
+        options=UPSTREAM
+        | {
+            "url": "minimax_url",
+            "key": "minimax_key",
+            "group": "minimax_group",
+            "model": "minimax_model",
+            "voices": "minimax_voices",
+        },
+    ),
+    "elevenlabs": Needs(
+        UPSTREAM_STALL_S,
+        options=UPSTREAM
+        | {
+            "url": "elevenlabs_url",
+            "key": "elevenlabs_key",
+            "model": "elevenlabs_model",
+            "voices": "elevenlabs_voices",
+        },
+    ),
+    "chatterbox": Needs(
+        WHOLE_STALL_S,
+        KEEP_MEMORY,
+        {
+            "path": "chatterbox_path",
+            "device": "chatterbox_device",
+            "multilingual": "chatterbox_multilingual",
+            "samples": "chatterbox_samples",
+        },
+        "chatterbox_python",
+    ),
+    "dia": Needs(
+        WHOLE_STALL_S,
+        KEEP_MEMORY,
+        {"path": "dia_path", "device": "dia_device", "precision": "dia_precision", "samples": "dia_samples"},
+        "dia_python",
+    ),
 }
 
 
@@ -39,10 +92,11 @@ async def open_pools(config: Config, stack: contextlib.AsyncExitStack) -> dict[s
     pools: dict[str, Pool] = {}
     for name in config.engines:
         needs = NEEDS[name]
+        python = (needs.python and getattr(config, needs.python)) or sys.executable
         options = {option: getattr(config, setting) for option, setting in needs.options.items()}
         pool = LocalPool(
             EngineSpec(f"voicewire.engines.{name}:open_engine", options),
-            command=(*_without_secrets(), *needs.prefix, *WORKER),
+            command=(*_without_secrets(), *needs.prefix, python, *WORKER),
             workers=config.worker_count,
             queue_limit=config.queue_limit,
             stall_s=needs.stall_s,
