@@ -1,10 +1,11 @@
 """The real program, with what no setting reaches: `python -m tests.faults.gateway serve …`.
 
-`TONE` holds the tone engine's options and `PING_S` the keepalive's seconds, both JSON.
+`TONE` holds the tone engine's options, `PING_S` the keepalive's seconds and `LEASE_S` those of a job, all JSON.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ from unittest import mock
 from voicewire.__main__ import main
 from voicewire.engines.base import EngineSpec
 from voicewire.server import app, pools
+from voicewire.server.jobs import opening
 
 
 def _spec(factory: str, options: dict[str, str | int | float | bool]) -> EngineSpec:
@@ -21,6 +23,9 @@ def _spec(factory: str, options: dict[str, str | int | float | bool]) -> EngineS
 
 
 if __name__ == "__main__":
-    ping_s = json.loads(os.environ["PING_S"])
-    with mock.patch.object(pools, "EngineSpec", _spec), mock.patch.object(app, "PING_S", ping_s):
+    ping_s, lease_s = json.loads(os.environ["PING_S"]), json.loads(os.environ["LEASE_S"])
+    patches = [(pools, "EngineSpec", _spec), (app, "PING_S", ping_s), (opening, "LEASE_S", lease_s)]
+    with contextlib.ExitStack() as stack:
+        for module, name, value in patches:
+            stack.enter_context(mock.patch.object(module, name, value))
         sys.exit(main())

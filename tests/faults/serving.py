@@ -68,13 +68,18 @@ class Server:
 
 @asynccontextmanager
 async def serving(
-    data_dir: Path, *, tone: Mapping[str, object] | None = None, ping_s: float = 8.0, **settings: object
+    data_dir: Path,
+    *,
+    tone: Mapping[str, object] | None = None,
+    ping_s: float = 8.0,
+    lease_s: float = 15.0,
+    **settings: object,
 ) -> AsyncIterator[Server]:
     """Run a server with the tone engine; `settings` are fields of `Config`. It is ended, if it still runs."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("VOICEWIRE_")}
     given = {"engines": "tone", "default_model": "tone", "workers": 1, "bootstrap_key": KEY} | settings
     environ |= {f"VOICEWIRE_{name.upper()}": str(value) for name, value in given.items()}
-    environ |= {"TONE": json.dumps(tone or {}), "PING_S": json.dumps(ping_s)}
+    environ |= {"TONE": json.dumps(tone or {}), "PING_S": json.dumps(ping_s), "LEASE_S": json.dumps(lease_s)}
     command = [sys.executable, "-m", "tests.faults.gateway", "serve", "--port", "0", "--data", str(data_dir)]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, env=environ)

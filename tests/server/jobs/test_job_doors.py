@@ -211,7 +211,8 @@ async def test_its_text_is_heard_live(joined: Joins) -> None:
     tenant, stranger = await joined(), await joined()
     made = await ask(tenant)
     headers = {"Authorization": f"Bearer {tenant.key}"}
-    frames, said = 0, []
+    frames = 0
+    said: list[dict[str, Any]] = []
     async with connect(made["ws_url"], additional_headers=headers, proxy=None) as socket, asyncio.timeout(WAIT_S):
         while not said or said[-1]["type"] not in {"done", "error"}:
             data = await socket.recv()

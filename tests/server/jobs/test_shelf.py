@@ -17,6 +17,7 @@ from tests.server.jobs.asking import MANNER
 from voicewire.codecs.base import FileKind
 from voicewire.server.jobs.shelf import STRAY_S, Shelf, Spool
 from voicewire.server.jobs.sweep import surplus
+from voicewire.storage.store import Row
 
 TEXT = "Hello you."
 HALF = (np.sin(np.arange(12_000) / 10) * 9_000).astype("<i2")
@@ -102,7 +103,12 @@ def test_the_oldest_of_whoever_keeps_most_goes_first() -> None:
     def row(tenant: str, number: int, size: int, total: int) -> dict[str, Any]:
         return {"job": f"{tenant}{number}", "number": 0, "tenant": tenant, "size_bytes": size, "tenant_bytes": total}
 
-    rows = [row("much", 1, 40, 120), row("little", 1, 30, 30), row("much", 2, 40, 120), row("much", 3, 40, 120)]
+    rows: list[Row] = [
+        row("much", 1, 40, 120),
+        row("little", 1, 30, 30),
+        row("much", 2, 40, 120),
+        row("much", 3, 40, 120),
+    ]
     assert surplus(rows, 150) == []
     assert [each["job"] for each in surplus(rows, 100)] == ["much1", "much2"]
     assert len(surplus(rows, 0)) == 4

@@ -25,7 +25,7 @@ from voicewire.server.jobs.speaking import Speaker
 from voicewire.server.jobs.store import JobStore
 from voicewire.server.jobs.sweep import Sweep
 from voicewire.server.jobs.webhooks import Sender
-from voicewire.server.jobs.work import Work
+from voicewire.server.jobs.work import LEASE_S, Work
 from voicewire.server.limits import Limiter
 from voicewire.server.live.stream import StreamEndpoint
 from voicewire.server.metering import Meter
@@ -111,7 +111,7 @@ def build_jobs(config: Config, needs: Needs) -> Jobs:
     """Build the parts; nothing is done before `start`."""
     shelf = Shelf(Path(config.jobs_dir) if config.jobs_dir else config.data_dir / FOLDER)
     store, outward = JobStore(needs.storage.store, config.jobs_keep_s), Outward(private=config.webhook_private)
-    work = Work(needs.storage.store, needs.pools, config.jobs_keep_s)
+    work = Work(needs.storage.store, needs.pools, config.jobs_keep_s, LEASE_S)
     speaker = Speaker(
         work,
         shelf,
