@@ -246,7 +246,8 @@ def serve(connection: Connection) -> None:
     try:
         engine = open_engine(asked.spec)
     except Exception as error:
-        connection.send(Failed(0, EngineFailed(problem=f"{type(error).__name__}: {error}")))
+        known = error.fields.get("problem") if isinstance(error, VoicewireError) else None
+        connection.send(Failed(0, EngineFailed(problem=known or f"{type(error).__name__}: {error}")))
         raise
     worker = Worker(engine, connection)
     signal.signal(signal.SIGTERM, worker.finish)

@@ -61,7 +61,7 @@ class OpenAi:
         listed = told.content.get("voices") if isinstance(told.content, dict) else None
         if told.status != httpx.codes.OK or not isinstance(listed, list):
             if told.status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-                raise refusal(told.status, told.headers)
+                raise _refused(told, "")
             return parse_voices(VOICES, self._model_id, LANGUAGE)
         return distinct([voice for entry in listed if (voice := self._voice(entry))])
 

@@ -1,0 +1,143 @@
+"""A real server with engines over servers of others, and with one in an environment of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import subprocess
+import sys
+import wave
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import Served, started
+from tests.engines import upstream_protocols as protocols
+from tests.engines.upstream_protocols import KEY
+from tests.engines.upstream_server import Asked, Handler, UpstreamServer, serving
+from voicewire.client import connect
+from voicewire.config import Config, ConfigError
+from voicewire.engines.consent import record
+from voicewire.frames import Done, Opened, Words
+from voicewire.server.pools import open_pools
+
+ROOT = Path(__file__).parent.parent.parent
+PACKAGE = """
+from _pytest.monkeypatch import MonkeyPatch
+import sys
+sys.modules.pop("chatterbox.tts", None)
+from tests.engines.stand_ins import install
+install(MonkeyPatch())
+from chatterbox.tts import ChatterboxTTS
+"""
+
+
+def everywhere(handler: Handler, asked: Asked) -> None:
+    """All protocols at one address."""
+    if "xi-api-key" in asked.headers:
+        protocols.elevenlabs(handler, asked)
+    else:
+        protocols.openai(handler, asked)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python that has what this one lacks: stand-ins for packages, which are nowhere on this one's path."""
+    folder = tmp_path_factory.mktemp("environment")
+    (folder / "chatterbox").mkdir()
+    (folder / "chatterbox/__init__.py").write_text("")
+    (folder / "chatterbox/tts.py").write_text(PACKAGE)
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="{folder}:{ROOT}" exec "{sys.executable}" "$@"\n')
+    python.chmod(0o700)
+    (folder / "samples").mkdir()
+    (folder / "samples/ada.wav").write_bytes(b"RIFF and so on")
+    record(folder / "samples/ada.wav", who="Ada Example", when="2026-01-31", text="I agree.")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[UpstreamServer]:
+    with serving(everywhere) as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="module")
+def served(upstream: UpstreamServer, environment: Path) -> Iterator[Served]:
+    settings = {
+        "ENGINES": "openai,elevenlabs,chatterbox",
+        "DEFAULT_MODEL": "openai",
+        "OPENAI_URL": f"{upstream.url}/v1",
+        "OPENAI_KEY": KEY,
+        "ELEVENLABS_URL": upstream.url,
+        "ELEVENLABS_KEY": KEY,
+        "CHATTERBOX_PYTHON": str(environment / "python"),
+        "CHATTERBOX_SAMPLES": str(environment / "samples"),
+    }
+    with started({f"VOICEWIRE_{name}": value for name, value in settings.items()}) as served:
+        yield served
+
+
+async def test_the_catalogue_says_how_well_word_times_are_known(served: Served) -> None:
+    async with httpx.AsyncClient(base_url=served.url, headers={"X-API-Key": served.key}) as client:
+        models = (await client.get("/v1/models")).json()["models"]
+        voices = (await client.get("/v1/voices")).json()["voices"]
+    assert {model["id"]: model["words"] for model in models} == {
+        "openai": "none",
+        "elevenlabs": "measured",
+        "chatterbox": "estimated",
+    }
+    assert {(voice["model"], voice["id"]) for voice in voices} >= {
+        ("openai", "af_sky"),
+        ("elevenlabs", "v1"),
+        ("chatterbox", "ada"),
+    }
+
+
+@pytest.mark.parametrize("model", ["openai", "elevenlabs", "chatterbox"])
+async def test_each_is_heard_live_and_says_what_its_words_are(served: Served, model: str) -> None:
+    text = "A few words, and some more."
+    async with (
+        asyncio.timeout(60),
+        connect(served.url, served.key) as client,
+        client.speak(text, model=model) as speech,
+    ):
+        events = [event async for event in speech]
+    [opened] = [event for event in events if isinstance(event, Opened)]
+    words = [text[start:stop] for event in events if isinstance(event, Words) for start, stop, _, _ in event.words]
+    assert opened.words == {"openai": "none", "elevenlabs": "measured", "chatterbox": "estimated"}[model]
+    assert words == ([] if model == "openai" else ["A", "few", "words", "and", "some", "more"])
+    [done] = [event for event in events if isinstance(event, Done)]
+    assert done.audio_ms > 1_000
+
+
+async def test_a_text_over_http_is_whole(served: Served) -> None:
+    async with httpx.AsyncClient(base_url=served.url, headers={"X-API-Key": served.key}, timeout=60) as client:
+        answer = await client.post(
+            "/v1/tts", json={"text": "One sentence. And another one.", "model": "elevenlabs", "format": "wav"}
+        )
+    assert answer.status_code == 200, answer.text
+    with wave.open(BytesIO(answer.content)) as sound:
+        assert sound.getnframes() > sound.getframerate()
+
+
+def test_keys_of_upstreams_stand_in_no_command_line(served: Served) -> None:
+    lines = subprocess.check_output(["ps", "-wweo", "args"], text=True).splitlines()
+    workers = [line for line in lines if re.search(r"-m voicewire\.worker --fd", line)]
+    assert workers
+    assert served.url
+    assert not [line for line in workers if KEY in line]
+
+
+async def test_an_upstream_that_refuses_the_key_stops_the_start_and_says_so(
+    upstream: UpstreamServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = Config(engines=("openai",), workers=1, openai_url=f"{upstream.url}/v1", openai_key="wrong-key-5")
+    async with asyncio.timeout(60), contextlib.AsyncExitStack() as stack:
+        with pytest.raises(ConfigError, match="openai does not start: the upstream answers HTTP 401 invalid_api_key"):
+            await open_pools(config, stack)
+    assert "wrong-key-5" not in caplog.text
