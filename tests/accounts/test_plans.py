@@ -30,6 +30,9 @@ class NoLedger:
     async def grant(self, _grant_id: str, /) -> None:
         raise Busy
 
+    async def reverse(self, _grant_id: str, /) -> int:
+        raise Busy
+
 
 class Clock:
     def __init__(self) -> None:
