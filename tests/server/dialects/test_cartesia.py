@@ -170,6 +170,7 @@ async def test_over_http_it_is_the_same_speech(served: Served) -> None:
         assert " ".join(words(heard)[0]) == TEXT
         voices = (await http.get("/voices")).json()
         assert voices["has_more"] is False
+        assert (await http.get("/voices", params={"starting_after": voices["data"][-1]["id"]})).json()["data"] == []
         assert (await http.get(f"/voices/{voices['data'][0]['id']}")).json() == voices["data"][0]
         refused = await http.post("/tts/bytes", json={**body, "voice": "nobody"})
         assert (refused.status_code, refused.json()["error_code"]) == (404, "unknown_voice")

@@ -114,7 +114,7 @@ def _of_gender(names: Catalogue, model_id: str, gender: str, language: str) -> s
     family = language.casefold().split("-")[0]
     fitting = [
         voice
-        for voice in names.voices(model_id or names.default.id)
+        for voice in names.voices(names.model(model_id).id)
         if voice.gender == gender and voice.language.casefold().split("-")[0] == family
     ]
     exact = [voice for voice in fitting if voice.language.casefold() == language.casefold()]

@@ -85,12 +85,14 @@ class CartesiaDoors:
         return body, await self.reciter.begin(request, principal, wish)
 
     async def voices(self, request: Request) -> Response:
-        """List the voices."""
+        """List the voices behind `starting_after`: their package asks until there are none."""
         try:
             principal = await self.callers.require(request, "voices:read")
         except VoicewireError as error:
             return self._refusal(error)
-        return JSONResponse({"data": [*map(_voice, self.catalogue(principal.tenant).voices())], "has_more": False})
+        voices, last = self.catalogue(principal.tenant).voices(), request.query_params.get("starting_after")
+        begin = next((at for at, voice in enumerate(voices, 1) if voice.id == last), len(voices) if last else 0)
+        return JSONResponse({"data": [*map(_voice, voices[begin:])], "has_more": False})
 
     async def voice(self, request: Request, voice_id: str) -> Response:
         """Return one voice."""

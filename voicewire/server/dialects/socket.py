@@ -16,7 +16,7 @@ from voicewire.auth.authenticate import Authenticator, check_origin, credential_
 from voicewire.auth.principal import Principal
 from voicewire.catalogue import Catalogue
 from voicewire.context import Wire
-from voicewire.errors import RETRY_MS, BadRequest, OverQuota, Unauthorized, VoicewireError
+from voicewire.errors import RETRY_MS, OverQuota, Unauthorized, VoicewireError
 from voicewire.server.answers import error_response
 from voicewire.server.live.live import Live
 from voicewire.server.live.pace import Pace
@@ -34,7 +34,7 @@ class Tongue(Protocol):
     """One connection in a vendor's words. Times are those of our messages; `ask` and `say` may be used at any time."""
 
     def hear(self, data: str | bytes) -> None:
-        """Take a message of the client. Raises `BadRequest`."""
+        """Take a message of the client; what it raises of ours is said by `refused`."""
         ...
 
     def told(self, message: frames.ServerMessage) -> Iterable[Wire]:
@@ -160,7 +160,7 @@ class DialectEndpoint:
                 continue
             try:
                 tongue.hear(event["bytes"] if event.get("text") is None else event["text"])
-            except BadRequest as error:
+            except VoicewireError as error:
                 line.say(*tongue.refused(error))
         wire.finish(GOODBYE, "")
 

@@ -1,0 +1,68 @@
+"""The `cartesia` package as it is: contexts, flushes, cancel, times of words, bytes and events."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from guard import stay_here
+
+stay_here()
+
+from importlib.metadata import version  # noqa: E402 - behind the guard
+
+import cartesia  # noqa: E402 - behind the guard
+
+TEXT = "It costs $4.50, doesn't it? Yes."
+VOICE = "f786b574-daa5-4673-aa0c-cbe3e8534c02"
+FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 16_000}
+
+
+def main(url: str, key: str) -> dict[str, object]:
+    client = cartesia.Cartesia(api_key=key, base_url=url, websocket_base_url=url.replace("http", "ws"), max_retries=0)
+    told: dict[str, object] = {"version": version("cartesia")}
+    with client.tts.websocket_connect() as connection:
+        context = connection.context(
+            "ctx-1", model_id="sonic-3", voice=VOICE, output_format=FORMAT, add_timestamps=True, timeout=20
+        )
+        context.push("Hello there ")
+        context.push("my friend. ", flush=True)
+        context.push("And more.")
+        context.no_more_inputs()
+        told["turn"] = _heard(context)
+        cut = connection.context("ctx-2", model_id="sonic-3", voice=VOICE, output_format=FORMAT, timeout=20)
+        cut.push(TEXT * 3)
+        cut.cancel()
+        after = connection.context(
+            "ctx-3", model_id="sonic-3", voice=VOICE, output_format=FORMAT, add_timestamps=True, timeout=20
+        )
+        after.push("After that.")
+        after.no_more_inputs()
+        told["after"] = _heard(after)
+        wrong = connection.context("ctx-4", model_id="nothing", voice=VOICE, output_format=FORMAT, timeout=20)
+        wrong.push(TEXT)
+        told["error"] = [[event.type, getattr(event, "error_code", None)] for event in wrong.receive()]
+    body = {"model_id": "sonic-3", "transcript": TEXT, "voice": VOICE, "output_format": FORMAT}
+    told["bytes"] = len(client.tts.generate(**body).read()) if hasattr(client.tts, "generate") else 0
+    told["voices"] = [voice.id for voice in client.voices.list()][:3]
+    try:
+        cartesia.Cartesia(api_key="wrong", base_url=url, max_retries=0).voices.list()
+    except cartesia.APIStatusError as error:
+        told["key"] = type(error).__name__
+    return told
+
+
+def _heard(context: object) -> dict[str, object]:
+    sizes, words, starts, types = 0, [], [], []
+    for event in context.receive():  # type: ignore[attr-defined]  # the package's own
+        types.append(event.type)
+        if getattr(event, "audio", None):
+            sizes += len(event.audio)
+        if getattr(event, "word_timestamps", None):
+            words += event.word_timestamps.words
+            starts += event.word_timestamps.start
+    return {"bytes": sizes, "words": words, "starts": starts, "types": sorted(set(types)), "last": types[-1]}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(*sys.argv[1:])))

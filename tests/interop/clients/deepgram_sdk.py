@@ -1,0 +1,63 @@
+"""The `deepgram-sdk` package as it is: Speak, Flush, Clear, Close, and a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from guard import stay_here
+
+stay_here()
+
+from importlib.metadata import version  # noqa: E402 - behind the guard
+
+from deepgram import DeepgramClient  # noqa: E402 - behind the guard
+from deepgram.core.api_error import ApiError  # noqa: E402 - behind the guard
+from deepgram.environment import DeepgramClientEnvironment  # noqa: E402 - behind the guard
+from deepgram.speak.v1.types import SpeakV1Text  # noqa: E402 - behind the guard
+from websockets.exceptions import InvalidStatus  # noqa: E402 - behind the guard
+
+TEXT = "It costs $4.50, doesn't it? Yes."
+
+
+def main(url: str, key: str) -> dict[str, object]:
+    socket_url = url.replace("http", "ws")
+    here = DeepgramClientEnvironment(base=url, production=socket_url, agent=socket_url, agent_rest=url)
+    client = DeepgramClient(api_key=key, environment=here)
+    told: dict[str, object] = {"version": version("deepgram-sdk")}
+    with client.speak.v1.connect(model="aura-2-thalia-en", encoding="linear16", sample_rate="24000") as socket:
+        told["first"] = socket.recv().type
+        socket.send_text(SpeakV1Text(text=TEXT))
+        socket.send_flush()
+        told["bytes"], told["flushed"] = _until(socket, "Flushed")
+        socket.send_text(SpeakV1Text(text=TEXT * 3))
+        socket.send_flush()
+        socket.send_clear()
+        _, told["cleared"] = _until(socket, "Cleared")
+        socket.send_text(SpeakV1Text(text="Yes."))
+        socket.send_flush()
+        told["after"], told["flushed_again"] = _until(socket, "Flushed")
+        socket.send_close()
+    told["file"] = sum(map(len, client.speak.v1.audio.generate(text=TEXT, model="aura-2-thalia-en")))
+    try:
+        with DeepgramClient(api_key="wrong", environment=here).speak.v1.connect(model="aura-2-thalia-en"):
+            pass
+    except ApiError as error:
+        told["key"] = error.status_code
+    except InvalidStatus as error:  # beside some versions of websockets the package lets it through
+        told["key"] = error.response.status_code
+    return told
+
+
+def _until(socket: object, type: str) -> tuple[int, int]:
+    size = 0
+    while True:
+        message = socket.recv()  # type: ignore[attr-defined]  # the package's own
+        if isinstance(message, bytes):
+            size += len(message)
+        elif message.type == type:
+            return size, int(message.sequence_id)
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(*sys.argv[1:])))
