@@ -23,7 +23,8 @@ from voicewire.engines.base import EngineSpec
 from voicewire.engines.openai import open_engine
 from voicewire.engines.pool import LocalPool
 from voicewire.engines.upstream import BUFFER_SAMPLES, Samples
-from voicewire.engines.upstream_engine import UpstreamEngine, distinct, parse_voices
+from voicewire.engines.upstream_engine import UpstreamEngine
+from voicewire.engines.voice_list import distinct, parse_voices
 from voicewire.errors import Busy, EngineFailed, VoicewireError
 from voicewire.types import Format, Job, Slice, Utterance, Voice
 

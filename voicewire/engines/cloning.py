@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from voicewire.engines.consent import Refused, Sample, fingerprint, open_samples
 from voicewire.engines.estimate import estimate_words
 from voicewire.engines.stretch import stretch
-from voicewire.engines.upstream_engine import UNSPEAKABLE, distinct
+from voicewire.engines.texts import plain, sayable
+from voicewire.engines.voice_list import distinct
 from voicewire.errors import BadRequest, EngineFailed
 from voicewire.types import Chunk, Model, Pcm, Utterance, Voice, Word
 
@@ -73,8 +74,8 @@ class CloningEngine:
         if not low <= utterance.speed <= high:
             raise BadRequest(problem=f"speed must be from {low} to {high}")
         sample = self._cast.sample(utterance.voice)
-        text = UNSPEAKABLE.sub(" ", utterance.text)
-        if not any(map(str.isalnum, text)):
+        text = plain(utterance.text)
+        if not sayable(text):
             return
         pcm = self._spoken(text, utterance, sample)
         yield from _chunks(pcm, estimate_words(text, pcm, self._model.rate_hz), self._model.rate_hz)

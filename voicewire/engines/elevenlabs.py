@@ -19,11 +19,10 @@ from voicewire.engines.upstream_engine import (
     MAX_CHARS,
     TIMEOUT_S,
     UpstreamEngine,
-    distinct,
     opening,
-    parse_voices,
     text_at,
 )
+from voicewire.engines.voice_list import distinct, parse_voices
 from voicewire.errors import BadRequest, EngineFailed, VoicewireError
 from voicewire.types import Model, Pcm, Utterance, Voice
 

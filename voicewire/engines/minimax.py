@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 
 from voicewire.engines.upstream import Samples, Speech, Upstream, answer, refusal
-from voicewire.engines.upstream_engine import LANES, MAX_CHARS, TIMEOUT_S, UpstreamEngine, opening, parse_voices
+from voicewire.engines.upstream_engine import LANES, MAX_CHARS, TIMEOUT_S, UpstreamEngine, opening
+from voicewire.engines.voice_list import parse_voices
 from voicewire.errors import RETRY_MS, BadRequest, Busy, EngineFailed, VoicewireError
 from voicewire.types import Chunk, Model, Utterance, WordTimes
 

@@ -10,12 +10,10 @@ from voicewire.engines.upstream_engine import (
     MAX_CHARS,
     TIMEOUT_S,
     UpstreamEngine,
-    distinct,
-    friendly,
     opening,
-    parse_voices,
     text_at,
 )
+from voicewire.engines.voice_list import distinct, friendly, parse_voices
 from voicewire.errors import BadRequest, EngineFailed, VoicewireError
 from voicewire.types import Chunk, Model, Utterance, Voice, WordTimes
 
