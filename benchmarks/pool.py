@@ -1,4 +1,6 @@
-"""What the way through a worker process costs: the first slice beside `render` in this process, and a slice's share.
+"""What the way through a worker process costs, and what it gives a crowd: see `crowd`.
+
+The first slice is measured beside `render` in this process, and what a slice costs the gateway.
 
 `ratio` is the reference's median by ours, for the first slice of a sentence, one at a time: 1 would be a hand-off
 for nothing.
@@ -8,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 import time
 
 import uvloop
 
+from benchmarks.crowd import COMMAND, compared
 from benchmarks.harness import percentile, report
 from voicewire.engines.base import EngineSpec
 from voicewire.engines.espeak import open_engine
@@ -22,7 +24,6 @@ from voicewire.render import Encoders, render
 from voicewire.types import Format, Job, Slice, Utterance
 
 ESPEAK = EngineSpec("voicewire.engines.espeak:open_engine")
-COMMAND = (sys.executable, "-m", "voicewire.worker")
 TIMES = 400
 PAUSE_S = 0.005  # between sentences: one listener, an idle machine
 FLOOD = 200
@@ -121,6 +122,7 @@ def main() -> None:
         reference_ms_p50=percentile(reference, 0.5) * 1e3,
         reference_ms_p99=percentile(reference, 0.99) * 1e3,
         ratio=percentile(reference, 0.5) / percentile(firsts, 0.5),
+        **uvloop.run(compared()),
     )
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from voicewire.engines.ticket import Ticket
 
 SLACK_CHARS = 400.0  # the longest block of most engines
+RESTING_MAX = 1_024  # tenants that are remembered though they wait for nothing
 
 
 class _Entry(NamedTuple):
@@ -66,6 +67,7 @@ class Line:
     def __init__(self) -> None:
         self._waiting: dict[str, _Flow] = {}  # by tenant, those with blocks
         self._resting: dict[str, _Flow] = {}  # … and those without, whose tag is ahead of the others
+        self._resting_max = 64
         self._virtual = 0.0
         self._turn = 0
 
@@ -129,7 +131,8 @@ class Line:
     def _rest(self, tenant: str, flow: _Flow) -> None:
         if flow.tag > self._virtual:
             self._resting[tenant] = flow
-        if len(self._resting) > 2 * len(self._waiting) + 64:
+        if len(self._resting) > self._resting_max:
             self._resting = {name: each for name, each in self._resting.items() if each.tag > self._virtual}
-        if len(self._resting) > 2 * len(self._waiting) + 1024:
-            self._resting.clear()  # what so many were ahead is forgiven
+            if len(self._resting) > RESTING_MAX:
+                self._resting.clear()  # what so many were ahead is forgiven
+            self._resting_max = 2 * len(self._resting) + 64

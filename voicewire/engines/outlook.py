@@ -9,7 +9,7 @@ from typing import NamedTuple
 from voicewire.engines.line import Line
 
 RETRY_MS = (50, 30_000)  # the shortest and longest that a refused caller is told to wait
-SPARE_S = 1.0  # listeners who have less are worth more than one who comes new
+SPARE_S = 1.5  # listeners who have less are worth more than one who comes new
 
 
 class Outlook(NamedTuple):
