@@ -199,6 +199,19 @@ def _doctor(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return asyncio.run(doctor(lambda: server_config(environ, data_dir=arguments.data), sys.stdout))
 
 
+def _worker(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from voicewire.commands.target import server_config
+    from voicewire.commands.worker import MODEL_PATHS, worker
+
+    paths = {}
+    if arguments.model:
+        if arguments.engine not in MODEL_PATHS:
+            raise Problem(Exit.USAGE, f"the engine {arguments.engine} has no weights: leave --model out")
+        paths = {MODEL_PATHS[arguments.engine]: arguments.model}
+    config = server_config(environ, redis_url=arguments.redis, workers=arguments.workers, **paths)
+    return worker(config, arguments.engine, arguments.name, sys.stdout)
+
+
 def _top(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from voicewire.commands.target import server_config
     from voicewire.commands.top import top
@@ -224,6 +237,7 @@ COMMANDS = {
     "grant": _grant,
     "migrate": _migrate,
     "doctor": _doctor,
+    "worker": _worker,
     "top": _top,
     "version": _version,
 }

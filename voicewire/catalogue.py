@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from voicewire.errors import BadRequest, Forbidden
+from voicewire.errors import RETRY_MS, BadRequest, Busy, Forbidden
 from voicewire.types import Model, Voice
 
 BLEND_MARKS = re.compile(r"[+,(]")
@@ -50,6 +50,7 @@ class Current:
 class Catalogue:
     """Models and their voices, by id and by friendly name, in any case of letters.
 
+    The first model is the default where there is none of that name: its workers may be on their way.
     `hidden` are voices that engines have and nobody here may use, not even in a blend: pairs of model and id.
     """
 
@@ -68,18 +69,18 @@ class Catalogue:
             by_name = {voice.name.casefold(): voice for voice in voices}
             self._voices[model.id] = by_name | {voice.id.casefold(): voice for voice in voices}
             self._listed[model.id] = tuple(dict.fromkeys(self._voices[model.id].values()))
-        assert default_model in self._models, default_model
-        self.default = self._models[default_model]
+        self._default = self._models.get(default_model) or next(iter(self._models.values()), None)
 
     def models(self) -> list[Model]:
         """Every model, the default first."""
-        rest = [model for model in self._models.values() if model is not self.default]
-        return [self.default, *rest]
+        return sorted(self._models.values(), key=lambda model: model is not self._default)
 
     def model(self, model_id: str) -> Model:
-        """Return a model, the default for an empty id; raises `BadRequest("unknown_model")`."""
+        """Return a model, the default for an empty id; raises `BadRequest("unknown_model")`, or `Busy` without any."""
         if not model_id:
-            return self.default
+            if self._default is None:
+                raise Busy(retry_after_ms=RETRY_MS)
+            return self._default
         if model_id not in self._models:
             raise BadRequest("unknown_model", model=model_id)
         return self._models[model_id]

@@ -20,6 +20,7 @@ from voicewire.settings import ConfigError, Setting, parse, problems_by_row, ref
 __all__ = ["Config", "ConfigError", "Setting", "is_loopback", "settings", "variable"]
 
 ENGINES = ("espeak", "tone", "kokoro", "openai", "minimax", "elevenlabs", "chatterbox", "dia")
+NONE = "none"
 BACKENDS = ("fs", "s3", "noop")
 PRECISIONS = ("float32", "float16", "bfloat16")
 WORKERS_MAX = 4  # of the automatic count; more can be asked for
@@ -79,7 +80,9 @@ class Config:
     oidc_client_secret: str = setting("", "what it shows the issuers", secret=True)
     oidc_audience: str = setting("", "audience of tokens that are taken; empty: oidc_client_id")
 
-    engines: tuple[str, ...] = setting(("espeak",), "engines to run", choices=ENGINES)
+    engines: tuple[str, ...] = setting(
+        ("espeak",), "engines to run here; none: workers elsewhere do all", choices=(*ENGINES, NONE)
+    )
     default_model: str = setting("espeak", "model that speaks when none is named")
     kokoro_path: str = setting("", "folder with Kokoro's weights; empty: taken from the hub")
     kokoro_device: str = setting("cpu", "torch device for Kokoro, such as cpu or cuda:0")
@@ -183,6 +186,11 @@ class Config:
         return cls(**parse(settings(), given))
 
     @property
+    def engines_here(self) -> tuple[str, ...]:
+        """The engines of this process, none of them where `engines` says so."""
+        return tuple(name for name in self.engines if name != NONE)
+
+    @property
     def worker_count(self) -> int:
         """Worker processes to start: `workers`, or one for each usable core up to `WORKERS_MAX`."""
         return self.workers or min(_cores(), WORKERS_MAX)
@@ -221,16 +229,13 @@ def _default_data_dir(environ: Mapping[str, str]) -> str:
 
 
 def _problems_across(config: Config) -> Iterator[str]:
+    if NONE in config.engines and len(config.engines) > 1:
+        yield f"{variable('engines')} is {NONE}, or names engines"
     if config.lead_ms > config.lead_ms_max:
         yield f"{variable('lead_ms')} must not be more than {variable('lead_ms_max')}, {config.lead_ms_max}"
     if config.public_url and not _is_origin(config.public_url.rstrip("/")):
         yield f"{variable('public_url')} must be http:// or https:// and a host, without a path"
-    if config.bootstrap_key and not well_formed(config.bootstrap_key):
-        yield f"{variable('bootstrap_key')} needs 8 to 256 visible ASCII characters"
-    if config.key_pepper and len(config.key_pepper) < PEPPER_CHARS:
-        yield f"{variable('key_pepper')} needs at least {PEPPER_CHARS} characters"
-    if config.jwt_secret and len(config.jwt_secret.encode()) < JWT_SECRET_BYTES:
-        yield f"{variable('jwt_secret')} needs at least {JWT_SECRET_BYTES} bytes"
+    yield from _secret_problems(config)
     if config.admin_port and config.admin_port == config.port:
         yield f"{variable('admin_port')} must be another than {variable('port')}"
     if not all(map(_is_network, config.forwarded_allow)):
@@ -241,6 +246,15 @@ def _problems_across(config: Config) -> Iterator[str]:
         yield f"{variable('oidc_issuers')} must be a list of https:// addresses, comma between"
     yield from _address_problems(config)
     yield from _cache_problems(config)
+
+
+def _secret_problems(config: Config) -> Iterator[str]:
+    if config.bootstrap_key and not well_formed(config.bootstrap_key):
+        yield f"{variable('bootstrap_key')} needs 8 to 256 visible ASCII characters"
+    if config.key_pepper and len(config.key_pepper) < PEPPER_CHARS:
+        yield f"{variable('key_pepper')} needs at least {PEPPER_CHARS} characters"
+    if config.jwt_secret and len(config.jwt_secret.encode()) < JWT_SECRET_BYTES:
+        yield f"{variable('jwt_secret')} needs at least {JWT_SECRET_BYTES} bytes"
 
 
 def _address_problems(config: Config) -> Iterator[str]:

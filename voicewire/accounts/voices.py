@@ -93,6 +93,12 @@ class Voices:
         except BadRequest:
             return False
 
+    def offer(self, engines: Engines) -> None:
+        """These are the engines from now on."""
+        self._engines = engines
+        self._own.clear()
+        self._public = self._catalogue("")
+
     async def load(self) -> None:
         """Read all names anew. Raises `Busy`."""
         named = [_named(row) for row in await self._store.fetch(ALL)]

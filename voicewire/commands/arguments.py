@@ -6,7 +6,7 @@ import argparse
 from datetime import date
 from pathlib import Path
 
-from voicewire.config import settings
+from voicewire.config import ENGINES, settings
 
 LOCAL = "server (default: VOICEWIRE_URL, else http://127.0.0.1:8080)"
 VARIABLE_WIDTH = 42
@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     _add_grant(commands.add_parser("grant", help="give seconds to a tenant", description="Give seconds, once."))
     _add_data(commands.add_parser("migrate", help="bring the database up to date", description="Apply what is due."))
     _add_data(commands.add_parser("doctor", help="examine the installation", description="Say what is wrong here."))
+    _add_worker(commands.add_parser("worker", help="speak for gateways elsewhere", description="Run a worker."))
     _add_top(commands.add_parser("top", help="watch gateways, workers and queues", description="Watch what runs."))
     commands.add_parser("version", help="print the version")
     return top
@@ -127,6 +128,14 @@ def _add_grant(command: argparse.ArgumentParser) -> None:
     command.add_argument("--id", default="", help="the same id is given once (default: a new one)")
     command.add_argument("--note", default="", help="why, for the audit log and the owner")
     _add_data(command)
+
+
+def _add_worker(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--redis", metavar="URL", help="where its gateways are found (default: VOICEWIRE_REDIS_URL)")
+    command.add_argument("--engine", required=True, choices=ENGINES, help="what it speaks with")
+    command.add_argument("--model", metavar="PATH", help="folder with the engine's weights (default: its setting)")
+    command.add_argument("--name", default="", help="what it is called (default: the host's name)")
+    command.add_argument("--workers", metavar="N", help="processes (default: VOICEWIRE_WORKERS)")
 
 
 def _add_top(command: argparse.ArgumentParser) -> None:

@@ -81,9 +81,9 @@ def _check_port(config: Config, host: str, port: int) -> Finding:
 
 def check_engines(config: Config) -> Iterator[Finding]:
     """Each engine that is to run, opened, but for those that take a minute."""
-    for name in config.engines:
+    for name in config.engines_here:
         yield _kokoro(config) if name == "kokoro" else _opened(name)
-    if config.default_model not in config.engines:
+    if config.engines_here and config.default_model not in config.engines_here:
         yield wrong("engines", f"the default model {config.default_model} is none of {', '.join(config.engines)}")
 
 

@@ -75,7 +75,7 @@ async def _open(config: Config) -> AsyncIterator[tuple[Redis, str]]:
 
 async def _look(redis: Redis, config: Config) -> Look:
     try:
-        return await look(redis, config.engines)
+        return await look(redis, config.engines_here)
     except (RedisError, OSError) as error:
         raise Problem(Exit.UNREACHABLE, f"Redis does not answer: {error}") from error
 

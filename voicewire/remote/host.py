@@ -67,11 +67,11 @@ class Host:
         await keep_all("host", self._take, self._renew, self._obey, self._speak, self._beat)
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """Take blocks and make them, inside."""
+    async def serving(self) -> AsyncIterator[asyncio.Task[None]]:
+        """Take blocks and make them, inside; the task ends only by a mistake of ours."""
         working = asyncio.create_task(self.run(), name="host")
         try:
-            yield
+            yield working
         finally:
             await end([working])
             with contextlib.suppress(RedisError, OSError):

@@ -41,6 +41,7 @@ from voicewire.server.metrics import Metrics
 from voicewire.server.origins import own_origins, public_origins, sockets_of
 from voicewire.server.pages import pages
 from voicewire.server.people import tell_address
+from voicewire.server.pools import missing_engines
 from voicewire.server.recite import Reciter
 from voicewire.server.requests import Requests
 from voicewire.server.routes import Routes
@@ -157,8 +158,7 @@ def _routes(gateway: Gateway, callers: Callers) -> Routes:
     config = gateway.config
 
     async def missing() -> list[str]:
-        names = [f"engine {name}" for name, pool in gateway.pools.items() if not pool.stats().workers]
-        return [*names, *await gateway.storage.missing()]
+        return [*missing_engines(gateway.pools), *await gateway.storage.missing()]
 
     return Routes(
         gateway.voices.catalogue,

@@ -33,6 +33,7 @@ from voicewire.server.paying import Refunds, open_ledger
 from voicewire.server.pools import open_pools
 from voicewire.server.storage import Storage, open_storage
 from voicewire.server.tasks import supervise, together
+from voicewire.server.workers import follow_workers
 from voicewire.session import Limits
 from voicewire.storage.ledger_service import LedgerService
 from voicewire.storage.store import Store
@@ -86,6 +87,7 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
         gateway.jobs.start(stack)
         supervise(stack, "watch", Watch(gateway.sessions, gateway.authenticator, gateway.accounts.news).run)
         start_heartbeat(stack, gateway.redis, gateway.sessions, gateway.pools)
+        await follow_workers(config, gateway.redis, engines.result(), gateway.voices, stack)
         opened = True
         yield gateway
 
@@ -136,7 +138,7 @@ def _assemble(
         authenticator,
         voices.catalogue,
         keyring.pepper,
-        metrics.audio_s.labels("job").inc,
+        metrics,
         lambda: sessions.draining,
     )
     return Gateway(

@@ -90,25 +90,38 @@ NEEDS: Mapping[str, Needs] = {
 async def open_pools(config: Config, stack: contextlib.AsyncExitStack) -> dict[str, Pool]:
     """Start the configured engines; return their pools by model. Raises `ConfigError` in the engine's own words."""
     pools: dict[str, Pool] = {}
-    for name in config.engines:
-        needs = NEEDS[name]
-        python = (needs.python and getattr(config, needs.python)) or sys.executable
-        options = {option: getattr(config, setting) for option, setting in needs.options.items()}
-        pool = LocalPool(
-            EngineSpec(f"voicewire.engines.{name}:open_engine", options),
-            command=(*_without_secrets(), *needs.prefix, python, *WORKER),
-            workers=config.worker_count,
-            queue_limit=config.queue_limit,
-            stall_s=needs.stall_s,
-        )
-        try:
-            await pool.start()
-        except EngineFailed as error:
-            problem = error.fields.get("problem", "see the log")
-            raise ConfigError(f"the engine {name} does not start: {problem}") from error
-        stack.push_async_callback(pool.close)
+    for name in config.engines_here:
+        pool = await open_pool(config, name, stack)
         pools[pool.model.id] = pool
     return pools
+
+
+async def open_pool(config: Config, name: str, stack: contextlib.AsyncExitStack) -> LocalPool:
+    """Start one engine on this machine. Raises `ConfigError` in its own words."""
+    needs = NEEDS[name]
+    python = (needs.python and getattr(config, needs.python)) or sys.executable
+    options = {option: getattr(config, setting) for option, setting in needs.options.items()}
+    pool = LocalPool(
+        EngineSpec(f"voicewire.engines.{name}:open_engine", options),
+        command=(*_without_secrets(), *needs.prefix, python, *WORKER),
+        workers=config.worker_count,
+        queue_limit=config.queue_limit,
+        stall_s=needs.stall_s,
+    )
+    try:
+        await pool.start()
+    except EngineFailed as error:
+        problem = error.fields.get("problem", "see the log")
+        raise ConfigError(f"the engine {name} does not start: {problem}") from error
+    stack.push_async_callback(pool.close)
+    return pool
+
+
+def missing_engines(pools: Mapping[str, Pool]) -> list[str]:
+    """Name what keeps a gateway from speaking: an engine of its own that is down, or that nobody speaks at all."""
+    down = [model for model, pool in pools.items() if not pool.stats().workers]
+    here = [f"engine {model}" for model in down if isinstance(pools[model], LocalPool)]
+    return here or (["a worker"] if len(down) == len(pools) else [])
 
 
 def _without_secrets() -> tuple[str, ...]:

@@ -1,0 +1,113 @@
+"""Workers on other hosts, for a gateway: a model comes with the first who speaks it, and goes with the last."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from voicewire.accounts.voices import Voices
+from voicewire.config import Config
+from voicewire.engines.pooling import Pool
+from voicewire.remote.exchange import Exchange
+from voicewire.remote.presence import BEAT_S, Fleet, Member, workers
+from voicewire.remote.remote_pool import RemotePool
+from voicewire.remote.scripts import FleetCalls
+from voicewire.server.tasks import supervise
+
+LOGGER = logging.getLogger(__name__)
+
+GONE_S = 60.0  # for so long a model without a worker is busy, and then unknown
+
+
+async def follow_workers(
+    config: Config, redis: Redis, pools: dict[str, Pool], voices: Voices, stack: contextlib.AsyncExitStack
+) -> None:
+    """Let `pools` have those of workers elsewhere, too, and `voices` theirs, until the stack is unwound."""
+    exchange = Exchange(redis)
+    stack.push_async_callback(exchange.close)
+    supervise(stack, "exchange", exchange.run)
+    staff = Staff(Fleet(redis, FleetCalls()), exchange, pools, voices, config.queue_limit)
+    stack.push_async_callback(staff.close)
+    with contextlib.suppress(RedisError, OSError):
+        await staff.look()
+    if not pools:
+        LOGGER.warning("no engine runs here, and no worker elsewhere; nothing can be spoken until one is there")
+    supervise(stack, "workers", staff.run)
+
+
+class Staff:
+    """Whoever lives, looked at as often as they say so. Models that are spoken here are left to this gateway."""
+
+    def __init__(
+        self, fleet: Fleet, exchange: Exchange, pools: dict[str, Pool], voices: Voices, queue_limit: int
+    ) -> None:
+        self._fleet = fleet
+        self._exchange = exchange
+        self._pools = pools
+        self._voices = voices
+        self._queue_limit = queue_limit
+        self._here = frozenset(pools)
+        self._remote: dict[str, RemotePool] = {}
+        self._seen_s: dict[str, float] = {}  # when a model had a worker last
+        self._away = False
+
+    async def run(self) -> None:
+        """Look again and again; while Redis is away, nobody is seen."""
+        while True:
+            try:
+                await self.look()
+                self._away = False
+            except (RedisError, OSError) as error:
+                if not self._away:
+                    LOGGER.warning("the workers cannot be seen: %s", type(error).__name__)
+                self._away = True
+            await asyncio.sleep(BEAT_S)
+
+    async def look(self) -> None:
+        """Look once. Raises `RedisError` or `OSError`."""
+        members = await self._fleet.members()
+        gateways = sum(member.beat.kind == "gateway" for member in members)
+        found = {model: hosts for model, hosts in workers(members).items() if model not in self._here}
+        now = time.monotonic()
+        self._seen_s |= dict.fromkeys(found, now)
+        changed = [await self._have(hosts) for hosts in found.values()]
+        changed += [await self._let_go(model) for model in self._gone(now)]
+        for model, pool in self._remote.items():
+            pool.staffed(found.get(model, []), gateways)
+        if any(changed):
+            self._voices.offer([(pool.model, pool.voices) for pool in self._pools.values()])
+
+    async def close(self) -> None:
+        """End what waits for workers elsewhere."""
+        for pool in self._remote.values():
+            await pool.close()
+
+    async def _have(self, hosts: list[Member]) -> bool:
+        """Have a pool for what these speak; return whether that changes what can be spoken."""
+        said = hosts[0].beat
+        assert said.model is not None
+        pool = self._remote.get(said.model.id)
+        if pool is None:
+            LOGGER.info("workers elsewhere speak %s", said.model.id)
+            pool = RemotePool(said.model, said.voices, self._exchange, queue_limit=self._queue_limit)
+            await pool.start()
+            self._pools[said.model.id] = self._remote[said.model.id] = pool
+            return True
+        changed = (pool.model, pool.voices) != (said.model, said.voices)
+        pool.model, pool.voices = said.model, said.voices
+        return changed
+
+    def _gone(self, now: float) -> list[str]:
+        return [model for model in self._remote if now - self._seen_s[model] > GONE_S]
+
+    async def _let_go(self, model: str) -> bool:
+        LOGGER.warning("no worker speaks %s any more", model)
+        pool = self._remote.pop(model)
+        del self._pools[model], self._seen_s[model]
+        await pool.close()
+        return True
