@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
+import numpy as np
 import pytest
 
+from tests.conftest import Served
 from tests.contracts.engine_contract import EngineContract, speak
 from tests.engines import upstream_protocols as protocols
 from tests.engines.upstream_protocols import KEY
@@ -171,3 +173,19 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(
     server.answer = hang_up_once
     assert len(speak(engine, "Two.").pcm) > 0
     assert len(server.asked) == 3
+
+
+def test_another_voicewire_is_such_a_server(served: Served) -> None:
+    """Its own door for OpenAI's clients is the peer: nobody made it for this engine."""
+    text = "One server speaks through another."
+    engine = open_engine(f"{served.url}/v1", served.key, "tone", timeout_s=60)
+    assert {"middle", "en-us"} <= {voice.id for voice in engine.voices()}
+    plain, fast = speak(engine, text, "middle"), speak(engine, text, "high", speed=2.0)
+    engine.close()
+    assert 1.5 * len(fast.pcm) < len(plain.pcm) < 10 * engine.model.rate_hz
+    assert np.abs(plain.pcm).max() > 5_000
+    engine = open_engine(f"{served.url}/v1", served.key, "tone", "nobody", timeout_s=60)
+    with pytest.raises(BadRequest) as caught:
+        speak(engine, text)
+    engine.close()
+    assert caught.value.row_code == "unknown_voice"
