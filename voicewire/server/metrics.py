@@ -29,6 +29,8 @@ OWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "voicewire_audio_seconds_total": ("audio handed over", ("transport",)),
     "voicewire_first_audio_seconds": ("from the first text to the first audio handed over", ()),
     "voicewire_tick_lag_seconds": ("how late the shared clock ran", ()),
+    "voicewire_job_texts_total": ("texts of jobs, by how they were let go: done, failed, again or lost", ("result",)),
+    "voicewire_webhooks_total": ("messages about jobs: delivered, again or given_up", ("result",)),
     "voicewire_errors_total": ("errors told to clients over HTTP, by code", ("code",)),
 }
 """What this process counts itself: name → meaning, labels."""
@@ -147,6 +149,8 @@ class Metrics:
         self.audio_s = self._counter("voicewire_audio_seconds_total")
         self.first_audio_s = self._histogram("voicewire_first_audio_seconds", FIRST_AUDIO_S)
         self.tick_lag_s = self._histogram("voicewire_tick_lag_seconds", LAG_S)
+        self.job_texts = self._counter("voicewire_job_texts_total")
+        self.webhooks = self._counter("voicewire_webhooks_total")
         self.errors = self._counter("voicewire_errors_total")
 
     def read(self, readings: Readings) -> None:
@@ -164,6 +168,14 @@ class Metrics:
         self.audio_s.labels("socket").inc(context.handed_over_ms / 1000)
         if context.first_audio_ms is not None:
             self.first_audio_s.observe(context.first_audio_ms / 1000)
+
+    def count_job_text(self, result: str) -> None:
+        """Count a text of a job that was let go."""
+        self.job_texts.labels(result).inc()
+
+    def count_webhook(self, result: str) -> None:
+        """Count a message about a job."""
+        self.webhooks.labels(result).inc()
 
     def _gauge(self, name: str) -> Gauge:
         meaning, labels = OWN[name]

@@ -24,7 +24,7 @@ WAIT_S = 20
 @contextlib.asynccontextmanager
 async def sending(store: Store, *, private: bool = True, senders: int = 1) -> AsyncIterator[None]:
     outward = Outward(private=private)
-    sender = Sender(store, JobStore(store, 3_600.0), outward, PEPPER)
+    sender = Sender(store, JobStore(store, 3_600.0), outward, PEPPER, lambda _: None)
     tasks = [asyncio.create_task(sender.run()) for _ in range(senders)]
     try:
         yield

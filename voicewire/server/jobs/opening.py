@@ -29,6 +29,7 @@ from voicewire.server.jobs.work import LEASE_S, Work
 from voicewire.server.limits import Limiter
 from voicewire.server.live.stream import StreamEndpoint
 from voicewire.server.metering import Meter
+from voicewire.server.metrics import Metrics
 from voicewire.server.people import own_address
 from voicewire.server.storage import Storage
 from voicewire.server.tasks import supervise
@@ -40,7 +41,7 @@ SENDERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What jobs need of the other parts of a gateway. `heard` counts seconds of audio."""
+    """What jobs need of the other parts of a gateway."""
 
     storage: Storage
     pools: Mapping[str, Pool]
@@ -51,7 +52,7 @@ class Needs:
     authenticator: Authenticator
     catalogue: Callable[[str], Names]
     pepper: bytes
-    heard: Callable[[float], None]
+    metrics: Metrics
     draining: Callable[[], bool]
 
 
@@ -120,7 +121,7 @@ def build_jobs(config: Config, needs: Needs) -> Jobs:
         needs.ledger,
         needs.catalogue,
         needs.authenticator.confirm,
-        needs.heard,
+        needs.metrics.audio_s.labels("job").inc,
     )
     return Jobs(
         config,
@@ -128,7 +129,7 @@ def build_jobs(config: Config, needs: Needs) -> Jobs:
         store,
         shelf,
         outward,
-        Runner(work, speaker, needs.draining),
-        Sender(needs.storage.store, store, outward, needs.pepper),
+        Runner(work, speaker, needs.metrics.count_job_text, needs.draining),
+        Sender(needs.storage.store, store, outward, needs.pepper, needs.metrics.count_webhook),
         Sweep(needs.storage.store, shelf, config.jobs_bytes_max),
     )

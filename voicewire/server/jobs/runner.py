@@ -26,9 +26,12 @@ AWAY_S = 2.0  # where nothing is wrong with the text
 class Runner:
     """Does jobs while the gateway lets in: `slot` is one text at a time, for ever."""
 
-    def __init__(self, work: Work, speaker: Speaker, draining: Callable[[], bool]) -> None:
+    def __init__(
+        self, work: Work, speaker: Speaker, count: Callable[[str], None], draining: Callable[[], bool]
+    ) -> None:
         self._work = work
         self._speaker = speaker
+        self._count = count
         self._draining = draining
         self._wake = asyncio.Event()
 
@@ -59,9 +62,11 @@ class Runner:
         try:
             if item.tries >= TRIES_MAX:  # who had it died, and did so before
                 await self._give_up(item, progress, VoicewireError())
-            else:
-                await self._attended(item, progress)
+                return
+            await self._attended(item, progress)
+            self._count("done")
         except Lost:
+            self._count("lost")
             LOGGER.info("a text is not ours any more", extra={"job": item.job})
         except asyncio.CancelledError:
             await self._leave(item, 0.0, failed=False)
@@ -108,11 +113,13 @@ class Runner:
             await self._leave(item, RETRY_S * 2**item.tries, failed=True)
 
     async def _leave(self, item: Item, wait_s: float, *, failed: bool) -> None:
+        self._count("again")
         with contextlib.suppress(Busy, Lost):  # then the lease runs out
             await self._work.postpone(item, wait_s, failed=failed)
 
     async def _give_up(self, item: Item, progress: Progress, error: VoicewireError) -> None:
         LOGGER.warning("a text of a job is given up", extra={"job": item.job, "code": error.row_code})
+        self._count("failed")
         with contextlib.suppress(Busy, Lost):
             await self._speaker.give_back(item, progress)
             await self._work.fail(item, error)

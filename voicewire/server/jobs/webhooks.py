@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import Struct
@@ -26,6 +26,7 @@ WAITS_S = (5.0, 60.0, 600.0, 3_600.0, 4 * 3_600.0, 12 * 3_600.0, 18 * 3_600.0)  
 JITTER = 0.25  # of a wait, more or less
 GONE = 410  # the receiver wants no more of it
 TOLD: Mapping[bool, str] = {True: "delivered", False: "given_up"}
+RETRIED = "again"
 
 CLAIM = """
 UPDATE webhooks SET tries = tries + 1, due = now() + $2 * interval '1 second' WHERE id = (
@@ -71,11 +72,14 @@ def wait_s(tries: int) -> float | None:
 class Sender:
     """Sends what is due, one at a time for each tenant: a receiver that hangs holds up its own."""
 
-    def __init__(self, store: Store, jobs: JobStore, outward: Outward, pepper: bytes) -> None:
+    def __init__(
+        self, store: Store, jobs: JobStore, outward: Outward, pepper: bytes, count: Callable[[str], None]
+    ) -> None:
         self._store = store
         self._jobs = jobs
         self._outward = outward
         self._pepper = pepper
+        self._count = count
         self._claiming = asyncio.Lock()
         self._busy: set[str] = set()
 
@@ -122,6 +126,7 @@ class Sender:
         delivered = 200 <= status < 300
         wait = None if delivered or final else wait_s(row["tries"])
         key = (row["id"], row["tries"])
+        self._count(TOLD[delivered] if wait is None else RETRIED)
         if wait is None:
             await self._store.execute(OVER, *key, TOLD[delivered], status)
         else:
