@@ -32,6 +32,7 @@ class Asked(NamedTuple):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: UpstreamServer
 
     def do_GET(self) -> None:
