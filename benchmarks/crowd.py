@@ -117,12 +117,14 @@ class Listening:
         now = time.monotonic()
         self.context.text(text, now)
         self.context.end()
-        while not self.context.over:
+        while True:
             now = time.monotonic()
             while wanted := self.context.wanted(now):
                 for making in wanted:
                     self._make(making)
             self.context.take(now, self.context.frames_at_once)
+            if self.context.over:
+                return
             wait_s = self.context.due_at(time.monotonic()) - time.monotonic()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if wait_s == math.inf else max(0.005, wait_s)):
