@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from tests.deploy.rendering import CHART, Thing, helm, of_kind, problems, rendered
-from voicewire.config import settings
+from voicewire.config import Config, settings
 from voicewire.remote.keys import RUNGS, Keys
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
@@ -92,15 +93,37 @@ def test_wrong_values_are_refused(path: str, value: object) -> None:
     assert refused(**{path: value})
 
 
-def test_secrets_are_no_values() -> None:
+def test_secrets_are_no_values_and_everything_else_is_one() -> None:
     secrets = {row.name for row in settings() if row.secret}
+    others = {row.name for row in settings() if refused(**{f"settings__{row.name}": "x"})} - secrets
     assert {name for name in secrets if refused(**{f"settings__{name}": "x"})} == secrets
+    assert others == {"host", "port", "public_url", "data_dir", "drain_s"}, "which the chart sets by itself"
 
 
 def test_templates_name_settings_that_there_are() -> None:
     named = {name for text in TEMPLATES.values() for name in re.findall(r"VOICEWIRE_[A-Z_]*[A-Z]\b", text)}
     assert len(named) > 3
     assert named <= set(ROWS)
+
+
+def test_the_example_of_the_documentation_renders(tmp_path: Path) -> None:
+    page = (CHART.parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```yaml\n# speech.yaml\n(.*?)```", page, re.DOTALL)
+    values = {
+        name: VALUES[name] | given if isinstance(given, dict) else given
+        for name, given in yaml.safe_load(example).items()
+    }
+    assert not refused(**values)
+    path = tmp_path / "speech.yaml"
+    path.write_text(example, encoding="utf-8")
+    done = helm("template", "speech", str(CHART), "--values", str(path))
+    assert done.returncode == 0, done.stderr
+    things = tuple(each for each in yaml.safe_load_all(done.stdout) if each)
+    assert {name.removeprefix("speech-voicewire-") for name, _, _ in pods(things)} == {
+        "gateway",
+        "worker-espeak",
+        "worker-kokoro",
+    }
 
 
 def test_helm_finds_nothing_wrong() -> None:
@@ -145,6 +168,7 @@ def test_settings_arrive_as_the_server_reads_them() -> None:
             row = ROWS[variable["name"]]
             assert ("valueFrom" in variable) is row.secret
             assert row.secret or isinstance(variable["value"], str)
+        Config.from_env({each["name"]: each["value"] for each in container["env"] if "value" in each})
     told = {each["name"]: each.get("value") for each in pod_env("speech-voicewire-gateway")}
     assert told["VOICEWIRE_LEAD_MS"] == "2000"
     assert told["VOICEWIRE_PUBLIC_URL"] == "https://speech.example.org"

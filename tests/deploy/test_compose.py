@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from voicewire.config import settings
+from voicewire.config import Config, settings
 
 ROOT = Path(__file__).parent.parent.parent
 SECRETS = dict.fromkeys(("POSTGRES_PASSWORD", "REDIS_PASSWORD"), "0123456789abcdef" * 4) | {
@@ -67,6 +67,7 @@ def test_what_they_are_told_is_in_the_table_of_settings() -> None:
         for variable, value in service["environment"].items():
             assert variable in ROWS, name
             assert isinstance(value, str)
+        Config.from_env(service["environment"])
 
 
 def test_a_worker_knows_redis_and_no_other_secret() -> None:
