@@ -115,14 +115,16 @@ async def test_each_is_heard_live_and_says_what_its_words_are(served: Served, mo
     assert done.audio_ms > 1_000
 
 
-async def test_a_text_over_http_is_whole(served: Served) -> None:
+@pytest.mark.parametrize(("model", "times"), [("elevenlabs", "measured"), ("chatterbox", "estimated")])
+async def test_a_text_over_http_is_whole_and_says_what_its_words_are(served: Served, model: str, times: str) -> None:
+    wanted = {"text": "One sentence. And another one.", "model": model, "format": "wav"}
     async with httpx.AsyncClient(base_url=served.url, headers={"X-API-Key": served.key}, timeout=60) as client:
-        answer = await client.post(
-            "/v1/tts", json={"text": "One sentence. And another one.", "model": "elevenlabs", "format": "wav"}
-        )
+        answer = await client.post("/v1/tts", params={"timestamps": "true"}, json=wanted)
+        words = (await client.get(answer.headers["Words-Location"])).json()
     assert answer.status_code == 200, answer.text
     with wave.open(BytesIO(answer.content)) as sound:
         assert sound.getnframes() > sound.getframerate()
+    assert (len(words["words"]), words["times"]) == (5, times)
 
 
 def test_keys_of_upstreams_stand_in_no_command_line(served: Served) -> None:

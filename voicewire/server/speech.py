@@ -20,7 +20,7 @@ from voicewire.errors import BadRequest
 from voicewire.server.callers import Callers
 from voicewire.server.doors.description import declared
 from voicewire.server.recite import Reciter, Transcript, Wish
-from voicewire.types import KEY_PREFIX, Offsets
+from voicewire.types import KEY_PREFIX, Offsets, WordTimes
 
 WORDS_KEY = "words:{tenant}:{id}"
 """Redis, string with expiry: the words of one answer of `POST /v1/tts`, as JSON."""
@@ -68,6 +68,7 @@ class SpokenWords(BaseModel):
 
     words: list[tuple[int, int, int, int]]
     audio_ms: int
+    times: WordTimes = WordTimes.MEASURED
     complete: Literal[True] = True
 
 
@@ -115,13 +116,14 @@ class Speech:
             spoken = await self.reciter.begin(request, principal, wish)
             return StreamingResponse(spoken.parts, media_type=spoken.media_type)
         words_id = secrets.token_urlsafe(WORDS_BYTES)
-        keep = partial(self._keep, self._words_key(principal, words_id))
+        keep = partial(self._keep, self._words_key(principal, words_id), choice.model.words)
         spoken = await self.reciter.begin(request, principal, wish, keep)
         headers = {WORDS_HEADER: f"/v1/words/{words_id}"}
         return StreamingResponse(spoken.parts, media_type=spoken.media_type, headers=headers)
 
-    async def _keep(self, key: str, transcript: Transcript) -> None:
-        spoken = {"words": transcript.words, "audio_ms": transcript.ms(transcript.samples), "complete": True}
+    async def _keep(self, key: str, times: WordTimes, transcript: Transcript) -> None:
+        audio_ms = transcript.ms(transcript.samples)
+        spoken = {"words": transcript.words, "audio_ms": audio_ms, "times": times, "complete": True}
         try:
             await self.redis.set(key, msgspec.json.encode(spoken), ex=WORDS_S)
         except (RedisError, OSError) as error:
