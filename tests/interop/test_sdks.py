@@ -85,3 +85,18 @@ async def test_deepgram(speaking: Served) -> None:
     assert 0 < said["after"] < said["bytes"] / 2
     assert said["file"] > 1_000
     assert said["key"] == 401
+
+
+async def test_elevenlabs(speaking: Served) -> None:
+    said = await told("elevenlabs_sdk", speaking)
+    assert said["version"] == PINNED["elevenlabs"]
+    assert "espeak" in said["models"]
+    assert said["voice"] == said["voices"][0]
+    assert said["found"] >= 3
+    seconds = said["pcm"] / 32_000
+    assert 2 < seconds < 6
+    assert said["ulaw"] / 8_000 == pytest.approx(seconds, abs=0.05)
+    assert said["live"] / 32_000 == pytest.approx(seconds, abs=0.5)
+    assert said["whole"] == ["OggS", "It costs $4.50, doesn't it? Yes."]
+    assert said["parts"] == "It costs $4.50, doesn't it? Yes."
+    assert (said["refused"], said["key"]) == (404, 401)

@@ -33,6 +33,7 @@ class Requests:
         given = Headers(scope=scope).get(HEADER, "")
         request = given if SANE.fullmatch(given) else f"r_{secrets.token_hex(ID_BYTES)}"
         start(request)
+        scope.setdefault("state", {})["request_id"] = request
         began = time.monotonic()
         status = 0
 

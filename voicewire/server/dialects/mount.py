@@ -19,6 +19,8 @@ from voicewire.server.dialects.cartesia import CartesiaDoors
 from voicewire.server.dialects.cartesia_socket import Cartesia
 from voicewire.server.dialects.deepgram import DeepgramDoors
 from voicewire.server.dialects.deepgram_socket import Deepgram
+from voicewire.server.dialects.elevenlabs import SPEECH, ElevenLabsDoors
+from voicewire.server.dialects.elevenlabs_socket import ElevenLabs
 from voicewire.server.dialects.openai import OpenAi
 from voicewire.server.dialects.socket import DialectEndpoint, Line, Tongue
 from voicewire.server.live.sessions import Sessions
@@ -41,7 +43,8 @@ class Dialects:
     def doors(self) -> list[APIRouter]:
         """Return what is asked over HTTP."""
         common = self.reciter, self.callers, self.catalogue, self._aliases(), self.metrics
-        return [OpenAi(*common).router(), CartesiaDoors(*common).router(), DeepgramDoors(*common).router()]
+        doors = OpenAi(*common), CartesiaDoors(*common), DeepgramDoors(*common), ElevenLabsDoors(*common)
+        return [each.router() for each in doors]
 
     def sockets(self) -> list[BaseRoute]:
         """Return the WebSockets."""
@@ -49,6 +52,12 @@ class Dialects:
         return [
             WebSocketRoute("/tts/websocket", self._socket(partial(Cartesia, aliases=aliases)).serve),
             WebSocketRoute("/v1/speak", self._socket(partial(Deepgram, aliases=aliases)).serve),
+            *(
+                WebSocketRoute(
+                    f"{SPEECH}/{name}", self._socket(partial(ElevenLabs, aliases=aliases, several=several)).serve
+                )
+                for name, several in (("stream-input", False), ("multi-stream-input", True))
+            ),
         ]
 
     def _socket(self, speaks: Callable[[Line], Tongue]) -> DialectEndpoint:

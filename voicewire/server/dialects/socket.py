@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from starlette.datastructures import QueryParams
 from starlette.websockets import WebSocket
 
 from voicewire import frames
@@ -16,7 +15,7 @@ from voicewire.auth.authenticate import Authenticator, check_origin, credential_
 from voicewire.auth.principal import Principal
 from voicewire.catalogue import Catalogue
 from voicewire.context import Wire
-from voicewire.errors import RETRY_MS, OverQuota, Unauthorized, VoicewireError
+from voicewire.errors import RETRY_MS, TABLE, OverQuota, Unauthorized, VoicewireError
 from voicewire.server.answers import error_response
 from voicewire.server.live.live import Live
 from voicewire.server.live.pace import Pace
@@ -53,10 +52,11 @@ class Tongue(Protocol):
 class Line:
     """What a tongue has of its connection: a way to our session, and one to the client."""
 
-    def __init__(self, wire: WireProtocol, catalogue: Callable[[], Catalogue], query: QueryParams) -> None:
+    def __init__(self, wire: WireProtocol, catalogue: Callable[[], Catalogue], websocket: WebSocket) -> None:
         self._wire = wire
         self.catalogue = catalogue
-        self.query = query
+        self.query = websocket.query_params
+        self.path: Mapping[str, str] = websocket.path_params
         self.live: Live | None = None
         self.ended = False
 
@@ -82,9 +82,10 @@ class Line:
         """Say goodbye when the message in hand was heard."""
         self.ended = True
 
-    def hang_up(self) -> None:
-        """Say goodbye when what is being said was said."""
-        self.soon(lambda: self._wire.finish(GOODBYE, ""))
+    def hang_up(self, code: str = "") -> None:
+        """Say goodbye when what is being said was said; with a code of the table of errors it is for that."""
+        close = TABLE[code].close if code else GOODBYE
+        self.soon(lambda: self._wire.finish(close, code))
 
     def _act_if_there(self, act: Callable[[], None]) -> None:
         if self.live is not None and self.live.attached:
@@ -115,7 +116,7 @@ class DialectEndpoint:
             return
         await websocket.accept()
         wire = wire_of(websocket.scope)
-        line = Line(wire, lambda: self.catalogue(principal.tenant), websocket.query_params)
+        line = Line(wire, lambda: self.catalogue(principal.tenant), websocket)
         tongue = self.speaks(line)
         try:
             line.live = await self.sessions.begin(wire, principal, _Translation(tongue, self.parser))

@@ -1,0 +1,93 @@
+"""What ElevenLabs' clients send: formats by name, and settings of a voice."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta, Struct
+
+from voicewire import frames
+from voicewire.codecs.base import FileKind
+from voicewire.errors import BadRequest, UnsupportedFormat
+from voicewire.types import Codec
+
+KINDS = {
+    "mp3": FileKind.MP3,
+    "pcm": FileKind.PCM,
+    "wav": FileKind.WAV,
+    "ulaw": FileKind.MULAW,
+    "alaw": FileKind.ALAW,
+    "opus": FileKind.OPUS,
+}
+CODECS = {FileKind.PCM: Codec.PCM_S16LE, FileKind.MULAW: Codec.MULAW, FileKind.ALAW: Codec.ALAW}
+DEFAULT = "mp3_44100_128"
+SPEEDS = (0.5, 2.0)
+
+Name = Annotated[str, Meta(max_length=200)]
+
+
+class Output(NamedTuple):
+    """What `mp3_44100_128` says. `bitrate` is in bit/s."""
+
+    kind: FileKind
+    rate_hz: int
+    bitrate: int | None
+
+    @property
+    def live(self) -> frames.FormatRequest:
+        """What our session makes for it: what it has no codec for is made of samples."""
+        return frames.FormatRequest(CODECS.get(self.kind, Codec.PCM_S16LE), self.rate_hz)
+
+
+class VoiceSettings(Struct):
+    speed: float | None = None
+
+    @property
+    def pace(self) -> float:
+        return min(max(self.speed or 1.0, SPEEDS[0]), SPEEDS[1])
+
+
+class Body(Struct):
+    """One request. Fields that are not here are taken and change nothing."""
+
+    text: str
+    model_id: Name | None = None
+    language_code: Name | None = None
+    voice_settings: VoiceSettings | None = None
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] | None = None
+
+    @property
+    def pace(self) -> float:
+        return (self.voice_settings or VoiceSettings()).pace
+
+
+class Message(Struct):
+    """One message of a socket."""
+
+    text: str | None = None
+    context_id: Name | None = None
+    voice_settings: VoiceSettings | None = None
+    flush: bool | None = None
+    close_context: bool | None = None
+    close_socket: bool | None = None
+
+
+def wanted_output(name: str | None) -> Output:
+    """Read a format's name. Raises `UnsupportedFormat`."""
+    parts = (name or DEFAULT).split("_")
+    kind = KINDS.get(parts[0])
+    numbers = [int(part) for part in parts[1:] if part.isascii() and part.isdigit() and len(part) < 7]
+    if kind is None or len(numbers) != len(parts) - 1 or not 1 <= len(numbers) <= 2:
+        raise UnsupportedFormat(problem=f"output_format {(name or '')[:40]}")
+    return Output(kind, numbers[0], 1_000 * numbers[1] if len(numbers) > 1 else None)
+
+
+def read(data: str | bytes, kind: type[Any]) -> Any:
+    """Parse a body or a message. Raises `BadRequest`."""
+    try:
+        message = msgspec.json.decode(data, type=kind)
+        (message.text or "").encode()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise BadRequest(problem=str(error).replace("{", "(").replace("}", ")")) from error
+    return message
