@@ -16,9 +16,7 @@ from voicewire.storage.embedded import holder
 
 SIZE = 200 * 1024 * 1024
 LIMIT = 1024 * 1024  # `body_bytes_max`
-READ_MAX = (
-    LIMIT + 3 * 256 * 1024
-)  # libuv reads so much at once: when it is too much, behind it, and to let the answer by
+READ_MAX = LIMIT + 3 * 256 * 1024  # libuv reads so much at once: beyond the limit, behind it, and before the end
 PIECE = b"a" * 65_536
 CHUNK = b"10000\r\n" + PIECE + b"\r\n"
 WAIT_S = 20
