@@ -14,7 +14,8 @@ import pytest
 import soundfile
 
 from tests.conftest import Served
-from voicewire.__main__ import COMMANDS, main, parser
+from voicewire.__main__ import COMMANDS, main
+from voicewire.commands.arguments import parser
 from voicewire.config import settings
 
 TEXT = "The quick brown fox jumps over the lazy dog. It costs $4.50 today."
