@@ -61,6 +61,11 @@ class Facts:
         for name in done:
             del self._facts[name]
 
+    def said(self, tenant: str, stream: str, life: Life) -> bool:
+        """Whether Redis has all facts of a stream, in this life."""
+        mine = (fact for (of, name, _), fact in self._facts.items() if (of, name) == (tenant, stream))
+        return all(fact.applied is not None and fact.applied[0] == life for fact in mine)
+
     def unsaid(self, life: Life) -> Iterator[Fact]:
         """Facts that Redis does not have in this life, as far as is known."""
         for fact in list(self._facts.values()):

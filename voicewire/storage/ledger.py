@@ -38,6 +38,7 @@ from voicewire.types import KEY_PREFIX
 __all__ = ["Item", "Ledger", "Reserved"]
 
 PATIENCE_S = 0.9  # for what somebody waits for: `Busy` comes within a second
+TOLD_S = 5.0  # for what nobody listens to
 RETRY_S = 0.05
 KNOWN_MAX = 20_000  # blocks whose hold is remembered
 UNRECORDED_S = 3_600.0  # since PostgreSQL took an entry: then nothing more is sold
@@ -157,6 +158,17 @@ class Ledger:
             except (Away, TimeoutError):
                 raise Busy(retry_after_ms=RETRY_MS) from None
         return {int(block) for _, _, block in blocks}
+
+    async def told(self, tenant: str, stream: str) -> None:
+        """Wait until Redis has all that was told of a stream: then it outlives this gateway. Raises `Busy`."""
+        try:
+            async with asyncio.timeout(TOLD_S):
+                while True:
+                    if self.facts.said(tenant, stream, await self.calls.opened()):
+                        return
+                    await asyncio.sleep(RETRY_S)
+        except TimeoutError:
+            raise Busy(retry_after_ms=RETRY_MS) from None
 
     async def left(self, tenant: str) -> int | None:
         """Return what is left to a tenant, holds included. Raises `Busy` when nobody can be asked."""

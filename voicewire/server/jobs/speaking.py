@@ -115,6 +115,7 @@ class Speaker:
         before = progress.samples
         await self._recite(order, part, bill, spool, progress)
         await asyncio.to_thread(spool.sync)
+        await self.ledger.told(caller.tenant, spoken.stream)
         progress.blocks.append(progress.begun)
         progress.begun = 0
         await self.work.advance(item, progress.blocks, progress.samples, spool.words_bytes, progress.done_ms)
