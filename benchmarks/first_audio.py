@@ -174,7 +174,7 @@ def main() -> None:
     options = parser.parse_args()
     alone = reference(options.asks)
     barest = chain(options.asks)
-    with served(cache_bytes=0) as server:
+    with served(cache_bytes=0, cache="noop") as server:
         idle = uvloop.run(measure(server, options.asks, 0))
         busy = uvloop.run(measure(server, options.asks, options.listeners))
     report(

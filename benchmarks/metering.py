@@ -70,7 +70,10 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=800)
     parser.add_argument("--seconds", type=float, default=8.0)
     options = parser.parse_args()
-    with served(cache_bytes=0, billing="off") as off, served(cache_bytes=0, billing="on") as on:
+    with (
+        served(cache_bytes=0, cache="noop", billing="off") as off,
+        served(cache_bytes=0, cache="noop", billing="on") as on,
+    ):
         meter(on)
         off_s, on_s = uvloop.run(first_audio([off, on], options.asks))
     cores = len(os.sched_getaffinity(0))

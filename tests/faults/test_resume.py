@@ -71,7 +71,7 @@ async def cut_and_compare(server: Server, format: dict[str, Any], count: int, se
 
 @pytest.mark.parametrize("cache_bytes", [0, pytest.param(64 << 20, marks=pytest.mark.nightly)])
 async def test_broken_anywhere_the_frames_are_those_of_the_uncut_run(tmp_path: Path, cache_bytes: int) -> None:
-    async with serving(tmp_path, cache_bytes=cache_bytes, **FAST) as server:
+    async with serving(tmp_path, cache_bytes=cache_bytes, cache="fs" if cache_bytes else "noop", **FAST) as server:
         breaks = [await cut_and_compare(server, format, 4, seed) for seed, format in enumerate(FORMATS.values())]
     assert sum(breaks) >= 10
 
@@ -79,7 +79,7 @@ async def test_broken_anywhere_the_frames_are_those_of_the_uncut_run(tmp_path: P
 @pytest.mark.parametrize("count", [30, pytest.param(200, marks=pytest.mark.nightly)])
 async def test_hundreds_of_breaks_lose_and_double_nothing(tmp_path: Path, count: int) -> None:
     breaks, seed, formats = 0, 100, list(FORMATS.values())
-    async with serving(tmp_path, cache_bytes=0, tone={"rtf": 0.003}, **FAST) as server:
+    async with serving(tmp_path, cache_bytes=0, cache="noop", tone={"rtf": 0.003}, **FAST) as server:
         while breaks < count:
             breaks += await cut_and_compare(server, formats[seed % len(formats)], 10, seed)
             seed += 1
@@ -288,7 +288,7 @@ async def test_a_key_that_was_revoked_resumes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
 async def test_a_server_started_again_on_its_folder_goes_on(tmp_path: Path, number: int) -> None:
-    text, settings = TEXT * 4, FAST | {"cache_bytes": 0, "drain_s": 0, "text_chars_max": 100_000}
+    text, settings = TEXT * 4, FAST | {"cache_bytes": 0, "cache": "noop", "drain_s": 0, "text_chars_max": 100_000}
     async with serving(tmp_path / "data", tone={"rtf": 0.02}, **settings) as server:
         whole = await hear(server.url, [speak(text=text)])
         async with Listener(server.url, [speak(text=text)]) as listener:
@@ -305,7 +305,7 @@ async def test_a_server_started_again_on_its_folder_goes_on(tmp_path: Path, numb
 
 
 async def test_another_gateway_takes_over_from_one_that_was_killed(tmp_path: Path, redis_url: str) -> None:
-    settings = FAST | {"cache_bytes": 0, "redis_url": redis_url, "text_chars_max": 100_000}
+    settings = FAST | {"cache_bytes": 0, "cache": "noop", "redis_url": redis_url, "text_chars_max": 100_000}
     text = TEXT * 4
     async with (
         serving(tmp_path / "one", tone={"rtf": 0.02}, **settings) as one,

@@ -50,7 +50,8 @@ async def open_caching(config: Config, redis: Redis, stack: contextlib.AsyncExit
     flight = Flight(redis) if _has_others(config) else None
     supervise(stack, "cache", shelf.run)
     if flight:
-        supervise(stack, "flight", flight.run)
+        supervise(stack, "leases of blocks", flight.renew)
+        supervise(stack, "blocks of others", flight.poll)
     stack.push_async_callback(shelf.drain)
     return Caching(Clips(config.cache_bytes), shelf, flight, config.cache_share)
 

@@ -60,7 +60,7 @@ class _Lead(IntEnum):
 
 
 class Flight:
-    """See the module. `run` must be running."""
+    """See the module. `renew` and `poll` must be running."""
 
     def __init__(self, redis: Redis, prefix: str = KEY_PREFIX, *, wait_s: float = WAIT_S) -> None:
         self._redis = redis
@@ -100,12 +100,6 @@ class Flight:
         """The clip is not made here; another may."""
         self._end(key, "")
 
-    async def run(self) -> None:
-        """Keep leases, end them, and ask for what others make, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._renew(), name="renew leases")
-            tasks.create_task(self._poll(), name="wait for others")
-
     async def _wait(self, key: bytes) -> _Lead:
         waiting: asyncio.Future[_Lead] = asyncio.get_running_loop().create_future()
         self._waiting[key] = waiting
@@ -124,12 +118,14 @@ class Flight:
             self._ended[key] = state
             self._wanted.set()
 
-    async def _renew(self) -> None:
+    async def renew(self) -> None:
+        """Keep the leases, until cancelled: perhaps more than once, as redis-py can take a cancel for its own."""
         while True:
             await asyncio.sleep(RENEW_S)
             await self._tell(dict.fromkeys(self._ours, self._us), LEASE_S)
 
-    async def _poll(self) -> None:
+    async def poll(self) -> None:
+        """End leases, and ask for what others make, until cancelled, as `renew`."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
