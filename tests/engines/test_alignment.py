@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contracts.engine_contract import checked, named
@@ -29,6 +29,7 @@ def run(text: str, messages: Sequence[Message]) -> list[Chunk]:
     return [chunk for chunk in [*chunks, alignment.finish()] if chunk]
 
 
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 700), st.integers(0, 9)), max_size=30))
 def test_words_do_not_depend_on_how_a_stream_is_cut(cuts: list[tuple[int, int]]) -> None:
     """Characters come with their audio, or before it."""
@@ -63,6 +64,7 @@ def test_audio_waits_for_a_word_that_has_begun_and_for_no_other() -> None:
     assert alignment.finish() is None
 
 
+@settings(max_examples=50)
 @given(
     st.text(alphabet="ab 1.\u00e9中", max_size=20),
     st.lists(

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -141,6 +142,7 @@ def serving(answer: Answering) -> Iterator[UpstreamServer]:
         server.server_close()
 
 
-def said(text: str, speed: float = 1.0, chunk_ms: int = 40) -> list[Chunk]:
+@lru_cache(maxsize=64)
+def said(text: str, speed: float = 1.0, chunk_ms: int = 40) -> tuple[Chunk, ...]:
     """What the tone engine makes of `text`."""
-    return list(open_engine(chunk_ms=chunk_ms).synthesize(Utterance(text, "middle", speed=speed)))
+    return tuple(open_engine(chunk_ms=chunk_ms).synthesize(Utterance(text, "middle", speed=speed)))
