@@ -55,6 +55,8 @@ class Config:
     ticket_s: float = setting(30.0, "how long a one-time ticket is good for", 1, HOUR_S)
     admin_host: str = setting("127.0.0.1", "address that admin_port listens on")
     admin_port: int = setting(0, "port of its own for what operators do; 0: the same port as everything", 0, 65_535)
+    wyoming_host: str = setting("127.0.0.1", "address for Home Assistant, which shows no key: of a network you trust")
+    wyoming_port: int = setting(0, "port for Home Assistant, 10200 by custom; 0: none", 0, 65_535)
     forwarded_allow: tuple[str, ...] = setting(
         (), "addresses or networks of proxies whose word on who calls is believed"
     )

@@ -7,7 +7,7 @@ import contextlib
 import gc
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import uvicorn
 import uvloop
@@ -27,7 +27,8 @@ from voicewire.server.account_doors import account_doors
 from voicewire.server.answers import answering
 from voicewire.server.bounds import CutShort, RequestsAtOnce, TooLargeAnswer, UnreadBodies
 from voicewire.server.callers import Callers
-from voicewire.server.dialects.mount import Dialects
+from voicewire.server.dialects.mount import Dialects, read_aliases
+from voicewire.server.dialects.wyoming import Wyoming
 from voicewire.server.doors.audio import AudioDoor
 from voicewire.server.doors.description import describe
 from voicewire.server.gateway import Gateway, open_gateway
@@ -197,9 +198,23 @@ async def run(config: Config) -> None:
             tell_address(config, port)
             uvicorn_config = _uvicorn_config(build_app(gateway, port), config)
             server = DrainingServer(uvicorn_config, gateway.sessions, config.drain_s, _greeting(gateway, listeners))
-            await server.serve(sockets=listeners)
+            async with _wyoming(gateway):
+                await server.serve(sockets=listeners)
             no_longer()
             await gateway.sessions.leave()
+
+
+@contextlib.asynccontextmanager
+async def _wyoming(gateway: Gateway) -> AsyncIterator[None]:
+    """Answer Home Assistant, where that was asked for."""
+    config = gateway.config
+    if not config.wyoming_port:
+        yield
+        return
+    aliases = read_aliases(config)
+    wyoming = Wyoming(gateway.sessions, gateway.accounts.limiter, gateway.voices.catalogue, aliases)
+    async with wyoming.listening(config.wyoming_host, config.wyoming_port):
+        yield
 
 
 def _uvicorn_config(app: FastAPI, config: Config) -> uvicorn.Config:

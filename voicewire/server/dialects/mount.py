@@ -42,13 +42,13 @@ class Dialects:
 
     def doors(self) -> list[APIRouter]:
         """Return what is asked over HTTP."""
-        common = self.reciter, self.callers, self.catalogue, self._aliases(), self.metrics
+        common = self.reciter, self.callers, self.catalogue, read_aliases(self.config), self.metrics
         doors = OpenAi(*common), CartesiaDoors(*common), DeepgramDoors(*common), ElevenLabsDoors(*common)
         return [each.router() for each in doors]
 
     def sockets(self) -> list[BaseRoute]:
         """Return the WebSockets."""
-        aliases = self._aliases()
+        aliases = read_aliases(self.config)
         return [
             WebSocketRoute("/tts/websocket", self._socket(partial(Cartesia, aliases=aliases)).serve),
             WebSocketRoute("/v1/speak", self._socket(partial(Deepgram, aliases=aliases)).serve),
@@ -74,8 +74,10 @@ class Dialects:
             config.messages_max,
         )
 
-    def _aliases(self) -> Aliases:
-        try:
-            return Aliases.read(self.config.data_dir)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+
+def read_aliases(config: Config) -> Aliases:
+    """Return the operator's table of foreign names. Raises `ConfigError` when it is not understood."""
+    try:
+        return Aliases.read(config.data_dir)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error

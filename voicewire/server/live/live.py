@@ -16,7 +16,7 @@ from voicewire.errors import TABLE, BadRequest, Gone, OverQuota, VoicewireError
 from voicewire.server.live.journal import Entry, Kept, Record, token_hash
 from voicewire.server.live.live_context import LiveContext
 from voicewire.server.live.machinery import Machinery
-from voicewire.server.live.outbox import Outbox
+from voicewire.server.live.outbox import Outbox, Peer
 from voicewire.session import Action, Close, Drop, Send, Session, Settle, text_wire
 from voicewire.types import Slice
 
@@ -34,8 +34,8 @@ class Identity:
     principal: Principal
 
 
-class Socket(Protocol):
-    """The connection of a live session; `server.live.wire.WireProtocol` is the real one."""
+class Socket(Peer, Protocol):
+    """The connection of a live session; `server.live.wire.WireProtocol` is the usual one."""
 
     def finish(self, code: int, reason: str) -> None: ...
 

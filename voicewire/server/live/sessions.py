@@ -19,10 +19,9 @@ from voicewire.catalogue import Current, Names
 from voicewire.errors import RETRY_MS, Busy, Gone, OverQuota
 from voicewire.server.limits import Limiter
 from voicewire.server.live.journal import Claimed, token_hash
-from voicewire.server.live.live import Identity, Live
+from voicewire.server.live.live import Identity, Live, Socket
 from voicewire.server.live.machinery import Machinery
 from voicewire.server.live.outbox import Outbox, Translate
-from voicewire.server.live.wire import WireProtocol
 from voicewire.session import Session
 
 LOGGER = logging.getLogger(__name__)
@@ -68,7 +67,7 @@ class Sessions:
         if len(self._live) >= self._admission.streams_max:
             raise Busy(retry_after_ms=RETRY_MS)
 
-    async def begin(self, wire: WireProtocol, principal: Principal, translate: Translate | None = None) -> Live:
+    async def begin(self, wire: Socket, principal: Principal, translate: Translate | None = None) -> Live:
         """Start a new session, in another dialect if need be.
 
         Raises `OverQuota` when its principal has too many, and as `admit`.
@@ -101,7 +100,7 @@ class Sessions:
             return None
         return Identity(message.session, message.resume_token, claimed.owner, claimed.record.principal), claimed
 
-    async def resume(self, wire: WireProtocol, identity: Identity, claimed: Claimed, received: dict[str, int]) -> Live:
+    async def resume(self, wire: Socket, identity: Identity, claimed: Claimed, received: dict[str, int]) -> Live:
         """Go on with a claimed session behind the frames that were `received`, by context. Raises `OverQuota`."""
         async with self._place(identity.session, identity.owner, identity.principal):
             ready = await self._ready(identity, resumed=True)
@@ -179,7 +178,7 @@ class Sessions:
             self._limiter.leave(place)
             raise
 
-    def _enter(self, wire: WireProtocol, identity: Identity, translate: Translate | None = None) -> Live:
+    def _enter(self, wire: Socket, identity: Identity, translate: Translate | None = None) -> Live:
         before = self._live.get(identity.session)
         if before is not None:  # resumed twice at once: the later claim owns it, whichever comes here first
             if before.owner > identity.owner:
