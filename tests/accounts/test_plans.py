@@ -104,10 +104,11 @@ async def test_quotas_are_over_the_plan(store: Store, redis: Redis) -> None:
     news = News(redis)
     plans = Plans(store, news, billing=True, contexts=16)
     months = Subscriptions(store, Grants(store, NoLedger(), lambda: NOW), news, lambda: NOW)
-    has = await months.set_quotas("t_1", {"seconds": 7_200, "requests_minute": 5}, "user:u_1")
+    assert (await plans.limits("t_1")).weight == 1
+    has = await months.set_quotas("t_1", {"seconds": 7_200, "requests_minute": 5, "weight": 3}, "user:u_1")
     assert (has.plan.seconds, has.plan.streams) == (7_200, 100)
     limits = await plans.limits("t_1")
-    assert (limits.metered, limits.requests_minute, limits.streams) == (True, 5, 100)
+    assert (limits.metered, limits.requests_minute, limits.streams, limits.weight) == (True, 5, 100, 3)
     assert await store.fetchval("SELECT ms FROM grants") == 7_200_000  # of this month, which had none
     await months.set_quotas("t_1", {}, "user:u_1")
     assert not (await plans.limits("t_1")).metered

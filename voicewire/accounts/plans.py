@@ -24,7 +24,7 @@ KEPT_UNTOLD_S = 4.0  # while no news are heard
 STALE_S = 3_600.0  # what was known last is good for so long while PostgreSQL is away
 TENANTS_KEPT = 10_000
 PERMILLE = 1_000  # of a model that has no price of its own
-QUOTAS = ("seconds", "requests_minute", "streams", "request_chars", "models", "cached_percent")
+QUOTAS = ("seconds", "requests_minute", "streams", "request_chars", "models", "cached_percent", "weight")
 """What an admin can set for one tenant beside its plan, by the names of the plan's columns."""
 
 
@@ -35,11 +35,11 @@ WHERE id = CASE WHEN $3 THEN coalesce((SELECT plan FROM subscriptions WHERE tena
 """
 PUT_PLAN = """
 INSERT INTO plans (id, name, price_cents, currency, seconds, requests_minute, streams, request_chars, models,
-                   rollover_months, cached_percent, public, position)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                   rollover_months, cached_percent, public, position, weight)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (id) DO UPDATE SET
     name = $2, price_cents = $3, currency = $4, seconds = $5, requests_minute = $6, streams = $7, request_chars = $8,
-    models = $9, rollover_months = $10, cached_percent = $11, public = $12, position = $13
+    models = $9, rollover_months = $10, cached_percent = $11, public = $12, position = $13, weight = $14
 """
 PUT_PRICE = """
 INSERT INTO multipliers (model, permille) VALUES ($1, $2) ON CONFLICT (model) DO UPDATE SET permille = $2
@@ -63,6 +63,7 @@ class Plan:
     cached_percent: int
     public: bool
     position: int
+    weight: int = 1  # its share, beside others', of engines that cannot do all that is asked for
 
     @classmethod
     def of(cls, row: Row) -> Plan:
@@ -208,6 +209,7 @@ class Plans:
             models=None if plan.models is None else frozenset(plan.models),
             metered=self._billing and plan.seconds is not None,
             cached_percent=plan.cached_percent,
+            weight=plan.weight,
         )
 
     def _keep(self, tenant: str, known: _Known) -> None:

@@ -24,16 +24,18 @@ Cents = Annotated[int, Field(ge=0, le=COUNT_MAX, strict=True)]
 Seconds = Annotated[int, Field(ge=1, le=SECONDS_MAX, strict=True)]
 Models = Annotated[list[Label], Field(max_length=100)]
 Percent = Annotated[int, Field(ge=0, le=100, strict=True)]
+Weight = Annotated[int, Field(ge=1, le=1_000, strict=True, description="share of a crowded server beside others")]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
 
 
 class AdminPlan(PlanInfo):
     """A plan, with what people do not see of it."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [BASIC | {"public": True, "position": 2}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [BASIC | {"public": True, "position": 2, "weight": 1}]})
 
     public: bool
     position: int
+    weight: int
 
 
 class PlanPut(Body):
@@ -55,6 +57,7 @@ class PlanPut(Body):
     cached_percent: Percent = 100
     public: bool = True
     position: Annotated[int, Field(ge=0, le=COUNT_MAX, strict=True)] = 0
+    weight: Weight = 1
 
     def plan(self, plan_id: str) -> Plan:
         given = self.model_dump()
@@ -102,6 +105,7 @@ class Quotas(Body):
     request_chars: Count | None = None
     models: Models | None = None
     cached_percent: Percent | None = None
+    weight: Weight | None = None
 
 
 class TenantPlan(SubscriptionInfo):
