@@ -21,6 +21,7 @@ ALL = {
     "memory": ["benchmarks.memory"],
     "ledger": ["benchmarks.ledger"],
     "metering": ["benchmarks.metering"],
+    "dialects": ["benchmarks.dialects"],
     "capacity_cached": ["benchmarks.capacity", "cached"],
     "capacity_bundle": ["benchmarks.capacity", "bundle"],
     "capacity_made": ["benchmarks.capacity", "made"],
