@@ -34,6 +34,7 @@ OWN = {
     "/v1/keys/{key_id}": "key",
     "/v1/keys/{key_id}/rotate": "key",
     "/v1/words/{words_id}": "words",
+    "/v1/audio/{sha256}": "clip",
     "/v1/voices/{voice_id}": "voice",
     "/v1/me/members/{user}": "person",
     "/v1/jobs/{job_id}": "job",
@@ -66,6 +67,7 @@ class Things(NamedTuple):
     stream: str  # of a transaction …
     behind: str  # … which a list that goes on behind this cursor begins with
     job: str
+    clip: str
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,16 @@ async def things(served: Served, mine: Tenant, operator: httpx.AsyncClient) -> T
         await beside.store.execute(member, mine.id, PERSON)
     body = {"model": "espeak", "engine_voice": "eo", "tenant": mine.id}
     assert (await operator.put(f"/admin/voices/{VOICE}", json=body)).status_code == 200
-    return Things(mine.key_id, words, VOICE, PERSON, transaction["stream"], str(transaction["id"] + 1), job)
+    behind, clip = str(transaction["id"] + 1), await _spoken_block(served, mine)
+    return Things(mine.key_id, words, VOICE, PERSON, transaction["stream"], behind, job, clip)
+
+
+async def _spoken_block(served: Served, tenant: Tenant) -> str:
+    async with _socket(served, tenant) as socket:
+        await _say(socket, {"type": "speak", "context": "c", "text": "Mine."})
+        clip: str = (await _hear(socket, "block"))["audio"]
+        await _hear(socket, "done")
+    return clip
 
 
 async def _first_transaction(http: httpx.AsyncClient) -> dict[str, Any]:
@@ -186,6 +197,7 @@ async def test_the_owner_has_all_of_it_still(served: Served, mine: Tenant, thing
         assert (found["label"], found["in_force"], found["tenant"]) == ("", True, mine.id)
         assert (await owner.get(f"/v1/voices/{VOICE}")).json()["id"] == "eo"
         assert (await owner.get(f"/v1/words/{things.words}")).status_code == 200
+        assert (await owner.get(f"/v1/audio/{things.clip}")).status_code == 200
         members = (await owner.get("/v1/me/members")).json()["items"]
         assert [member["user"] for member in members] == [things.person]
         assert (await owner.get(f"/v1/jobs/{things.job}")).json()["state"] != "cancelled"
