@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
+from tests.conftest import Served
 from tests.contracts.engine_contract import EngineContract, named, speak
 from tests.engines import upstream_protocols as protocols
 from tests.engines.upstream_protocols import KEY, elevenlabs_lines
@@ -147,3 +149,15 @@ def test_times_that_count_from_each_line_are_understood(engine: UpstreamEngine, 
     words = speak(engine, text).words
     assert named(text, words) == named(text, absolute)
     assert max(abs(a.begins - b.begins) for a, b in zip(words, absolute, strict=True)) <= 2
+
+
+def test_another_voicewire_is_such_a_server(served: Served) -> None:
+    """Its own door for ElevenLabs' clients is the peer, with times that nobody made for this engine."""
+    engine = open_engine(served.url, served.key, "tone", "middle", timeout_s=60)
+    text = "It costs $4.50, doesn't it? And more."
+    spoken = speak(engine, text)
+    engine.close()
+    assert named(text, spoken.words) == ["It", "costs", "$4.50", "doesn't", "it", "And", "more"]
+    for word in spoken.words:
+        middle = spoken.pcm[(3 * word.begins + word.ends) // 4 : (word.begins + 3 * word.ends) // 4]
+        assert np.abs(middle).max() > 5_000, "a word is where it is heard"
