@@ -7,7 +7,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
@@ -30,9 +30,16 @@ class Hosted:
 
     host: Host
     pool: LocalPool
-    stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+    working: asyncio.Task[None]
+    stack: contextlib.AsyncExitStack
+
+    def wake(self) -> None:
+        """Go on where `working` was ended."""
+        self.working = asyncio.create_task(self.host.run())
 
     async def close(self) -> None:
+        """Be gone, without a word to the queue."""
+        await end([self.working])
         await self.stack.aclose()
 
 
@@ -44,9 +51,9 @@ async def hosted(
     pool = new_pool(options or {}, processes, 1_000)
     await pool.start()
     host = Host(pool, redis, f"w-{secrets.token_hex(4)}", processes=processes, lease_s=lease_s)
-    each = Hosted(host, pool)
-    each.stack.push_async_callback(pool.close)
-    await each.stack.enter_async_context(host.serving())
+    stack = contextlib.AsyncExitStack()
+    stack.push_async_callback(pool.close)
+    each = Hosted(host, pool, await stack.enter_async_context(host.serving()), stack)
     try:
         yield each
     finally:
@@ -61,6 +68,7 @@ class Gateway:
         self.exchange = Exchange(redis, alive_s=alive_s)
         self.pool = RemotePool(model.model, model.voices, self.exchange, queue_limit=queue_limit, no_worker_s=1.0)
         self.fleet = Fleet(redis, FleetCalls())
+        self.tasks: list[asyncio.Task[None]] = []
 
     async def follow(self) -> None:
         while True:
@@ -76,15 +84,15 @@ async def gateway(
     redis = open_redis(url)
     each = Gateway(redis, model, queue_limit, alive_s)
     await each.pool.start()
-    tasks = [asyncio.create_task(each.exchange.run()), asyncio.create_task(each.follow())]
+    each.tasks = [asyncio.create_task(each.exchange.run()), asyncio.create_task(each.follow())]
     try:
         async with asyncio.timeout(10):
             while not each.pool.stats().workers:
                 await asyncio.sleep(0.01)
         yield each
     finally:
-        await end(tasks[1:])
+        await end(each.tasks[1:])
         await each.pool.close()
-        await end(tasks)
+        await end(each.tasks)
         await each.exchange.close()
         await redis.aclose()

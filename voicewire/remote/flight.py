@@ -47,9 +47,7 @@ class Flight:
         """Have the block made anew: what was in the queue is lost."""
         self.round += 1
         self.rung = rung
-        if self.token:
-            self._restart(0)
-            self.ticket.attempts += 1
+        self._restart(0)
 
     def _restart(self, token: int) -> None:
         if self.token:

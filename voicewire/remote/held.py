@@ -58,7 +58,7 @@ class Hands:
         self.outgoing: deque[tuple[Call, Held]] = deque()
         self.spoken = asyncio.Event()  # there is something to say
         self.freed = asyncio.Event()  # there is room for more
-        self.counts = dict.fromkeys(("taken", "lost", "released", "answers"), 0)
+        self.counts = dict.fromkeys(("taken", "lost", "released", "answers", "refused"), 0)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -111,7 +111,7 @@ class Hands:
         """Redis has heard so many of `outgoing`, and of some it says that the block is not ours any more."""
         for ours in answers:
             _, held = self.outgoing.popleft()
-            self.counts["answers"] += 1
+            self.counts["answers" if ours else "refused"] += 1
             if not ours and self._held.get(held.job) is held:
                 self.drop(held.job)
 

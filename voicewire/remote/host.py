@@ -66,6 +66,11 @@ class Host:
         """Take blocks and make them, until cancelled."""
         await keep_all("host", self._take, self._renew, self._obey, self._speak, self._beat)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What became of blocks since the start."""
+        return self._hands.counts
+
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[asyncio.Task[None]]:
         """Take blocks and make them, inside; the task ends only by a mistake of ours."""
