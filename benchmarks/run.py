@@ -16,6 +16,7 @@ ALL = {
     "codec": ["benchmarks.codec"],
     "pool": ["benchmarks.pool"],
     "first_audio": ["benchmarks.first_audio"],
+    "cache": ["benchmarks.cache"],
     "http": ["benchmarks.http"],
     "auth": ["benchmarks.auth"],
     "memory": ["benchmarks.memory"],

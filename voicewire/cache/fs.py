@@ -122,18 +122,25 @@ class FsBackend:
                 yield status.st_mtime, bytes.fromhex(path.stem), _on_disk(status.st_size)
 
     def _get(self, key: bytes, read: Read) -> Clip | None:
-        path = self._path(key)
         try:
-            with open(path, "rb", opener=_no_link) as file:
-                data, used_s = file.read(), os.fstat(file.fileno()).st_mtime
+            data = self._read(key)
         except FileNotFoundError:
             self._forget(key)
             return None
         self._use(key, _on_disk(len(data)))
-        if time.time() - used_s > TOUCH_S:
-            with contextlib.suppress(OSError):
-                os.utime(path)
         return read(data)
+
+    def _read(self, key: bytes) -> bytes:
+        """In few calls: behind each a thread waits for the interpreter, which the event loop has."""
+        file = os.open(self._path(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            status = os.fstat(file)
+            data = os.read(file, status.st_size)
+            if time.time() - status.st_mtime > TOUCH_S:
+                os.utime(file)
+        finally:
+            os.close(file)
+        return data
 
     def _put(self, key: bytes, write: Write) -> None:
         path, new = self._path(key), self._new / f"{os.getpid()}-{next(self._names)}"
@@ -188,10 +195,6 @@ class FsBackend:
 
 def _on_disk(size: int) -> int:
     return -(-size // PAGE_BYTES) * PAGE_BYTES
-
-
-def _no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW)
 
 
 def _private(path: str, flags: int) -> int:
