@@ -34,13 +34,13 @@ COMMAND = (sys.executable, "-m", "voicewire.worker")
 TONE = EngineSpec(
     "voicewire.engines.tone:open_engine", {"delay_s": BEGIN_S, "rtf": RTF, "chunk_ms": 60_000, "lanes": 1}
 )
-WORKERS = 12  # of which fifty who listen at once need nearly all
+WORKERS = 14  # of which fifty who listen at once need nearly all
 PEOPLE = 50
-COME_S, RUN_S = 20.0, 80.0  # within which they come, and after which nobody asks for more
+COME_S, RUN_S = 20.0, 90.0  # within which they come, and after which nobody asks for more
 REST_S = (1.0, 5.0)  # between two texts, at least and in the mean beyond that
 LEADS_MS = (3_000, 30_000, 30_000)
 PREFETCH_MS = 2_000
-SENTENCES = (3, 6)
+SENTENCES = (5, 10)
 SENTENCE_CHARS = (60, 110)
 WORDS = "a so the when they have light house there sound every morning quietly between understand"
 HEARD_S = 0.02  # of silence
