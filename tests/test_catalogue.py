@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from voicewire.catalogue import Catalogue, require_model
-from voicewire.errors import BadRequest, Forbidden
+from voicewire.errors import BadRequest, Busy, Forbidden
 from voicewire.types import Model, Voice
 
 PLAIN = Model("plain", "Plain", 22_050, "en-us")
@@ -67,3 +67,11 @@ def test_a_model_that_the_plan_lacks() -> None:
     require_model(frozenset({"plain"}), "plain")
     with pytest.raises(Forbidden, match="blender"):
         require_model(frozenset({"plain"}), "blender")
+
+
+def test_without_any_model_it_is_busy_and_the_first_stands_in_for_a_default_that_is_not_there() -> None:
+    empty = Catalogue([], "kokoro")
+    assert (empty.models(), empty.voices()) == ([], [])
+    with pytest.raises(Busy):
+        empty.resolve("", "", "")
+    assert Catalogue([(PLAIN, [Voice("en-us", "Sam", "plain", "en-US")])], "kokoro").resolve("", "", "").model is PLAIN

@@ -196,3 +196,9 @@ def test_the_documentation_has_the_table_as_it_is() -> None:
 def test_a_config_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         Config().port = 1  # type: ignore[misc]  # what the test is about
+
+
+def test_a_gateway_may_have_no_engine_of_its_own() -> None:
+    assert Config.from_env({"VOICEWIRE_ENGINES": "none"}).engines_here == ()
+    assert Config.from_env({"VOICEWIRE_ENGINES": "espeak,tone"}).engines_here == ("espeak", "tone")
+    assert refusal({"VOICEWIRE_ENGINES": "none,tone"}) == "VOICEWIRE_ENGINES is none, or names engines"
