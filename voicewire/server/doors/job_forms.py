@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from voicewire.codecs.base import FileKind
 from voicewire.server.doors.texts import Body, Label, whole_text
 from voicewire.server.jobs.outward import URL_CHARS_MAX
-from voicewire.server.jobs.records import ItemState, Job, Kind, State
+from voicewire.server.jobs.records import ItemState, Job, Kind, State, Webhook
 from voicewire.types import Offsets
 
 BATCH_MAX = 1_000  # texts in one request
@@ -145,6 +145,10 @@ class WebhookInfo(BaseModel):
     tries: int
     status: int | None
 
+    @classmethod
+    def of(cls, webhook: Webhook) -> WebhookInfo:
+        return cls(url=webhook.url, state=webhook.state, tries=webhook.tries, status=webhook.status or None)
+
 
 class JobInfo(BaseModel):
     """A job. `seconds_total` is an estimate until it is done; `error` is that of the first text that failed.
@@ -173,7 +177,6 @@ class JobInfo(BaseModel):
     @classmethod
     def of(cls, job: Job) -> JobInfo:
         file = job.kind == "speech" and job.files > 0
-        told = job.webhook
         return cls(
             job_id=job.id,
             kind=job.kind,
@@ -188,7 +191,7 @@ class JobInfo(BaseModel):
             error=Failure.of(job.error, job.reason),
             audio=f"/v1/jobs/{job.id}/audio" if file else None,
             words=f"/v1/jobs/{job.id}/words" if file else None,
-            webhook=told and WebhookInfo(url=told.url, state=told.state, tries=told.tries, status=told.status or None),
+            webhook=WebhookInfo.of(job.webhook) if job.webhook else None,
         )
 
 
