@@ -75,6 +75,11 @@ async def test_a_private_voice_does_not_exist_for_others(voices: Voices) -> None
     assert {voice.id for voice in theirs.voices()} == {"sam", "de", "af_bella"}
     with pytest.raises(BadRequest):
         theirs.voice("af_sky")
+    public = {
+        voice: voices.public("blender", voice) for voice in ("af_bella", "af_sky", "af_bella+af_sky", "Bella", "x")
+    }
+    assert public == {"af_bella": True, "af_sky": False, "af_bella+af_sky": False, "Bella": False, "x": False}
+    assert not voices.public("no such model", "af_bella")
 
 
 async def test_a_voice_that_is_off_does_not_exist_and_another_is_the_default(voices: Voices) -> None:
