@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.contracts.engine_contract import EngineContract, checked
+from tests.engines.pooled import Listener, StartPool, expected, job
 from voicewire.engines.base import BatchEngine, Engine
 from voicewire.engines.batch import ALIKE, Batch, choose
 from voicewire.engines.kokoro_groups import WASTE, groups, rung
@@ -102,3 +104,15 @@ def test_what_memory_does_not_hold_is_spoken_in_halves() -> None:
     parts = list(engine.synthesize_batch(utterances(*"abcde")))
     assert [nth for nth, part in parts if part is None] == [0, 1, 2, 3, 4]
     assert engine.halvings == 2
+
+
+async def test_blocks_that_come_together_are_whole_and_a_pool_counts_what_was_halved(start: StartPool) -> None:
+    pool = await start(batch=4, lanes=8, memory=2)
+    jobs = [job(f"This is number {name}.") for name in ("one", "two", "six", "ten")]
+    listeners = [Listener() for _ in jobs]
+    for nth, (each, listener) in enumerate(zip(jobs, listeners, strict=True)):
+        pool.submit(each, time.monotonic() + nth, listener)
+    for each, listener in zip(jobs, listeners, strict=True):
+        await listener.ended.wait()
+        assert listener.heard == expected(each)
+    assert pool.stats().halvings >= 1

@@ -104,7 +104,8 @@ class Batches:
         self.rows_max = rows_max
         self.area_max = area_max
         self.halvings = 0
-        self._rhythm, self._sounding, self._frame_samples = rhythm, sounding, frame_samples
+        self.sounding = sounding
+        self._rhythm, self._frame_samples = rhythm, frame_samples
         self._device, self._dtype = like.device, like.dtype
         self._on_cuda = like.device.type == "cuda"
         self._flights_max = 2 if self._on_cuda else 1  # the next is launched before one is waited for
@@ -134,8 +135,8 @@ class Batches:
         with torch.inference_mode():
             frames = int(read.durations.sum())
             widths = stretch(read, frames, self._noise([row], [frames], (1, frames * self._frame_samples)))
-            self._sounding = Graphs(vocoder, widths, self.rows_max, self.area_max)
-            self._sounding.warm()
+            self.sounding = Graphs(vocoder, widths, self.rows_max, self.area_max)
+            self.sounding.warm()
 
     def _sound(self, read: Read, rows: list[Row], dropped: Collection[int]) -> Iterator[tuple[int, Outcome]]:
         durations = [each[: len(row.ids)] for each, row in zip(read.durations.tolist(), rows, strict=True)]
@@ -184,13 +185,13 @@ class Batches:
 
     def _launched(self, read: Read, rows: list[Row], durations: list[list[int]], group: list[int]) -> Flight:
         frames = [sum(durations[nth]) for nth in group]
-        height, width = self._sounding.shape(len(group), max(frames))
+        height, width = self.sounding.shape(len(group), max(frames))
         chosen, spoken = [rows[nth] for nth in group], [durations[nth] for nth in group]
         with torch.inference_mode():
             picked = self._sent([*group, *[group[-1]] * (height - len(group))], torch.long)
             noise = self._noise(chosen, frames, (height, width * self._frame_samples))
             given = stretch(Read(*(each[picked] for each in read)), width, noise)
-            audio = self._sounding(given, whole=min(frames) == width)[: len(group)]
+            audio = self.sounding(given, whole=min(frames) == width)[: len(group)]
             return Flight(chosen, spoken, *self._back(audio, given.counts[: len(group)]))
 
     def _noise(self, rows: list[Row], frames: list[int], shape: tuple[int, int]) -> Any:

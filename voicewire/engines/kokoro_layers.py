@@ -52,10 +52,10 @@ def adain(module: Any, x: Any, style: Any, extent: Extent) -> Any:
     """Normalize each channel over the row's own steps, and give it the style's mean and width."""
     gain, bias = module.fc(style)[:, :, None].chunk(2, 1)
     norm = module.norm
-    mean, variance = extent.mean_and_variance(x)
+    centre, variance = extent.centred(x)
     scale = (1 + gain) * norm.weight[:, None] * torch.rsqrt(variance + norm.eps)
-    shift = (1 + gain) * norm.bias[:, None] + bias - mean * scale
-    return extent.blank(torch.addcmul(shift.to(x.dtype), x, scale.to(x.dtype)))
+    shift = (1 + gain) * norm.bias[:, None] + bias
+    return extent.blank(centre.mul_(scale.to(x.dtype)).add_(shift.to(x.dtype)))
 
 
 def residual(block: Any, x: Any, style: Any, extent: Extent) -> tuple[Any, Extent]:

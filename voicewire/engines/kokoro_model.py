@@ -122,6 +122,9 @@ class Network:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
         import torch
 
+        from voicewire.engines.kokoro_rhythm import Rhythm
+        from voicewire.engines.kokoro_vocoder import Vocoder
+
         torch.set_num_threads(threads)
         self._torch = torch
         self._device = torch.device(device)
@@ -129,7 +132,8 @@ class Network:
         self.voice_file = files.voice
         self.packs: dict[str, Any] = {}  # at most one for each voice of the files
         self.net = _loaded(files).to(self._device).eval().requires_grad_(False)
-        self.batches = _batches(self.net, self._device, precision, rows)
+        self.vocoder = Vocoder(self.net, precision)
+        self.batches = _batches(Rhythm(self.net), self.vocoder, self.net.decoder.F0_conv.weight, rows)
         digest = hashlib.sha256(f"{files.fingerprint()} {precision} {self._device.type} {_SOUND}".encode())
         self.version = digest.hexdigest()[:16]
         self.vocabulary: dict[str, int] = dict(self.net.vocab)
@@ -181,17 +185,13 @@ def _fast_precision(device: str) -> str:
     return "bf16" if device == "cuda" else "fp32"
 
 
-def _batches(net: Any, device: Any, precision: str, rows: int) -> Batches:
+def _batches(rhythm: Any, vocoder: Any, like: Any, rows: int) -> Batches:
     from voicewire.engines.kokoro_batch import Batches, Plain
-    from voicewire.engines.kokoro_rhythm import Rhythm
-    from voicewire.engines.kokoro_vocoder import Vocoder
 
-    rhythm, vocoder = Rhythm(net), Vocoder(net, precision)
-    like = net.decoder.F0_conv.weight
     batches = Batches(
         rhythm, Plain(vocoder), like=like, frame_samples=vocoder.frame_samples, rows_max=rows, area_max=AREA
     )
-    if device.type == "cuda":
+    if like.device.type == "cuda":
         batches.capture(vocoder)
     return batches
 
@@ -203,7 +203,7 @@ def _loaded(files: Files) -> Any:
         config = json.loads(files.config.read_text("utf-8"))
         net = KModel(repo_id="hexgrad/Kokoro-82M", config=config, model=str(files.weights))
     _check_complete(net, files.weights)
-    _fold_weight_norm(net)
+    fold_weight_norm(net)
     return net
 
 
@@ -227,7 +227,7 @@ def _needed(net: Any) -> Iterator[str]:
             yield from (f"{path}.{name}" for name, _ in module.named_parameters(recurse=False))
 
 
-def _fold_weight_norm(net: Any) -> None:
+def fold_weight_norm(net: Any) -> None:
     from torch.nn.utils import remove_weight_norm
 
     for module in net.modules():

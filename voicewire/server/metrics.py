@@ -45,6 +45,7 @@ READ: Mapping[str, tuple[str, str]] = {
     "voicewire_pool_refused_total": ("counter", "blocks refused because the queue was full"),
     "voicewire_pool_cancelled_total": ("counter", "blocks that nobody wanted any more"),
     "voicewire_pool_failed_total": ("counter", "blocks that were given up"),
+    "voicewire_pool_halvings_total": ("counter", "batches that were halved because memory ran out"),
     "voicewire_pool_rendered_seconds_total": ("counter", "audio made"),
     "voicewire_clips_bytes": ("gauge", "memory used by clips"),
     "voicewire_clips_hits_total": ("counter", "blocks that were there already"),
