@@ -14,7 +14,11 @@ from tests.faults.serving import Server, serving
 
 TEXT = "The first block is this one here. The second block is quite another one, and a little longer, too."
 RENDERED = "voicewire_pool_rendered_seconds_total"
-FAST = {"journal_ms": 10, "cache_wait_ms": 10_000}  # a machine that stalls is not what is tested
+FAST = {
+    "journal_ms": 10,
+    "cache_wait_ms": 10_000,
+    "key_pepper": "p" * 32,
+}  # a machine that stalls is not what is tested
 LISTENERS = 25
 
 pytestmark = pytest.mark.nightly  # `tests/cache/test_gateways.py` shows it in one process, in a second
