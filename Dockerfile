@@ -17,6 +17,7 @@ RUN /opt/voicewire/bin/pip install --use-pep517 --require-hashes --requirement r
 FROM dependencies AS build
 COPY LICENSE README.md pyproject.toml ./
 COPY voicewire ./voicewire
+COPY clients/javascript/src ./clients/javascript/src
 RUN /opt/voicewire/bin/pip install --no-deps --no-build-isolation .
 
 FROM dependencies AS build-kokoro
@@ -28,6 +29,7 @@ COPY requirements-kokoro.lock ./
 RUN /opt/voicewire/bin/pip install --use-pep517 --requirement requirements-kokoro.lock
 COPY LICENSE README.md pyproject.toml ./
 COPY voicewire ./voicewire
+COPY clients/javascript/src ./clients/javascript/src
 RUN /opt/voicewire/bin/pip install --no-deps --no-build-isolation .
 
 FROM python:${PYTHON}-slim AS runtime

@@ -32,6 +32,7 @@ def pages() -> list[Route | Mount]:
     return [
         Route("/", reader),
         Mount("/reader", StaticFiles(directory=FOLDER / "reader")),
+        Mount("/client", StaticFiles(directory=FOLDER / "client")),  # clients/javascript/src
         Route("/account", account),  # a relative address: no Host that somebody made up is in it
         Mount("/account", StaticFiles(directory=FOLDER / "account", html=True)),
         Route("/docs", docs),

@@ -19,7 +19,8 @@ SANE = re.compile(r"(r_)?[0-9A-Fa-f-]{16,64}")  # ours, UUIDs, trace ids: nothin
 ID_BYTES = 12
 STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 SWITCHED = 101
-SEGMENTS = ("/v1", "/admin", "/metrics", "/account", "/reader", "/docs")  # said of what was refused before its route
+# said of what was refused before its route
+SEGMENTS = ("/v1", "/admin", "/metrics", "/account", "/reader", "/client", "/docs")
 QUIET_PATHS = frozenset({"/health", "/ready", "/metrics"})  # asked all day long
 
 

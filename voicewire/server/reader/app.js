@@ -1,5 +1,6 @@
 // The only place that builds: the parts of the page, and who hears of what.
 
+import { Wire } from "/client/wire.js";
 import { Bar, nextSpeed } from "./bar.js";
 import { VoiceChoice } from "./choice.js";
 import { complaint } from "./complaints.js";
@@ -16,7 +17,6 @@ import { Key, fetchTicket, streamUrl } from "./server.js";
 import { Sheet } from "./sheet.js";
 import { VoiceMenu } from "./voices.js";
 import { windowOnto } from "./window.js";
-import { Wire } from "./wire.js";
 
 const part = (id) => document.getElementById(id);
 
@@ -32,7 +32,7 @@ function build(codec) {
   const wire = new Wire(streamUrl(), () => fetchTicket(key), {
     message: (message) => reading.onMessage(message),
     audio: (...audio) => reading.onAudio(...audio),
-    lost: () => reading.onLost(),
+    lost: (contexts) => reading.onLost(contexts),
     status: (status) => reader.onStatus(status),
     failed: ({ code }) => reading.fail(code),
   });

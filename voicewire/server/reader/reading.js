@@ -130,9 +130,9 @@ export class Reading {
     this.#sendPlayheads();
   }
 
-  /** The server knows the open utterances no more: begin again at the word being heard. */
-  onLost() {
-    this.#restart();
+  /** The server knows open utterances no more: begin again at the word being heard. */
+  onLost(contexts) {
+    if (this.#chain.some(({ id }) => contexts.includes(id))) this.#restart();
   }
 
   /** Look again at what is being heard: the player's `report`. */

@@ -2,8 +2,8 @@
 
 import { Api } from "/account/api.js";
 import { Login } from "/account/login.js";
+import { WireError } from "/client/errors.js";
 import { forget, keep, recall } from "./memory.js";
-import { WireError } from "./wire.js";
 
 const TIMEOUT_MS = 8_000;
 const KEY_IN_FRAGMENT = /^#key=(.+)$/;

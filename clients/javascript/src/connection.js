@@ -3,9 +3,10 @@
 const PROTOCOL = "voicewire.v1";
 const ANSWER_MS = 8_000; // a connection that answers neither greeting nor ping for so long is dead
 const PING_MS = 15_000;
+const OPEN = 1; // readyState of a WebSocket
 
 /**
- * Connects, says `await greeting()` and pings.
+ * Connects with a `WebSocket` class, says `await greeting()` and pings.
  *
  * `events`: `message(object)`, `audio(ArrayBuffer)`, and once, at the end, `closed(code, error)` with the close
  * code or, when `greeting` threw, its error.
@@ -17,9 +18,9 @@ export class Connection {
   #deadline = 0;
   #pings = 0;
 
-  constructor(url, greeting, events) {
+  constructor(url, greeting, events, WebSocket) {
     this.#events = events;
-    this.#run(url, greeting);
+    this.#run(url, greeting, WebSocket);
   }
 
   send(message) {
@@ -36,16 +37,16 @@ export class Connection {
     this.#events.closed(code, error);
   }
 
-  async #run(url, greeting) {
+  async #run(url, greeting, WebSocket) {
     try {
       const first = await greeting();
-      if (!this.#ended) this.#connect(url, first);
+      if (!this.#ended) this.#connect(url, first, WebSocket);
     } catch (error) {
       this.close(0, error);
     }
   }
 
-  #connect(url, first) {
+  #connect(url, first, WebSocket) {
     const socket = new WebSocket(url, [PROTOCOL]);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.send(first);
@@ -57,7 +58,7 @@ export class Connection {
   }
 
   #ping() {
-    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    if (this.#socket.readyState !== OPEN) return;
     this.send({ type: "ping" });
     this.#expectAnswer();
   }

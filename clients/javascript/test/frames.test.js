@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { parseAudio } from "../../../voicewire/server/reader/frames.js";
+import { parseAudio } from "../src/frames.js";
 
 function message(flags, body) {
   const header = [7, 0, flags, 0, 42, 0, 0, 0, 0x40, 0x4e, 0, 0];
