@@ -14,7 +14,7 @@ from tests.faults.serving import Server, serving
 
 TEXT = "The first block is this one here. The second block is quite another one, and a little longer, too."
 RENDERED = "voicewire_pool_rendered_seconds_total"
-FAST = {
+FAST: dict[str, Any] = {
     "journal_ms": 10,
     "cache_wait_ms": 10_000,
     "key_pepper": "p" * 32,
