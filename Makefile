@@ -17,7 +17,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 RESOLVE = $(COMPILE) pyproject.toml
 
-.PHONY: help install run install-dev check test test-nightly interop bench install-kokoro install-helm lock clean
+.PHONY: help install run install-dev check test test-nightly interop interop-all bench install-kokoro install-helm lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,8 @@ test-nightly: $(VENV)/.dev ## run the tests that take minutes
 
 interop: $(VENV)/.dev $(INTEROP)/core/.made ## run vendors' own packages against a real server
 	$(BIN)/python -m pytest tests/interop $(ARGS)
+
+interop-all: $(INTEROP)/pipecat/.made $(INTEROP)/livekit/.made interop ## run frameworks for voice agents too, a gigabyte
 
 bench: $(VENV)/.dev ## measure; one JSON line each
 	$(BIN)/python -m benchmarks.run $(ARGS)
@@ -90,6 +92,18 @@ $(INTEROP)/core/.made: tests/interop/packages-core.txt $(VENV)/.made
 	@echo "installing vendors' packages: once, about a minute"
 	@$(BIN)/python -m venv $(INTEROP)/core
 	@$(INTEROP)/core/bin/pip --disable-pip-version-check install --quiet --requirement tests/interop/packages-core.txt
+	@touch $@
+
+$(INTEROP)/pipecat/.made: tests/interop/packages-pipecat.txt $(VENV)/.made
+	@echo "installing pipecat: once, some minutes"
+	@$(BIN)/python -m venv $(INTEROP)/pipecat
+	@$(INTEROP)/pipecat/bin/pip --disable-pip-version-check install --quiet --requirement tests/interop/packages-pipecat.txt
+	@touch $@
+
+$(INTEROP)/livekit/.made: tests/interop/packages-livekit.txt $(VENV)/.made
+	@echo "installing LiveKit agents: once, some minutes"
+	@$(BIN)/python -m venv $(INTEROP)/livekit
+	@$(INTEROP)/livekit/bin/pip --disable-pip-version-check install --quiet --requirement tests/interop/packages-livekit.txt
 	@touch $@
 
 # torch goes first and alone, so that a build for the machine at hand, already there, is kept

@@ -2,6 +2,8 @@
 
 async with connect("http://127.0.0.1:8080", key) as client, client.speak("Hello.", voice="…") as speech:
     async for event in speech: ...
+
+`speak` takes a text, or its pieces as they come; `open` begins an utterance to `write`, `flush` and `end`.
 """
 
 from __future__ import annotations
@@ -11,8 +13,7 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -21,110 +22,9 @@ from voicewire import frames
 from voicewire.dial import OPEN_S, ServerError, Unreachable, closing_error, dial, stream_url
 from voicewire.errors import TABLE, BadRequest
 from voicewire.frames import BlockStart, Cancelled, ClientMessage, Done, Opened, Ready, ServerMessage, Words
-from voicewire.script import Audio, Script, Tape
+from voicewire.utterance import PIECE_CHARS, Event, Speech
 
-Event = Opened | BlockStart | Words | Audio | Done | Cancelled
-
-EVENTS_MAX = 4_096  # waiting for one consumer: more than the audio that a server may be ahead
-PIECE_CHARS = 8_000  # of one text message: 64 KiB hold them whatever they are
 RETRY_DELAYS_S = (0.0, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
-
-
-class Speech:
-    """One utterance, as an asynchronous iterator of events that ends with `Done` or `Cancelled`.
-
-    It raises `ServerError` when the server gives it up and `Unreachable` when the connection cannot be mended.
-    To leave its `async with` early cancels it.
-    """
-
-    def __init__(self, client: StreamClient, opening: frames.Open, rest: AsyncIterator[str] | None) -> None:
-        self.context = opening.context
-        self.script = Script(opening)
-        self.tape = Tape()
-        self.opened: Opened | None = None
-        self.over = False
-        self._client = client
-        self._rest = rest
-        self._events: asyncio.Queue[Event | Exception] = asyncio.Queue(EVENTS_MAX)
-        self._pump: asyncio.Task[None] | None = None
-        self._position: frames.Playhead | None = None
-
-    async def __aenter__(self) -> Self:
-        self._client.register(self)
-        try:
-            await self._client.push(self)
-        except BaseException:  # such as UnicodeEncodeError, for a text that no message can carry
-            self._client.forget(self)
-            raise
-        if self._rest is not None:
-            self._pump = asyncio.create_task(self._send_text(self._rest))
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._pump:
-            self._pump.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._pump
-        if not self.over:
-            await self.cancel()
-        self._client.forget(self)
-        while not self._events.empty():  # so that the receiver, should it wait for room, goes on
-            self._events.get_nowait()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event:
-        if self.over and self._events.empty():
-            raise StopAsyncIteration
-        event = await self._events.get()
-        if isinstance(event, Exception):
-            self.over = True
-            raise event
-        return event
-
-    async def cancel(self, played_ms: float | None = None) -> None:
-        """Stop; the events end with a `Cancelled` that says what was heard by `played_ms`."""
-        if self._pump:
-            self._pump.cancel()
-        self.script.say(frames.Cancel(self.context, played_ms))
-        await self._client.push(self)
-
-    async def playhead(self, played_ms: float, *, paused: bool = False) -> None:
-        """Tell the server where the listener is; it stays a little ahead of that."""
-        self._position = frames.Playhead(self.context, played_ms, paused)
-        if not self.over:
-            await self._client.send(self._position)
-
-    async def deliver(self, event: Event | Exception) -> None:
-        """Hand on what the connection received; the end of an utterance is its last event."""
-        if isinstance(event, Opened):
-            self.opened = event
-        await self._events.put(event)
-        self.over = self.over or isinstance(event, Done | Cancelled | Exception)
-
-    async def resume(self, accepted: int | None) -> None:
-        """Go on over a new connection, whose server has `accepted` characters, or None if it never heard of it."""
-        self.script.rewind(accepted)
-        await self._client.push(self)
-        if self._position:
-            await self._client.send(self._position)
-
-    async def _send_text(self, texts: AsyncIterator[str]) -> None:
-        try:
-            async for text in texts:
-                if self.over:
-                    return
-                for piece in _pieces(text):
-                    self.script.say(frames.Text(self.context, piece))
-                    await self._client.push(self)
-        except Exception as error:  # noqa: BLE001 - the caller's own iterator: whatever it raises is theirs
-            await self.deliver(error)
-            return
-        self.script.say(frames.End(self.context))
-        await self._client.push(self)
 
 
 class StreamClient:
@@ -143,23 +43,33 @@ class StreamClient:
         self._fault: frames.Error | None = None
         self._ended: Exception | None = None
         self._attempts = 0
+        self._wanted = asyncio.Event()  # somebody has something to say
         self.ready: Ready | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the connection cannot be mended any more: nothing can be spoken over it."""
+        return self._ended is not None
 
     def speak(self, text: str | AsyncIterator[str], **options: Any) -> Speech:
         """Return an utterance to be entered; `options` are the fields of `open`: voice, model, speed, format, ….
 
         A text that comes in pieces is spoken as it comes. Raises `TypeError` for an option that does not exist.
         """
-        name = f"c{next(self._names)}"
         if isinstance(text, str) and len(text) <= PIECE_CHARS:
-            return Speech(self, frames.Speak(name, text=text, **options), None)
-        return Speech(self, frames.Open(name, **options), _once(text) if isinstance(text, str) else text)
+            return Speech(self, frames.Speak(self._name(), text=text, **options), None)
+        return Speech(self, frames.Open(self._name(), **options), _once(text) if isinstance(text, str) else text)
+
+    def open(self, **options: Any) -> Speech:
+        """Return an utterance to be entered, whose text is written piece by piece; `options` as for `speak`."""
+        return Speech(self, frames.Open(self._name(), **options), None)
 
     def register(self, speech: Speech) -> None:
         """Let `speech` have what comes for it. Raises what ended the connection, if something did."""
         if self._ended:
             raise self._ended
         self._speeches[speech.context] = speech
+        self._wanted.set()
 
     def forget(self, speech: Speech) -> None:
         """Drop what still comes for `speech`."""
@@ -179,16 +89,28 @@ class StreamClient:
             with contextlib.suppress(ConnectionClosed):
                 await self._socket.send(frames.serialize(message), text=True)
 
-    async def open(self) -> None:
+    async def begin(self) -> None:
         """Connect, and wait until the server is ready. Raises `Unreachable` or `ServerError`."""
-        self._socket = await dial(self._url, self._key)
-        self.ready = await self._until_ready(self._socket)
+        self._socket = await self._dialled()
+
+    async def _dialled(self) -> ClientConnection:
+        socket = await dial(self._url, self._key)
+        try:
+            self.ready = await self._until_ready(socket)
+        except BaseException:
+            await socket.close()
+            raise
+        return socket
 
     async def run(self) -> None:
         """Receive until the connection ends for good, mending it when it breaks; every utterance learns why."""
         try:
             while True:
                 await self._receive()
+                if not self._living():  # idle, say; whoever speaks next begins a session
+                    self._wanted.clear()
+                    await self._wanted.wait()
+                    self.ready = None
                 await self._mend()
         except BadRequest as error:
             await self._end(ServerError(error.row_code, f"the server does not keep to the protocol: {error}"))
@@ -268,7 +190,7 @@ class StreamClient:
             await asyncio.sleep(self._delays_s[self._attempts])
             self._attempts += 1
             try:
-                await (self._resume() if self._living() else self.open())
+                await self._go_on()
             except Unreachable as error:
                 lost = error
             except ServerError as error:
@@ -279,29 +201,43 @@ class StreamClient:
                 return
         raise lost
 
+    def _name(self) -> str:
+        return f"c{next(self._names)}"
+
     def _living(self) -> list[Speech]:
         return [speech for speech in self._speeches.values() if not speech.over]
 
-    async def _resume(self) -> None:
+    async def _go_on(self) -> None:
+        """Resume the session, or begin another; what had begun and cannot be continued ends with `resume_gone`."""
+        socket = await self._resume(self.ready) if self.ready else None
+        if socket is None:
+            self.ready = None
+            socket = await self._dialled()
+        assert self.ready
+        known = (self.ready.contexts or {}) if self.ready.resumed else {}
+        living = self._living()
+        gone = [speech for speech in living if speech.context not in known and speech.opened]
+        for speech in living:
+            accepted = known.get(speech.context)
+            speech.script.rewind(accepted.accepted if accepted else None)
+        self._socket = socket  # from here on all may push: nothing is rewound any more
+        for speech in living:
+            await (speech.deliver(_gone()) if speech in gone else speech.go_on())
+
+    async def _resume(self, before: Ready) -> ClientConnection | None:
         socket = await dial(self._url, "")  # the token is the proof; with a key a server would open a new session
         try:
-            ready = await self._ask_to_resume(socket)
-        except (ServerError, Unreachable):
+            self.ready = await self._ask_to_resume(socket, before)
+        except (ServerError, Unreachable) as error:
             await socket.close()
+            if isinstance(error, ServerError) and error.code == "resume_gone":
+                return None
             raise
-        self.ready, self._socket = ready, socket
-        known = ready.contexts or {}
-        for speech in self._living():
-            accepted = known.get(speech.context)
-            if accepted is None and speech.opened:
-                await speech.deliver(_gone())
-            else:
-                await speech.resume(accepted.accepted if accepted else None)
+        return socket
 
-    async def _ask_to_resume(self, socket: ClientConnection) -> Ready:
-        assert self.ready
+    async def _ask_to_resume(self, socket: ClientConnection, before: Ready) -> Ready:
         received = {speech.context: frames.Received(speech.tape.seq) for speech in self._living()}
-        request = frames.Resume(self.ready.session, self.ready.resume_token, received)
+        request = frames.Resume(before.session, before.resume_token, received)
         try:
             await socket.send(frames.serialize(request), text=True)
         except ConnectionClosed as error:
@@ -319,7 +255,7 @@ async def connect(url: str, key: str, retry_delays_s: Iterable[float] = RETRY_DE
     Raises `Unreachable` when nobody is there and `ServerError` when the key or the server's state forbids it.
     """
     client = StreamClient(url, key, retry_delays_s)
-    await client.open()
+    await client.begin()
     receiver = asyncio.create_task(client.run())
     try:
         yield client
@@ -341,7 +277,3 @@ async def _deliver(speech: Speech, event: Event | None) -> None:
 
 async def _once(text: str) -> AsyncIterator[str]:
     yield text
-
-
-def _pieces(text: str) -> Iterable[str]:
-    return (text[at : at + PIECE_CHARS] for at in range(0, len(text), PIECE_CHARS))

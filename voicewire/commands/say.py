@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from voicewire.client import Event, Speech, StreamClient, connect
+from voicewire.client import StreamClient, connect
 from voicewire.commands.players import find_player, open_player
 from voicewire.commands.problems import Exit, Problem
 from voicewire.commands.progress import Progress
@@ -25,6 +25,7 @@ from voicewire.commands.terminal import printable
 from voicewire.frames import Cancelled, Done, FormatRequest, Words
 from voicewire.script import Audio
 from voicewire.types import Codec
+from voicewire.utterance import Event, Speech
 
 BUNDLE = 10  # frames in a message: whoever plays has a second in hand
 TICK_S = 0.04
