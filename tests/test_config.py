@@ -21,6 +21,7 @@ SECRETS = {
     "openai_key": "hunter7",
     "minimax_key": "hunter8",
     "elevenlabs_key": "hunter9",
+    "twilio_auth_token": "hunter3-on-the-telephone",
     "cache_s3_secret": "hunter2-in-s3",
 }
 PAIRED = {variable("cache_s3_key_id"): "AKID"}  # goes with its secret

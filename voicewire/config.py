@@ -143,6 +143,9 @@ class Config:
     )
     webhook_private: bool = setting(False, "whether webhooks may go to networks that are not public, and to any port")
 
+    twilio_auth_token: str = setting("", "what Twilio signs its requests with; empty: calls.toml says", secret=True)
+    call_webhook: str = setting("", "address that is asked what to say in calls; empty: applications speak into them")
+
     contexts_max: int = setting(16, "utterances open at once on one connection", 1, 1_024)
     text_chars_max: int = setting(10_000, "characters in one utterance on the socket", 1, 10_000_000)
     message_bytes_max: int = setting(64 * KIB, "bytes in one message of a client", KIB, 16 * MIB)
@@ -268,6 +271,8 @@ def _address_problems(config: Config) -> Iterator[str]:
     for name in ("openai_url", "minimax_url", "elevenlabs_url"):
         if _scheme(getattr(config, name)) not in {"http", "https"}:
             yield f"{variable(name)} must begin with https:// or http://"
+    if config.call_webhook and _scheme(config.call_webhook) not in {"http", "https"}:
+        yield f"{variable('call_webhook')} must begin with https:// or http://"
     if config.smtp_url and _scheme(config.smtp_url) not in {"smtp", "smtps"}:
         yield f"{variable('smtp_url')} must begin with smtp:// or smtps://"
 

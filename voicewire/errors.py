@@ -23,6 +23,7 @@ TABLE: dict[str, Row] = {
     "bad_message": Row("the message is not valid: {problem}", 400, 4500, False),
     "unknown_context": Row("there is no open context {context!r}", 404, 4500, False),
     "duplicate_context": Row("the context {context!r} is already open", 409, 4500, False),
+    "unknown_call": Row("there is no call {call!r}", 404, 4500, False),
     "too_many_contexts": Row("at most {limit} contexts may be open at once", 429, 4029, True),
     "text_too_long": Row("the text is longer than {limit} characters", 413, 4500, False),
     "unknown_model": Row("there is no model {model!r}", 404, 4500, False),

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from voicewire.errors import BadRequest, UnsupportedFormat, VoicewireError
-from voicewire.types import Codec, Format, Offsets, WordTimes
+from voicewire.types import CallEvent, Codec, Format, Marks, Offsets, WordTimes
 
 SUBPROTOCOL = "voicewire.v1"
 
@@ -78,6 +78,8 @@ class Open(Struct, tag="open"):
     words: bool = True
     offsets: Offsets = Offsets.CODEPOINT
     lead_ms: Annotated[int, Meta(ge=0, le=600_000)] | None = None
+    to: Label = ""  # "call:…": not to the client, but into a telephone call
+    marks: Marks = Marks.SENTENCE  # how often a call is to say how far it was heard
 
 
 class Text(Struct, tag="text"):
@@ -209,6 +211,17 @@ class Error(Struct, tag="error"):
         return cls(error.row_code, error.message, error.row.retryable, context or UNSET, retry)
 
 
+class Call(Struct, tag="call"):
+    """Something happened in a telephone call that a context speaks into."""
+
+    call: str
+    event: CallEvent
+    context: str | UnsetType = UNSET
+    heard: tuple[int, int] | UnsetType = UNSET
+    played_ms: int | UnsetType = UNSET
+    digit: str | UnsetType = UNSET
+
+
 class Draining(Struct, tag="draining"):
     reconnect_ms: int
 
@@ -217,7 +230,7 @@ class Pong(Struct, tag="pong"):
     pass
 
 
-ServerMessage = Ready | Opened | BlockStart | Words | Done | Cancelled | Error | Draining | Pong
+ServerMessage = Ready | Opened | BlockStart | Words | Done | Cancelled | Error | Draining | Pong | Call
 
 
 class Envelope(Struct):

@@ -167,6 +167,8 @@ class Session:
 
     def _plan(self, message: frames.Open) -> Plan:
         choice = self._catalogue.resolve(message.model, message.voice, message.language)
+        if message.to:
+            raise BadRequest("unknown_call", call=message.to)
         limits = self.limits
         require_model(limits.models, choice.model.id)
         lead_ms = limits.lead_ms if message.lead_ms is None else min(message.lead_ms, limits.lead_max_ms)

@@ -53,6 +53,22 @@ class WordTimes(StrEnum):
     NONE = "none"  # and no words are sent
 
 
+class Marks(StrEnum):
+    """How often a telephone call says how far it was heard."""
+
+    NONE = "none"
+    SENTENCE = "sentence"
+    WORD = "word"
+
+
+class CallEvent(StrEnum):
+    """What is told of a telephone call."""
+
+    HEARD = "heard"  # so far
+    DIGIT = "digit"  # the caller pressed a key
+    ENDED = "ended"  # the caller hung up, or the carrier is gone
+
+
 class Offsets(StrEnum):
     """The unit in which a client counts positions in its own text."""
 

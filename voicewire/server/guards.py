@@ -29,7 +29,7 @@ PRIVATE_PATHS = ("/v1/", "/admin/")
 DOCS_PATH = "/docs"  # its pages, from a library, set styles inline
 OPERATOR_PATHS = ("/admin", "/metrics")
 
-PUBLIC_PATHS = ("/v1/auth/", "/v1/plans", "/v1/stream", "/v1/audio/voices", "/v1/audio/models")
+PUBLIC_PATHS = ("/v1/auth/", "/v1/plans", "/v1/stream", "/v1/audio/voices", "/v1/audio/models", "/v1/twilio/")
 """Under `PRIVATE_PATHS`, what strangers may ask: to log in, what it costs; the socket asks by itself who is there."""
 
 

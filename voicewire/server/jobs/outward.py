@@ -7,8 +7,9 @@ the name in `Host` and in the certificate: so a name that answers differently th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -147,7 +148,7 @@ async def resolve(host: str, port: int) -> list[Address]:
 class Outward:
     """Posts to addresses that callers named. `private`: networks that are not public, and any port, are allowed too."""
 
-    def __init__(self, *, private: bool, resolve: Resolve = resolve) -> None:
+    def __init__(self, *, private: bool, resolve: Resolve = resolve, at_once: int = AT_ONCE) -> None:
         self._private = private
         self._resolve = resolve
         trust = httpx.create_ssl_context(trust_env=False)
@@ -158,7 +159,7 @@ class Outward:
             follow_redirects=False,
             timeout=CONNECT_S,
             # a connection that is kept would be good for another name at the same address
-            limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=0),
+            limits=httpx.Limits(max_connections=at_once, max_keepalive_connections=0),
         )
 
     def check(self, url: str) -> None:
@@ -174,9 +175,24 @@ class Outward:
             async with asyncio.timeout(TOTAL_S):
                 target = parse(url, private=self._private)
                 address = await self._checked(target)
-                return await self._post(target, address, headers, body)
+                response = await self._post(target, address, headers, body)
+                await response.aclose()
+                return response.status_code
         except httpx.HTTPError as error:
             raise ConnectionError(type(error).__name__) from error
+
+    @contextlib.asynccontextmanager
+    async def ask(self, url: str, headers: Mapping[str, str], body: bytes) -> AsyncIterator[httpx.Response]:
+        """Send `body`; the answer can be read while it comes in, how much and how long is the caller's to bound.
+
+        Raises as `post`, and `httpx.HTTPError` from the reading.
+        """
+        target = parse(url, private=self._private)
+        response = await self._post(target, await self._checked(target), headers, body)
+        try:
+            yield response
+        finally:
+            await response.aclose()
 
     async def aclose(self) -> None:
         """Close what is open."""
@@ -191,7 +207,7 @@ class Outward:
             raise Refused("its address is not public")
         return found[0]
 
-    async def _post(self, target: Target, address: Address, headers: Mapping[str, str], body: bytes) -> int:
+    async def _post(self, target: Target, address: Address, headers: Mapping[str, str], body: bytes) -> httpx.Response:
         host = f"[{address}]" if address.version == 6 else str(address)
         request = self._client.build_request(
             "POST",
@@ -200,6 +216,4 @@ class Outward:
             content=body,
             extensions={"sni_hostname": target.host},
         )
-        response = await self._client.send(request, stream=True)
-        await response.aclose()
-        return response.status_code
+        return await self._client.send(request, stream=True)

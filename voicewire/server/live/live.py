@@ -40,6 +40,18 @@ class Socket(Peer, Protocol):
     def finish(self, code: int, reason: str) -> None: ...
 
 
+class Elsewhere(Protocol):
+    """Contexts of a session that are not spoken to its client."""
+
+    def take(self, message: frames.ClientMessage) -> bool:
+        """Take a message, if it is for one of these."""
+        ...
+
+    def leave(self) -> None:
+        """The client is gone."""
+        ...
+
+
 class Live:
     """One client's session on one connection. Ends by `leave`."""
 
@@ -53,6 +65,7 @@ class Live:
         self.session = session
         self.last_message = time.monotonic()
         self.attached = True
+        self.elsewhere: Elsewhere | None = None
         self._machinery = machinery
         self._outbox = outbox
         self._socket = socket
@@ -122,6 +135,8 @@ class Live:
     def take(self, message: frames.ClientMessage) -> None:
         """Take one message that was parsed."""
         now = self.last_message = time.monotonic()
+        if self.elsewhere is not None and self.elsewhere.take(message):
+            return
         self._run(self.session.receive(message, now))
         context = self.session.contexts.get(getattr(message, "context", ""))
         if context is not None:
@@ -300,6 +315,8 @@ class Live:
         if not self.attached:
             return
         self.attached = False
+        if self.elsewhere is not None:
+            self.elsewhere.leave()
         for live in self._contexts.values():
             live.leave()
             self._machinery.observe(live.context)

@@ -26,7 +26,7 @@ from voicewire.context import Wire
 from voicewire.errors import RETRY_MS, TABLE, BadRequest, Gone, OverQuota, Unauthorized, VoicewireError
 from voicewire.frames import SUBPROTOCOL
 from voicewire.server.answers import error_response
-from voicewire.server.live.live import Live
+from voicewire.server.live.live import Elsewhere, Live
 from voicewire.server.live.pace import Pace
 from voicewire.server.live.sessions import Sessions
 from voicewire.server.live.wire import Listener, WireProtocol, frame_header, wire_of
@@ -54,12 +54,14 @@ class StreamEndpoint:
     idle_s: float
     strangers: Strangers
     messages_max: int
+    elsewhere: Callable[[Live], Elsewhere]
 
     async def serve(self, websocket: WebSocket, begin: Callable[[Live], Awaitable[None]] | None = None) -> None:
         """Hold a conversation; `begin` is done for who was let in, and may refuse."""
         with ExitStack() as stranger:  # counted as one, until it has said who it is
             live = await self._admit(websocket, stranger)
         if live is not None:
+            live.elsewhere = self.elsewhere(live)
             bind(session=live.id, tenant=live.principal.tenant)
             if begin is not None:
                 await self._begin(websocket, live, begin)
@@ -181,6 +183,7 @@ class StreamEndpoint:
             fresh.send(frames.Error.of(Gone()))
             return fresh
         await fresh.leave(resumable=False)
+        live.elsewhere = self.elsewhere(live)
         return live
 
     async def _messages(self, websocket: WebSocket, wire: WireProtocol, live: Live, event: Message) -> int:

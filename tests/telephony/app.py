@@ -1,0 +1,51 @@
+"""An application on `voicewire.v1` that speaks into calls, and a server with an account at a carrier."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.conftest import Served
+from tests.telephony.carrier import WAIT_S
+
+
+def new_call() -> str:
+    return f"CA{secrets.token_hex(16)}"
+
+
+class App:
+    """The application. It takes no error that it does not wait for."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.heard: list[dict[str, Any]] = []
+
+    async def say(self, type: str, **fields: Any) -> None:
+        await self.socket.send(json.dumps({"type": type, **fields}))
+
+    async def until(self, type: str, **fields: Any) -> dict[str, Any]:
+        """Take messages up to one of a type with these fields."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                data = await self.socket.recv()
+                assert isinstance(data, str), "audio is for the caller"
+                message: dict[str, Any] = json.loads(data)
+                self.heard.append(message)
+                if message["type"] == type and fields.items() <= message.items():
+                    return message
+                assert message["type"] != "error", message
+
+
+@asynccontextmanager
+async def application(served: Served, key: str = "") -> AsyncIterator[App]:
+    url, headers = served.url.replace("http", "ws"), {"Authorization": f"Bearer {key or served.key}"}
+    async with connect(f"{url}/v1/stream", additional_headers=headers, proxy=None) as socket:
+        app = App(socket)
+        await app.until("ready")
+        yield app

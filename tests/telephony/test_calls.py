@@ -1,0 +1,148 @@
+"""Calls on a real server: an application speaks into them, and hears what was heard."""
+
+from __future__ import annotations
+
+import itertools
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.conftest import Served
+from tests.server.two_tenants import Tenant, new_tenant
+from tests.telephony.app import application, new_call
+from tests.telephony.carrier import connected, token_of
+from voicewire.codecs.g711 import parse_mulaw
+
+TEXT = "It costs four dollars. Yes, it does."
+LONG = "One two three four five six seven eight nine ten. " * 6
+AHEAD_S = 1.55  # one and a half, and the frame in hand, with a stall of the test's own
+
+
+async def test_what_an_application_says_is_heard_in_the_call(answering: Served) -> None:
+    call = new_call()
+    token = await token_of(answering.url, call)
+    async with connected(answering.url, call, token) as phone, application(answering) as app:
+        await app.say("open", context="a", to=f"call:{call}", marks="word")
+        for word in TEXT.split():
+            await app.say("text", context="a", text=word + " ")
+        await app.say("end", context="a")
+        done = await app.until("done", context="a")
+    heard = [each for each in app.heard if each["type"] == "call"]
+    assert done["audio_ms"] == done["billed_ms"] == len(phone.audio) / 8
+    pcm = parse_mulaw(bytes(phone.audio)).astype(np.float32) / (1 << 15)
+    assert 0.01 < np.sqrt(np.mean(pcm**2)) < 0.5
+    starts = [word[2] for each in app.heard if each["type"] == "words" for word in each["words"]]
+    assert [each["played_ms"] for each in heard] == sorted(each["played_ms"] for each in heard)
+    assert len(heard) == len(starts) + 1 == len(TEXT.split()) + 1
+    assert heard[-1]["heard"] == [0, len(TEXT) + 1]
+
+
+async def test_one_after_the_other_and_little_ahead_though_marks_are_late(answering: Served) -> None:
+    call = new_call()
+    token = await token_of(answering.url, call)
+    late = itertools.cycle((0.0, 0.3, 0.05, 0.6))
+    async with connected(answering.url, call, token, late) as phone, application(answering) as app:
+        for name in "abc":
+            await app.say("speak", context=name, to=f"call:{call}", text=TEXT)
+        audio_ms = sum([(await app.until("done", context=name))["audio_ms"] for name in "abc"])
+    assert len(phone.audio) / 8 == audio_ms
+    assert phone.most_ahead_s <= AHEAD_S
+    assert "clear" not in phone.said
+
+
+async def test_an_interruption_clears_and_says_what_was_heard(answering: Served) -> None:
+    call = new_call()
+    token = await token_of(answering.url, call)
+    async with connected(answering.url, call, token) as phone, application(answering) as app:
+        await app.say("speak", context="a", to=f"call:{call}", text=LONG, marks="word")
+        await app.say("speak", context="b", to=f"call:{call}", text="Never.")
+        while (await app.until("call", event="heard"))["heard"][1] < 14:
+            pass
+        await app.say("cancel", context="b")
+        await app.say("cancel", context="a")
+        cancelled = await app.until("cancelled", context="a")
+        await phone.cleared.wait()
+        played_ms = len(phone.audio) / 8
+        assert cancelled["heard"][1] == cancelled["unheard"][0]
+        assert 14 <= cancelled["heard"][1] < cancelled["unheard"][1] == len(LONG)
+        assert abs(cancelled["played_ms"] - played_ms) < 1_000
+        assert cancelled["billed_ms"] <= cancelled["played_ms"] + 20
+        before = len(phone.said)
+        await app.say("speak", context="c", to=f"call:{call}", text="Yes.")  # marks that were cleared say nothing of it
+        done = await app.until("done", context="c")
+        assert len(phone.audio) / 8 - played_ms == done["audio_ms"]
+        assert phone.said[before:].count("media") == done["audio_ms"] // 20
+    assert [each["type"] for each in app.heard if each.get("context") == "b"][-1] == "cancelled"
+    assert not [each for each in app.heard[app.heard.index(cancelled) + 1 :] if each.get("context") == "a"]
+
+
+async def test_keys_are_passed_on_and_a_hang_up_ends_what_it_costs(answering: Served) -> None:
+    call = new_call()
+    token = await token_of(answering.url, call)
+    async with connected(answering.url, call, token) as phone, application(answering) as app:
+        await app.say("speak", context="a", to=f"call:{call}", text=LONG)
+        await app.until("opened")
+        await phone.press("7")
+        assert (await app.until("call", event="digit"))["digit"] == "7"
+        await phone.sounding.wait()
+        await phone.hang_up()
+        cancelled = await app.until("cancelled", context="a")
+        assert cancelled["billed_ms"] <= cancelled["played_ms"] + 20
+        assert cancelled["unheard"][1] == len(LONG)
+        assert (await app.until("call", event="ended"))["call"] == call
+        await app.say("speak", context="a", to=f"call:{call}", text=LONG)
+        assert (await app.until("error", context="a"))["code"] == "unknown_call"
+
+
+async def test_a_lost_connection_ends_a_call(answering: Served) -> None:
+    call = new_call()
+    token = await token_of(answering.url, call)
+    async with application(answering) as app:
+        async with connected(answering.url, call, token) as phone:
+            await app.say("speak", context="a", to=f"call:{call}", text=LONG)
+            await phone.sounding.wait()
+            phone.socket.transport.abort()
+        assert (await app.until("cancelled", context="a"))["unheard"][1] == len(LONG)
+        await app.until("call", event="ended")
+
+
+@pytest.fixture(scope="module")
+def tenants(answering: Served) -> list[Tenant]:
+    return [new_tenant(answering, f"t_calls_{name}") for name in ("mine", "theirs")]
+
+
+async def test_a_call_is_no_other_tenants(answering: Served, tenants: list[Tenant]) -> None:
+    mine, theirs = tenants
+    call = new_call()
+    async with mine.client(answering) as http:
+        given = (await http.post("/v1/calls", json={"call": call})).json()
+    assert given["streams"].keys() == {"twilio", "signalwire", "telnyx", "plivo", "vonage"}
+    async with (
+        connected(answering.url, call, given["token"]) as phone,
+        application(answering, mine.key) as owner,
+        application(answering, theirs.key) as stranger,
+        application(answering) as operator,
+    ):
+        await owner.say("speak", context="a", to=f"call:{call}", text="Yes.")
+        done = await owner.until("done", context="a")
+        for other in (stranger, operator):
+            await other.say("speak", context="a", to=f"call:{call}", text="No.")
+        for other in (stranger, operator):
+            assert (await other.until("error", context="a"))["code"] == "unknown_call"
+        assert len(phone.audio) / 8 == done["audio_ms"]
+        assert not [each for each in stranger.heard if each["type"] == "call"]
+
+
+@pytest.mark.parametrize("to", ["call:", "call:nobody's", "CA1", "mailto:x"])
+async def test_what_is_no_call_is_said(answering: Served, to: str) -> None:
+    async with application(answering) as app:
+        await app.say("speak", context="a", to=to, text="Hello?")
+        assert (await app.until("error", context="a"))["code"] == "unknown_call"
+        await app.say("speak", context="a", text="")  # the name is free again
+        await app.until("done", context="a")
+
+
+async def test_a_token_wants_a_key_that_may_speak(answering: Served) -> None:
+    async with httpx.AsyncClient(base_url=answering.url, headers={"X-Forwarded-For": "192.0.2.1"}) as http:
+        assert (await http.post("/v1/calls", json={})).status_code == 401

@@ -1,0 +1,1 @@
+"""Telephone calls: carriers' media streams on sessions of ours, and who speaks into them."""
