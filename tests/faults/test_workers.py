@@ -7,7 +7,7 @@ import random
 import secrets
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,12 @@ async def shared_redis(folder: Path) -> AsyncIterator[str]:
 async def town(folder: Path, workers: int, **tone: Any) -> AsyncIterator[tuple[Server, list[Worker], str]]:
     """A gateway without an engine, and workers."""
     async with shared_redis(folder / "r") as url, staff(url, folder / "w", workers, **SLOW | tone) as staffed:
-        settings: dict[str, Any] = FAST | {"engines": "none", "redis_url": url, "cache_bytes": 0}
+        settings: dict[str, Any] = FAST | {
+            "engines": "none",
+            "redis_url": url,
+            "cache_bytes": 0,
+            "queue_wait_ms": 60_000,
+        }
         async with serving(folder / "gateway", **settings) as server:
             yield server, staffed, url
 
@@ -59,12 +64,17 @@ def own(text: str = TEXT, **options: Any) -> dict[str, Any]:
     return speak(text=text, seed=secrets.randbelow(1 << 31), **options)
 
 
-async def begin(url: str, count: int, text: str = TEXT) -> list[Listener]:
+@asynccontextmanager
+async def begun(
+    url: str, count: int, text: str = TEXT, frames: int = 5, **options: Any
+) -> AsyncIterator[list[Listener]]:
     """So many listeners, each with some frames heard."""
-    listeners = [Listener(url, [own(text)]) for _ in range(count)]
-    await asyncio.gather(*(listener.connect() for listener in listeners))
-    await asyncio.gather(*(listener.hear_frames("c1", 5) for listener in listeners))
-    return listeners
+    async with AsyncExitStack() as stack:
+        made = [Listener(url, [own(text, **options)]) for _ in range(count)]
+        listeners = [await stack.enter_async_context(each) for each in made]
+        await asyncio.gather(*(listener.connect() for listener in listeners))
+        await asyncio.gather(*(listener.hear_frames("c1", frames) for listener in listeners))
+        yield listeners
 
 
 async def billed_ms(server: Server, expected_ms: int) -> int:
@@ -78,17 +88,27 @@ async def billed_ms(server: Server, expected_ms: int) -> int:
     return found
 
 
+def refused_ms(listener: Listener) -> int:
+    """For how long somebody was sent away before anything was heard; 0: not at all."""
+    told = listener.told["c1"]
+    assert told.end
+    return 0 if told.frames or told.end.get("code") != "busy" else int(told.end["retry_after_ms"])
+
+
 def alike(listeners: list[Listener], whole: Listener) -> None:
     for listener in listeners:
+        end = listener.told["c1"].end
+        assert end
+        assert end["type"] == "done", str(end)
         assert listener.told["c1"].outcome() == whole.told["c1"].outcome()
 
 
 async def test_a_killed_worker_costs_a_pause_and_no_more(tmp_path: Path) -> None:
     async with town(tmp_path, 2) as (server, workers, _):
         whole = await hear(server.url, [own()])
-        listeners = await begin(server.url, 4)
-        workers[0].harm(signal.SIGKILL)
-        await asyncio.gather(*(listener.hear() for listener in listeners))
+        async with begun(server.url, 4) as listeners:
+            workers[0].harm(signal.SIGKILL)
+            await asyncio.gather(*(listener.hear() for listener in listeners))
         alike(listeners, whole)
         assert await server.metric("voicewire_pool_failed_total") == 0
         assert await server.metric("voicewire_pool_retries_total") > 0
@@ -103,7 +123,11 @@ async def test_twenty_kills_under_forty_streams(tmp_path: Path) -> None:
 
         async def listen() -> None:
             while len(told) < 5 * STREAMS or not killing.done():
-                told.append(await hear(server.url, [own(LONGER)]))
+                heard = await hear(server.url, [own(LONGER)])
+                if wait_ms := refused_ms(heard):
+                    await asyncio.sleep(wait_ms / 1000)
+                else:
+                    told.append(heard)
 
         async def kill() -> None:
             for _ in range(KILLS):
@@ -127,9 +151,9 @@ async def test_twenty_kills_under_forty_streams(tmp_path: Path) -> None:
 async def test_a_stopped_worker_that_goes_on_later_delivers_nothing_stale(tmp_path: Path) -> None:
     async with town(tmp_path, 2) as (server, workers, _):
         whole = await hear(server.url, [own(LONGER)])
-        listeners = await begin(server.url, 4, LONGER)
-        workers[0].harm(signal.SIGSTOP)
-        await asyncio.gather(*(listener.hear() for listener in listeners))
+        async with begun(server.url, 4, LONGER) as listeners:
+            workers[0].harm(signal.SIGSTOP)
+            await asyncio.gather(*(listener.hear() for listener in listeners))
         workers[0].harm(signal.SIGCONT)
         later = await asyncio.gather(*(hear(server.url, [own(LONGER)]) for _ in range(4)))
         alike([*listeners, *later], whole)
@@ -141,9 +165,10 @@ async def test_a_stopped_worker_that_goes_on_later_delivers_nothing_stale(tmp_pa
 async def test_a_poisonous_block_fails_alone(tmp_path: Path) -> None:
     async with town(tmp_path, 2, crash_on=POISON) as (server, _, __):
         whole = await hear(server.url, [own()])
-        poisoned = Listener(server.url, [own(f"One {POISON} two.")])
-        listeners = await begin(server.url, 3)
-        await asyncio.gather(poisoned.hear_all(), *(listener.hear() for listener in listeners))
+        async with begun(server.url, 3) as listeners:
+            poisoning = asyncio.create_task(hear(server.url, [own(f"One {POISON} two.")]))
+            await asyncio.gather(*(listener.hear() for listener in listeners))
+            poisoned = await poisoning
         alike(listeners, whole)
         end = poisoned.told["c1"].end
         assert end
@@ -170,29 +195,27 @@ async def test_without_workers_it_is_busy_until_one_comes(tmp_path: Path) -> Non
 async def test_a_worker_that_is_told_to_end_finishes_first(tmp_path: Path) -> None:
     async with town(tmp_path, 2) as (server, workers, _):
         whole = await hear(server.url, [own(LONGER)])
-        listeners = await begin(server.url, 4, LONGER)
-        leaving = workers.pop()
-        assert await leaving.end() == 0
-        await asyncio.gather(*(listener.hear() for listener in listeners))
+        async with begun(server.url, 4, LONGER) as listeners:
+            assert await workers.pop().end() == 0
+            await asyncio.gather(*(listener.hear() for listener in listeners))
         alike(listeners, whole)
         assert await server.metric("voicewire_pool_retries_total") == 0
 
 
 @pytest.mark.nightly
 async def test_listeners_of_a_killed_gateway_go_on_on_the_other(tmp_path: Path, postgres_url: str) -> None:
-    async with town(tmp_path, 2, rtf=0.05, lanes=8) as (_, __, url):
-        settings: dict[str, Any] = FAST | {
-            "engines": "none", "redis_url": url, "cache_bytes": 0, "postgres_url": postgres_url, "lead_ms": 500,
-        }  # fmt: skip
+    tone = {"rtf": 0.05, "lanes": 8}
+    async with shared_redis(tmp_path / "r") as url, staff(url, tmp_path / "w", 2, **tone):
+        shared = {"redis_url": url, "postgres_url": postgres_url, "key_pepper": "p" * 32, "jwt_secret": "s" * 32}
+        settings: dict[str, Any] = FAST | {"engines": "none", "cache_bytes": 0, "lead_ms": 500} | shared
+        for name in "ab":
+            (tmp_path / name).mkdir()
         async with serving(tmp_path / "a", **settings) as first, serving(tmp_path / "b", **settings) as second:
             whole = await hear(second.url, [own(LONGER, lead_ms=500)])
-            speaks = [own(LONGER, lead_ms=500) for _ in range(STREAMS)]
-            listeners = [Listener(first.url, [each]) for each in speaks]
-            await asyncio.gather(*(listener.connect() for listener in listeners))
-            await asyncio.gather(*(listener.hear_frames("c1", 20) for listener in listeners))
-            await asyncio.sleep(0.2)  # for the journal
-            await first.end(signal.SIGKILL)
-            for listener in listeners:
-                listener.move(second.url)
-            await asyncio.gather(*(listener.hear_all() for listener in listeners))
+            async with begun(first.url, STREAMS, LONGER, 20, lead_ms=500) as listeners:
+                await asyncio.sleep(0.2)  # for the journal
+                await first.end(signal.SIGKILL)
+                for listener in listeners:
+                    listener.move(second.url)
+                await asyncio.gather(*(listener.hear_all() for listener in listeners))
             alike(listeners, whole)

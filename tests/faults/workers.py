@@ -36,9 +36,9 @@ class Worker:
 async def start_worker(redis_url: str, folder: Path, *, lanes: int = 4, **tone: object) -> Worker:
     """Start a worker with the tone engine in one process, and wait until it serves."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("VOICEWIRE_")}
-    environ |= {"TONE": json.dumps({"lanes": lanes} | tone), "PING_S": "8", "LEASE_S": "15"}
+    environ["TONE"] = json.dumps({"lanes": lanes} | tone)
     options = ["worker", "--engine", "tone", "--redis", redis_url, "--workers", "1"]
-    command = [sys.executable, "-m", "tests.faults.gateway", *options]
+    command = [sys.executable, "-m", "tests.faults.tone_worker", *options]
     with (folder / "worker.log").open("ab") as log:
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=log, env=environ)
