@@ -43,9 +43,9 @@ async def test_one_after_the_other_and_little_ahead_though_marks_are_late(answer
     token = await token_of(answering.url, call)
     late = itertools.cycle((0.0, 0.3, 0.05, 0.6))
     async with connected(answering.url, call, token, late) as phone, application(answering) as app:
-        for name in "abc":
+        for name in "ab":
             await app.say("speak", context=name, to=f"call:{call}", text=TEXT)
-        audio_ms = sum([(await app.until("done", context=name))["audio_ms"] for name in "abc"])
+        audio_ms = sum([(await app.until("done", context=name))["audio_ms"] for name in "ab"])
     assert len(phone.audio) / 8 == audio_ms
     assert phone.most_ahead_s <= AHEAD_S
     assert "clear" not in phone.said

@@ -1,0 +1,113 @@
+"""Calls on other gateways, over a real Redis: what is said to a call, and of it, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from voicewire import frames
+from voicewire.errors import BadRequest
+from voicewire.server.telephony.call import Call
+from voicewire.server.telephony.calls import Calls
+from voicewire.server.telephony.reach import Reach
+from voicewire.server.telephony.relay import Relay
+from voicewire.server.telephony.utterance import Agent
+from voicewire.types import CallEvent
+
+WAIT_S = 10
+
+
+class Held:
+    """Stands for a call: notes what it is told, and answers each context's end. A call's own test is on a server."""
+
+    id, tenant, live = "CA1", "t_mine", True
+
+    def __init__(self) -> None:
+        self.agents: dict[str, Agent] = {}
+        self.said: list[str] = []
+        self.left = asyncio.Event()
+
+    def take(self, agent: Agent, message: frames.ClientMessage) -> None:
+        self.agents[agent.id] = agent
+        if isinstance(message, frames.Text):
+            self.said.append(message.text)
+        if isinstance(message, frames.Flush):
+            raise BadRequest("unknown_context", context=message.context)
+        if isinstance(message, frames.End):
+            agent.tell(frames.Call(self.id, CallEvent.HEARD, message.context, (0, len(self.said))))
+
+    def leave(self, agent: Agent) -> None:
+        del self.agents[agent.id]
+        self.left.set()
+
+
+class Session:
+    """Stands for a session that speaks into calls."""
+
+    def __init__(self, id: str, tenant: str) -> None:
+        self.id, self.tenant = id, tenant
+        self.told: asyncio.Queue[Any] = asyncio.Queue()
+
+    def tell(self, message: frames.ServerMessage) -> None:
+        self.told.put_nowait(message)
+
+    async def hear(self) -> Any:
+        return await asyncio.wait_for(self.told.get(), WAIT_S)
+
+
+@asynccontextmanager
+async def gateway(redis: Redis, calls: Calls) -> AsyncIterator[Relay]:
+    relay = Relay(redis, calls)
+    tasks = [asyncio.create_task(run()) for run in (relay.run, relay.deliver)]
+    while not await redis.pubsub_channels(f"*{relay.gateway}"):
+        await asyncio.sleep(0.01)
+    try:
+        yield relay
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def test_a_session_speaks_into_a_call_on_another_gateway(redis: Redis) -> None:
+    calls, held = Calls(), Held()
+    async with gateway(redis, calls) as there, gateway(redis, Calls()) as here:
+        session, stranger = Session("s_1", "t_mine"), Session("s_2", "t_theirs")
+        way, other = Reach(here, "CA1", session), Reach(here, "CA1", stranger)
+        for each, agent in ((way, session), (other, stranger)):  # before the call is there
+            each.take(agent, frames.Open("a", to="call:CA1"))
+        words = [str(number) for number in range(200)]
+        for word in words[:100]:
+            way.take(session, frames.Text("a", word))
+        calls.add(cast(Call, held))
+        await there.announce(cast(Call, held))
+        await asyncio.wait_for(way.task, WAIT_S)
+        for word in words[100:]:
+            way.take(session, frames.Text("a", word))
+        way.take(session, frames.End("a"))
+        assert await session.hear() == frames.Call("CA1", CallEvent.HEARD, "a", (0, 200))
+        assert held.said == words
+        way.take(session, frames.Flush("a"))
+        assert (await session.hear()).code == "unknown_context"
+        assert (await stranger.hear()).code == "unknown_call"
+        way.leave(session)
+        await asyncio.wait_for(held.left.wait(), WAIT_S)
+
+
+async def test_a_gateway_that_died_has_no_calls(redis: Redis) -> None:
+    calls, held = Calls(), Held()
+    async with gateway(redis, Calls()) as here:
+        async with gateway(redis, calls) as there:
+            calls.add(cast(Call, held))
+            await there.announce(cast(Call, held))
+        session = Session("s_1", "t_mine")
+        way = Reach(here, "CA1", session)
+        way.take(session, frames.Open("a", to="call:CA1"))
+        lost = await session.hear()
+        assert (lost.code, lost.context) == ("unknown_call", "a")

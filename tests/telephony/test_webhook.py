@@ -1,0 +1,96 @@
+"""An operator's own program says what is spoken in a call."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import Served, started
+from tests.telephony.app import new_call
+from tests.telephony.carrier import SECRET, WAIT_S, connected, token_of
+from voicewire.auth.secret_files import PEPPER_FILE
+from voicewire.server.jobs.signing import secret_for, signature
+
+ANSWERS = {
+    "call.started": ("text/plain", ["Good ", "morning. ", "How can I help you today, dear caller?"]),
+    "call.digit": ("application/json", ['{"text":"You pressed one.","interrupt":true}']),
+}
+
+
+class Program:
+    """Answers over HTTP/1.1, piece by piece."""
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.signed: list[tuple[dict[str, str], bytes]] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+        body = await reader.readexactly(int(headers["content-length"]))
+        event = json.loads(body)
+        self.signed.append((headers, body))
+        kind, pieces = ANSWERS.get(event["type"], ("", []))
+        status = "200 OK" if pieces else "204 No Content"
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n".encode())
+        for piece in pieces:
+            writer.write(piece.encode())
+            await writer.drain()
+            await asyncio.sleep(0.02)
+        writer.close()
+        self.events.put_nowait(event)
+
+    async def until(self, type: str) -> dict[str, Any]:
+        async with asyncio.timeout(WAIT_S):
+            while (event := await self.events.get())["type"] != type:
+                assert event["type"] != "call.failed", event
+            return event
+
+
+@asynccontextmanager
+async def asked(private: bool = True) -> AsyncIterator[tuple[Program, Served, str]]:
+    """A program, and a server that asks it."""
+    program = Program()
+    async with await asyncio.start_server(program.serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/say"
+        settings = {
+            "VOICEWIRE_TWILIO_AUTH_TOKEN": SECRET,
+            "VOICEWIRE_CALL_WEBHOOK": url,
+            "VOICEWIRE_WEBHOOK_PRIVATE": "on" if private else "off",
+        }
+        running = started(settings)
+        served = await asyncio.to_thread(running.__enter__)
+        try:
+            yield program, served, url
+        finally:
+            await asyncio.to_thread(running.__exit__, None, None, None)
+
+
+def _pepper(folder: Path) -> bytes:
+    return bytes.fromhex((folder / PEPPER_FILE).read_text("ascii"))
+
+
+async def test_what_a_webhook_answers_is_spoken_and_a_key_interrupts() -> None:
+    async with asked() as (program, served, url):
+        call = new_call()
+        token = await token_of(served.url, call)
+        async with connected(served.url, call, token) as phone:
+            assert (await program.until("call.started"))["data"]["call"] == call
+            await phone.sounding.wait()
+            await phone.press("1")
+            assert (await program.until("call.digit"))["data"]["digit"] == "1"
+            interrupted = (await program.until("call.interrupted"))["data"]
+            assert interrupted["unheard"][1] == len("".join(ANSWERS["call.started"][1]))
+            assert "clear" in phone.said
+            await program.until("call.spoken")
+            await phone.hang_up()
+        await program.until("call.ended")
+        secret = secret_for(_pepper(served.data_dir), "home", url)
+        for headers, body in program.signed:
+            id, timestamp = headers["webhook-id"], int(headers["webhook-timestamp"])
+            assert headers["webhook-signature"] == signature(secret, id, timestamp, body)
+        assert len({headers["webhook-id"] for headers, _ in program.signed}) == len(program.signed)
