@@ -43,6 +43,7 @@ class Speech:
         self.tape = Tape()
         self.opened: Opened | None = None
         self.over = False
+        self._cancelled = False
         self.text = opening.text if isinstance(opening, frames.Speak) else ""
         self._client = client
         self._rest = rest
@@ -113,10 +114,12 @@ class Speech:
         await self._say(frames.End(self.context))
 
     async def cancel(self, played_ms: float | None = None) -> None:
-        """Stop; the events end with a `Cancelled` that says what was heard by `played_ms`."""
+        """Stop, once; the events end with a `Cancelled` that says what was heard by `played_ms`."""
         if self._pump:
             self._pump.cancel()
-        await self._say(frames.Cancel(self.context, played_ms))
+        if not self._cancelled:
+            self._cancelled = True
+            await self._say(frames.Cancel(self.context, played_ms))
 
     async def playhead(self, played_ms: float, *, paused: bool = False) -> None:
         """Tell the server where the listener is; it stays a little ahead of that."""

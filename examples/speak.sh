@@ -1,0 +1,9 @@
+#!/bin/sh
+# A text becomes a file: VOICEWIRE_URL and VOICEWIRE_KEY say where, and the first argument what.
+set -eu
+curl --fail --silent --show-error \
+  --header "Authorization: Bearer $VOICEWIRE_KEY" \
+  --header "Content-Type: application/json" \
+  --data "{\"model\": \"tts-1\", \"voice\": \"alloy\", \"response_format\": \"wav\", \"input\": \"${1:-Hello there.}\"}" \
+  --output "${2:-speech.wav}" \
+  "$VOICEWIRE_URL/v1/audio/speech"
