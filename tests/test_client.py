@@ -210,9 +210,11 @@ class Cuts:
     def __init__(self, after_bytes: list[int], target: int) -> None:
         self.after_bytes = after_bytes
         self.broken = 0
+        self.writers: list[asyncio.StreamWriter] = []
         self._target = target
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
         left = self.after_bytes.pop(0) if self.after_bytes else 1 << 40
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
         upwards = asyncio.create_task(self._pass(reader, there_writer, 1 << 40))
@@ -256,6 +258,28 @@ async def test_a_break_is_mended_without_a_sample_lost_or_doubled(served: Served
     assert mended.words == whole.words
     assert mended.spans == whole.spans
     assert mended.end.billed_ms <= mended.end.audio_ms == len(mended.pcm) // 48
+
+
+async def test_a_connection_that_ended_while_nobody_spoke_is_opened_for_who_speaks_next(served: Served) -> None:
+    async with _cutting(served) as (url, cuts), connect(url, served.key, retry_delays_s=(0.0,)) as client:
+        for _ in range(3):
+            assert isinstance((await _hear(client, "Again.")).end, Done)
+            cuts.writers[-1].transport.abort()
+        assert len(cuts.writers) == 3
+
+
+async def test_what_is_written_is_spoken_when_it_is_flushed(served: Served) -> None:
+    heard = Heard()
+    async with asyncio.timeout(EVENTS_S), connect(served.url, served.key) as client, client.open(format=PCM) as speech:
+        await speech.write("No sentence ")
+        await speech.write("ends here")
+        await speech.flush()
+        async for event in speech:
+            heard.take(event)
+            if isinstance(event, Audio):
+                await speech.end()
+    assert isinstance(heard.end, Done)
+    assert [speech.text_of(word) for word in heard.words] == ["No", "sentence", "ends", "here"]
 
 
 async def test_a_break_amid_the_text_loses_none_of_it(served: Served) -> None:
