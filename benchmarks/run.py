@@ -22,6 +22,7 @@ ALL = {
     "memory": ["benchmarks.memory"],
     "ledger": ["benchmarks.ledger"],
     "metering": ["benchmarks.metering"],
+    "workers": ["benchmarks.workers"],
     "dialects": ["benchmarks.dialects"],
     "capacity_cached": ["benchmarks.capacity", "cached"],
     "capacity_bundle": ["benchmarks.capacity", "bundle"],

@@ -40,6 +40,7 @@ SETTINGS = {
     "cache_bytes": 0,
     "lead_ms_max": 600_000,
     "prefetch_ms": 60_000,
+    "queue_wait_ms": 60_000,
     "bootstrap_key": KEY,
     "key_pepper": "p" * 32,
     "jwt_secret": "s" * 32,
@@ -49,7 +50,7 @@ SETTINGS = {
 class Reader(Client):
     """Has one text after another read, as fast as it comes."""
 
-    frames = done = failed = 0
+    frames = done = refused = failed = 0
 
     def audio(self, payload: memoryview, now: float) -> None:  # noqa: ARG002 - as the client has it
         self.frames += 1
@@ -62,8 +63,11 @@ class Reader(Client):
                 self.done += 1
                 self.speak()
             case "error":
-                self.failed += 1
-                asyncio.get_running_loop().call_later(0.2, self.speak)
+                self.refused += message["code"] == "busy"
+                self.failed += message["code"] != "busy"
+                wait_ms = message.get("retry_after_ms", 1_000)
+                assert isinstance(wait_ms, int)
+                asyncio.get_running_loop().call_later(wait_ms / 1000, self.speak)
 
     def speak(self) -> None:
         seed = secrets.randbelow(1 << 31)  # of no use to the engine, and another block for whoever keeps blocks
@@ -82,7 +86,7 @@ async def load(urls: Sequence[str], seconds: float) -> None:
         readers.append(reader)
     begun = time.monotonic()
     while (now := time.monotonic() - begun) < seconds:
-        sums = {name: sum(getattr(each, name) for each in readers) for name in ("frames", "done", "failed")}
+        sums = {name: sum(getattr(each, name) for each in readers) for name in ("frames", "done", "refused", "failed")}
         print(json.dumps(sums | {"at": now}), flush=True)
         await asyncio.sleep(0.5)
 
@@ -111,6 +115,7 @@ class Town:
 
     def start_gateway(self, name: str) -> None:
         given = SETTINGS | {"redis_url": self._redis, "postgres_url": self._postgres}
+        (self._folder / name).mkdir()
         listen = ["--host", self._where[name].address, "--port", str(self._ports[name])]
         command = [sys.executable, "-m", "voicewire", "serve", *listen, "--data", str(self._folder / name)]
         self._start(name, command, "speaks on", **given)
@@ -177,6 +182,7 @@ def cut(town: Town, machine: Machine) -> dict[str, object]:
         "while_cut": mean(WARM_S + CUT_S, WARM_S + 2 * CUT_S),
         "healed": mean(WARM_S + 2 * CUT_S + 3.0, WARM_S + 3 * CUT_S + 4.0),
         "failed_by_cut": int(last["failed"]),
+        "refused_by_cut": int(last["refused"]),
     }
 
 

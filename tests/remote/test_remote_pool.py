@@ -51,6 +51,7 @@ async def holder(workers: list[Hosted]) -> Hosted:
     return next(each for each in workers if each.pool.stats().running)
 
 
+@pytest.mark.nightly
 async def test_a_block_whose_worker_is_lost_goes_on_without_a_seam(redis_url: str, remote: Redis) -> None:
     async with town(redis_url, remote) as (here, workers):
         listener = Listener()
@@ -98,6 +99,7 @@ async def test_a_worker_that_drains_finishes_what_it_holds_and_takes_nothing_mor
         assert here.pool.stats().retries == 0
 
 
+@pytest.mark.nightly
 async def test_what_outlasts_the_drain_is_given_to_another(redis_url: str, remote: Redis) -> None:
     async with town(redis_url, remote) as (here, workers):
         listener = Listener()

@@ -194,6 +194,19 @@ async def test_nothing_is_made_for_a_gateway_that_died(queue: Queue) -> None:
     await queue.nothing_is_left()
 
 
+async def test_workers_that_hold_nothing_are_forgotten_in_the_end(queue: Queue) -> None:
+    await queue.submit("a")
+    await queue.take("holds")
+    await queue.take("idle")
+    await queue.submit("b")
+    (taken,) = await queue.take("idle")
+    await queue.answer("idle", taken, 0, 1, last=True)
+    await queue.worker("other").sweep(queue.redis, LONG_S)
+    assert len(await queue.redis.xinfo_consumers(KEYS.queue("due"), GROUP)) == 2
+    await queue.worker("other").sweep(queue.redis, 0.0)
+    assert [each["name"] for each in await queue.redis.xinfo_consumers(KEYS.queue("due"), GROUP)] == [b"holds"]
+
+
 async def test_every_key_goes_by_itself(queue: Queue) -> None:
     await queue.submit("a")
     await queue.submit("b", "batch")

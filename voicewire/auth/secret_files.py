@@ -49,6 +49,7 @@ def kept_secret(data_dir: Path, name: str) -> bytes:
 
 def leave_client_key(data_dir: Path, key: str) -> None:
     """Leave `key` for programs on this machine that may read the data folder."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace_file(data_dir / CLIENT_KEY_FILE, key.encode() + b"\n")
 
 

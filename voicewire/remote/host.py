@@ -28,6 +28,7 @@ from voicewire.storage.redis import patient
 from voicewire.types import KEY_PREFIX
 
 LEASE_S = 3.0
+SILENT_S = 600.0  # whoever says nothing for so long, and holds nothing, is no name in the groups any more
 LOOK_S = 0.02  # between looks for what is due, with every lane taken
 WAIT_MS = 500  # for a block, at once: a worker that is to end waits it out
 
@@ -64,7 +65,7 @@ class Host:
 
     async def run(self) -> None:
         """Take blocks and make them, until cancelled."""
-        await keep_all("host", self._take, self._renew, self._obey, self._speak, self._beat)
+        await keep_all("host", self._take, self._renew, self._obey, self._speak, self._beat, self._sweep)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -157,6 +158,10 @@ class Host:
         while some := [call for call, _ in islice(hands.outgoing, SAID_AT_ONCE)]:
             hands.heard(await self._calls.say(self._redis, some))
         await hands.spoken.wait()
+
+    async def _sweep(self) -> None:
+        await self._calls.sweep(self._redis, SILENT_S)
+        await asyncio.sleep(SILENT_S)
 
     async def _beat(self) -> None:
         await self._fleet.beat(self._name, self._said())

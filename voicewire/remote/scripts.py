@@ -104,6 +104,10 @@ class WorkerCalls:
         flat = [each for one in held for each in one]
         return [bool(each) for each in await self._say.run(redis, [self._keys.jobs], ["renew", self._worker, *flat])]
 
+    async def sweep(self, redis: Redis, silent_s: float) -> None:
+        """Forget workers that hold nothing and were silent for so long. Raises as `take`."""
+        await self._say.run(redis, [self._keys.jobs], ["sweep", self._worker, int(silent_s * 1000)])
+
     def answer(self, job: str, token: int, seq: int, packets: int, message: bytes, *, last: bool) -> Call:
         return ((self._keys.jobs,), ("answer", self._worker, job, token, seq, packets, int(last), message))
 

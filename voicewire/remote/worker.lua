@@ -1,5 +1,6 @@
--- A worker's word about jobs that it holds: ARGV = answer | renew | release, worker, …
+-- A worker's word about jobs that it holds: ARGV = answer | renew | release | sweep, worker, …
 -- answer: job, token, seq, packets so far, whether it is the last, message.  release: job, token.
+-- sweep: forget workers that hold nothing and were silent for so many milliseconds.
 -- renew: job and token of each; returns 0 for each that the worker has lost, else 1.
 
 local what, worker = ARGV[1], ARGV[2]
@@ -22,6 +23,18 @@ if what == 'renew' then
   end
   for _, rung in ipairs(RUNGS) do keep(rung) end
   return kept
+end
+
+if what == 'sweep' then
+  for _, rung in ipairs(RUNGS) do
+    local found = redis.pcall('XINFO', 'CONSUMERS', queue(rung), GROUP)
+    for _, consumer in ipairs(found.err and {} or found) do
+      if consumer[4] == 0 and consumer[6] >= tonumber(ARGV[3]) then
+        redis.call('XGROUP', 'DELCONSUMER', queue(rung), GROUP, consumer[2])
+      end
+    end
+  end
+  return 1
 end
 
 local job, token = ARGV[3], ARGV[4]
