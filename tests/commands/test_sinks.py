@@ -84,7 +84,7 @@ def test_a_folder_that_is_not_there_is_a_problem_with_its_name(tmp_path: Path) -
 
 @pytest.mark.parametrize("name", ["speech", "speech.txt", "speech.wav.bak", ".wav"])
 def test_an_ending_that_nobody_knows_is_a_problem(name: str) -> None:
-    with pytest.raises(Problem, match=r"must end in \.flac, \.mp3, .*\.wav") as problem:
+    with pytest.raises(Problem, match=r"must end in \.aac, \.flac, \.mp3, .*\.wav") as problem:
         audio_rate_hz(Path(name))
     assert problem.value.exit is Exit.USAGE
 
