@@ -198,6 +198,7 @@ def started(settings: Mapping[str, str]) -> Iterator[Served]:
     folder = Path(tempfile.mkdtemp(prefix="voicewire-"))
     environ = {name: value for name, value in os.environ.items() if not name.startswith("VOICEWIRE_")}
     environ |= {"VOICEWIRE_ENGINES": "tone,espeak", "VOICEWIRE_DEFAULT_MODEL": "tone", "VOICEWIRE_WORKERS": "1"}
+    environ["VOICEWIRE_QUEUE_WAIT_MS"] = "60000"  # a machine that stalls is no crowd
     environ |= settings
     command = [sys.executable, "-m", "voicewire", "serve", "--port", "0", "--data", str(folder)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, env=environ)

@@ -56,7 +56,7 @@ def plan(first_chars: int = FIRST_CHARS) -> Plan:
     )
 
 
-@pytest.mark.parametrize(("wait_s", "late_s", "retry_ms"), [(5.5, 0.0, 3_500), (0.0, 1.25, 1_250), (2.5, 4.0, 4_000)])
+@pytest.mark.parametrize(("wait_s", "late_s", "retry_ms"), [(5.5, 0.0, 3_500), (0.5, 1.25, 1_250), (2.5, 4.0, 4_000)])
 def test_a_first_block_that_would_wait_too_long_is_refused(wait_s: float, late_s: float, retry_ms: int) -> None:
     pool = AskedPool(expected=Outlook(wait_s, late_s=late_s))
     order = order_of("poor")
@@ -74,8 +74,9 @@ def test_who_listens_is_never_refused_for_the_load() -> None:
     assert len(pool.tickets) == 1
 
 
-def test_a_short_wait_is_no_reason() -> None:
-    pool = AskedPool(expected=Outlook(1.9))
+@pytest.mark.parametrize(("wait_s", "late_s"), [(1.9, 0.0), (0.1, 1.25)])
+def test_a_short_wait_is_no_reason(wait_s: float, late_s: float) -> None:
+    pool = AskedPool(expected=Outlook(wait_s, late_s=late_s))
     order = order_of()
     pipeline_over(pool).make(order, Making(0, order.block, 0.0), Silent())
     assert len(pool.tickets) == 1

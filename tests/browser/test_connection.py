@@ -51,6 +51,7 @@ async def test_it_goes_on_exactly_when_the_connection_breaks(open_page: OpenPage
     assert set(received) == set(range(round(audio_ms / 20)))
 
 
+@pytest.mark.nightly
 async def test_an_outage_is_told_and_outlived(open_page: OpenPage, served: Served) -> None:
     harmless = ("WebSocket connection to", "Failed to load resource")
     reader = await open_page(
@@ -68,6 +69,7 @@ async def test_an_outage_is_told_and_outlived(open_page: OpenPage, served: Serve
     assert await reader.get("window.voicewire.playedMs") == pytest.approx(audio_ms, abs=1)
 
 
+@pytest.mark.nightly
 async def test_a_break_during_a_pause_is_not_noticed(open_page: OpenPage, served: Served) -> None:
     reader = await open_page(LITTLE_LEAD, origin=served.network.origin, fragment=f"#key={served.key}")
     await reader.page.select_option("#speed", "2")

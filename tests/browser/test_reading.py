@@ -137,6 +137,7 @@ async def test_sentences_back_and_forward(open_page: OpenPage) -> None:
     assert await reader.get("document.activeElement.selectionStart") >= text.index("Two")
 
 
+@pytest.mark.nightly
 async def test_a_long_text_is_read_without_a_gap(open_page: OpenPage) -> None:
     reader = await open_page()
     text = "".join(f"Sentence {n} is not so long. " for n in range(12))

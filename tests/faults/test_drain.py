@@ -36,6 +36,7 @@ async def rest(listener: Listener) -> None:
                 await listener.hear()
 
 
+@pytest.mark.nightly
 async def test_running_streams_finish_and_new_ones_are_refused(tmp_path: Path) -> None:
     async with serving(tmp_path, **FAST) as server:
         wholes = [await hear(server.url, [speak(text=TEXT[: 60 + 4 * index])]) for index in (0, STREAMS - 1)]
@@ -74,6 +75,7 @@ async def test_streams_that_outlast_the_drain_go_on_on_the_next_server(tmp_path:
     assert listeners[1].told["c1"].outcome() == whole.told["c1"].outcome()
 
 
+@pytest.mark.nightly
 async def test_a_second_signal_ends_at_once_and_what_ran_can_be_resumed(tmp_path: Path) -> None:
     async with serving(tmp_path, **FAST) as server:
         (listener,) = await start(server.url, 1, 200, 5)
@@ -100,6 +102,7 @@ async def test_a_server_without_streams_ends_at_once(tmp_path: Path) -> None:
     assert KEY not in "".join(server.log)
 
 
+@pytest.mark.nightly
 async def test_a_peer_that_does_not_read_does_not_hold_up_the_end(tmp_path: Path) -> None:
     async with serving(tmp_path, drain_s=1, **FAST) as server:
         (listener,) = await start(server.url, 1, 600_000, 1)

@@ -161,6 +161,7 @@ async def test_large_frames_do_not_make_a_healthy_reader_a_slow_one(server: Serv
     assert max(peaks) <= BUFFERED_BYTES_MAX
 
 
+@pytest.mark.nightly
 async def test_a_link_too_slow_is_told_so_and_goes_on_over_a_better_one(server: Server) -> None:
     whole = await hear(server.url, [speak(format=PCM)])
     async with fault_proxy(server.url, [Harm(rate=20_000)]) as proxy, Listener(proxy.url, [speak(format=PCM)]) as slow:
@@ -250,6 +251,7 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as connection
 """
 
 
+@pytest.mark.nightly
 async def test_a_peer_whose_network_is_gone_is_gone(tmp_path: Path, veth: tuple[str, str, str]) -> None:
     host, name, there = veth
     async with serving(tmp_path, host=host, ping_s=1.0, **SETTINGS) as server:

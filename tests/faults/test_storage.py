@@ -50,6 +50,7 @@ async def test_embedded_servers_that_are_killed_come_back_under_the_running_gate
     assert at_work(tmp_path) == {}
 
 
+@pytest.mark.nightly
 async def test_what_a_killed_gateway_leaves_is_taken_over_by_the_next_and_ends_with_it(tmp_path: Path) -> None:
     async with serving(tmp_path) as first:
         await first.end(signal.SIGKILL)

@@ -127,7 +127,7 @@ async def test_who_is_always_interrupted_pays_for_what_was_sent(joined: Joins) -
     given_back = []
     paid_ms = 0
     for _ in range(200):
-        await speak(socket, SENTENCES[0], lead_ms=3_000)
+        await speak(socket, TEXT, lead_ms=3_000)
         while not isinstance(await asyncio.wait_for(socket.recv(), WAIT_S), bytes):
             pass
         await socket.send(json.dumps({"type": "cancel", "context": "c", "played_ms": 0}))

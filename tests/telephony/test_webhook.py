@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.conftest import Served, started
 from tests.telephony.app import new_call
 from tests.telephony.carrier import SECRET, WAIT_S, connected, token_of
@@ -74,6 +76,7 @@ def _pepper(folder: Path) -> bytes:
     return bytes.fromhex((folder / PEPPER_FILE).read_text("ascii"))
 
 
+@pytest.mark.nightly
 async def test_what_a_webhook_answers_is_spoken_and_a_key_interrupts() -> None:
     async with asked() as (program, served, url):
         call = new_call()
