@@ -130,8 +130,15 @@ async def test_everything_has_a_name(open_page: OpenPage) -> None:
     assert await reader.page.locator("#notice [aria-live=polite]").count() == 1
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("screen", "size"), [("desktop", DESKTOP), ("phone", PHONE)])
+@pytest.mark.parametrize(
+    ("screen", "size", "scheme"),
+    [
+        ("desktop", DESKTOP, "light"),
+        ("phone", PHONE, "dark"),
+        pytest.param("desktop", DESKTOP, "dark", marks=pytest.mark.nightly),
+        pytest.param("phone", PHONE, "light", marks=pytest.mark.nightly),
+    ],
+)
 async def test_it_fits_the_screen(open_page: OpenPage, tmp_path: Path, screen: str, size: Any, scheme: str) -> None:
     phone = screen == "phone"
     reader = await open_page(viewport=size, color_scheme=scheme, has_touch=phone, is_mobile=phone)

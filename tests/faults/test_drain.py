@@ -57,6 +57,7 @@ async def test_running_streams_finish_and_new_ones_are_refused(tmp_path: Path) -
     assert [listener.draining for listener in listeners] == [1] * STREAMS
 
 
+@pytest.mark.nightly
 async def test_streams_that_outlast_the_drain_go_on_on_the_next_server(tmp_path: Path) -> None:
     async with serving(tmp_path, drain_s=1, **FAST) as server:
         whole = await hear(server.url, [speak(text=TEXT[:64])])

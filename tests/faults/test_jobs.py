@@ -96,6 +96,7 @@ async def outlive(folder: Path, *ends: signal.Signals) -> None:
         assert await used_ms(http, sum(lasts) + lasts[0]) == sum(lasts) + lasts[0]
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(120)
 async def test_a_job_outlives_a_server_that_is_killed(folder: Path) -> None:
     await outlive(folder, signal.SIGKILL)
