@@ -117,7 +117,7 @@ class Config:
     workers: int = setting(0, f"worker processes; 0: one for each core, at most {WORKERS_MAX}", 0, 256)
     queue_limit: int = setting(512, "blocks that may wait for a worker; beyond it new ones are refused", 1, 100_000)
     queue_wait_ms: int = setting(
-        2_000, "how long an utterance may wait for a worker; longer, it is refused", 50, 60_000
+        10_000, "how long an utterance may wait for a worker; longer, it is refused", 50, 60_000
     )
     cache_bytes: int = setting(64 * MIB, "memory for spoken blocks that may be asked for again; 0: none", 0, 1 << 40)
     cache: str = setting("fs", "where spoken blocks are kept beyond memory; noop: nowhere", choices=BACKENDS)
