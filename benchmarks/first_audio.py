@@ -39,8 +39,9 @@ class Asker(Client):
             self.first.set_result(now)
 
     def message(self, message: dict[str, object]) -> None:
-        if message["type"] in {"cancelled", "done", "error"}:
-            assert message["type"] != "error", message
+        if message["type"] == "error" and self.first is not None and not self.first.done():
+            self.first.set_exception(RuntimeError(f"the server answers {message}"))
+        elif message["type"] in {"cancelled", "done"}:
             self.over.set()
 
     async def ask(self, number: int, text: str) -> float:
