@@ -83,6 +83,7 @@ class Pipeline:
         self._public = public
         self._wait_max_s = wait_max_s
         self._shares = self.shelf.keeps or clips.size_bytes > 0
+        self._latest: tuple[Order | None, bytes] = (None, b"")  # a block's key is asked for several times in a row
         self._syntheses: dict[bytes, Synthesis] = {}
 
     def figures(self) -> dict[str, int]:
@@ -98,8 +99,12 @@ class Pipeline:
 
     def key(self, order: Order) -> bytes:
         """Return the name of the block's clip."""
-        pool = self.pools.get(order.model)
-        return clip_key(self._scope(order), order.model, pool.model.version if pool else "", order.job)
+        latest, key = self._latest
+        if latest is not order:
+            pool = self.pools.get(order.model)
+            key = clip_key(self._scope(order), order.model, pool.model.version if pool else "", order.job)
+            self._latest = order, key
+        return key
 
     def name(self, order: Order) -> str:
         """Return the key for clients to ask for; empty where no clip is kept."""

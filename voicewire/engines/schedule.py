@@ -103,15 +103,17 @@ class Schedule:
         """What `tenant` has to expect for a block that is due now, and for those that it waits for already."""
         if priority >= Priority.PREFETCH:
             return Outlook()
+        held = [worker.holds_up(now) for worker in self.workers]
+        waited_s = self._waited_s if self.running else 0.0
+        if not all(held):
+            return Outlook(waited_s=waited_s)
         self._waiting.turn(now)
         lines, live = self._waiting.lines, priority is Priority.LIVE
         due = lines[Rank.LIVE_DUE if live else Rank.INTERACTIVE_DUE]
         ahead = lines[Rank.LIVE if live else Rank.INTERACTIVE]
-        held = [worker.holds_up(now) for worker in self.workers]
         first = sum(held) / 2 + (0.0 if live else lines[Rank.LIVE_DUE].work)
         urgent, everything = Share([due], tenant, weight), Share([due, ahead], tenant, weight)
-        wait_s = (first + urgent.before(urgent.own)) / self._chars_s if all(held) else 0.0
-        waited_s = self._waited_s if self.running else 0.0
+        wait_s = (first + urgent.before(urgent.own)) / self._chars_s
         return Outlook(wait_s, waited_s, everything.late_s(first, self._chars_s, now))
 
     def assign(self, now: float) -> list[tuple[Worker, Ticket]]:
