@@ -57,6 +57,7 @@ class Config:
     admin_port: int = setting(0, "port of its own for what operators do; 0: the same port as everything", 0, 65_535)
     wyoming_host: str = setting("127.0.0.1", "address for Home Assistant, which shows no key: of a network you trust")
     wyoming_port: int = setting(0, "port for Home Assistant, 10200 by custom; 0: none", 0, 65_535)
+    wyoming_announce: bool = setting(False, "whether the network is told of that port, so that it is found")
     forwarded_allow: tuple[str, ...] = setting(
         (), "addresses or networks of proxies whose word on who calls is believed"
     )
@@ -243,6 +244,8 @@ def _problems_across(config: Config) -> Iterator[str]:
     yield from _secret_problems(config)
     if config.admin_port and config.admin_port == config.port:
         yield f"{variable('admin_port')} must be another than {variable('port')}"
+    if config.wyoming_announce and not config.wyoming_port:
+        yield f"{variable('wyoming_announce')} needs {variable('wyoming_port')}"
     if not all(map(_is_network, config.forwarded_allow)):
         yield f"{variable('forwarded_allow')} must be a list of addresses or networks such as 10.0.0.0/8"
     if not all(map(_is_origin, config.allowed_origins)):

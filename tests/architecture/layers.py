@@ -41,6 +41,7 @@ HOMES = {
     "dia": "engines/dia.py",
     "espeakng_loader": "engines/espeak_library.py",
     "greenlet": "engines/espeak_library.py",
+    "ifaddr": "server/dialects/announcement.py",
     "jwt": "auth/tokens.py",
     "kokoro": "engines/kokoro*.py",
     "livekit": "integrations/livekit.py",
@@ -58,6 +59,7 @@ HOMES = {
     "spacy": "engines/kokoro*.py",
     "torch": "engines/*.py",
     "transformers": "engines/kokoro*.py",
+    "zeroconf": "server/dialects/announcement.py",
 }
 
 

@@ -27,6 +27,7 @@ from voicewire.server.account_doors import account_doors
 from voicewire.server.answers import answering
 from voicewire.server.bounds import CutShort, RequestsAtOnce, TooLargeAnswer, UnreadBodies
 from voicewire.server.callers import Callers
+from voicewire.server.dialects.announcement import announced
 from voicewire.server.dialects.mount import Dialects, read_aliases
 from voicewire.server.dialects.wyoming import Wyoming
 from voicewire.server.doors.audio import AudioDoor
@@ -216,7 +217,10 @@ async def _wyoming(gateway: Gateway) -> AsyncIterator[None]:
         return
     aliases = read_aliases(config)
     wyoming = Wyoming(gateway.sessions, gateway.accounts.limiter, gateway.voices.catalogue, aliases)
-    async with wyoming.listening(config.wyoming_host, config.wyoming_port):
+    async with contextlib.AsyncExitStack() as stack:
+        server = await stack.enter_async_context(wyoming.listening(config.wyoming_host, config.wyoming_port))
+        if config.wyoming_announce:
+            await stack.enter_async_context(announced(server))
         yield
 
 

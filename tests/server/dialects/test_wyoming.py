@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import numpy as np
 import pytest
+from zeroconf import ServiceStateChange
 
 from tests.conftest import started
+from tests.server.dialects.test_announcement import browsing
 from voicewire.server.dialects.wyoming_events import Event, read, serialize
 
 WAIT_S = 30
@@ -18,7 +20,7 @@ Talk = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @pytest.fixture(scope="module")
 def port(module_port: int) -> Iterator[int]:
-    with started({"VOICEWIRE_WYOMING_PORT": str(module_port)}):
+    with started({"VOICEWIRE_WYOMING_PORT": str(module_port), "VOICEWIRE_WYOMING_ANNOUNCE": "on"}):
         yield module_port
 
 
@@ -56,6 +58,12 @@ def seconds(heard: list[Event]) -> float:
     pcm = np.frombuffer(b"".join(each.payload for each in heard), "<i2").astype(np.float32) / (1 << 15)
     assert 0.01 < np.sqrt(np.mean(pcm**2)) < 0.5
     return len(pcm) / int(heard[0].data["rate"])
+
+
+async def test_it_is_found_where_it_is(port: int) -> None:
+    async with browsing() as browser:
+        name = await browser.until(ServiceStateChange.Added, port)
+        assert await browser.asked(name) == (["127.0.0.1"], port)
 
 
 async def test_it_says_what_can_be_spoken(talk: Talk) -> None:
