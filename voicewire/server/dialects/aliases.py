@@ -27,7 +27,7 @@ from voicewire.errors import BadRequest
 FILE = "aliases.toml"
 GENDERS = frozenset({"female", "male"})
 LANGUAGE = "en"  # where neither the client nor the voice's name says one
-DEEPGRAM = re.compile(r"aura(?:-\d+)?-[a-z]+-([a-z]{2}(?:-[a-z]{2})?)", re.IGNORECASE)
+DEEPGRAM = re.compile(r"(?:aura|flux)(?:-\d+)?-[a-z]+-([a-z]{2}(?:-[a-z]{2})?)", re.IGNORECASE)
 
 MODELS: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(("tts-1*", "gpt-*-tts*", "sonic*", "eleven_*", "aura*", "flux*"), "")
@@ -36,7 +36,7 @@ VOICES: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(("alloy", "coral", "nova", "sage", "shimmer", "marin"), "female"),
         **dict.fromkeys(("ash", "ballad", "echo", "fable", "onyx", "verse", "cedar"), "male"),
-        "aura*": "female",
+        **dict.fromkeys(("aura*", "flux*"), "female"),
         "????????-????-????-????-????????????": "",  # Cartesia's
         "[A-Za-z0-9]" * 20: "",  # ElevenLabs'
     }

@@ -1,11 +1,10 @@
-"""Deepgram over HTTP: `POST /v1/speak`."""
+"""Deepgram over HTTP: `POST /v1/speak`, and `/v2/speak` for the voices that it calls Flux."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
 from fastapi import APIRouter, Request, Response
 from msgspec import Struct
 from starlette.responses import JSONResponse, StreamingResponse
@@ -13,11 +12,11 @@ from starlette.responses import JSONResponse, StreamingResponse
 from voicewire.auth.principal import Principal
 from voicewire.catalogue import Catalogue
 from voicewire.codecs.base import FileKind
-from voicewire.errors import BadRequest, UnsupportedFormat, VoicewireError
+from voicewire.errors import UnsupportedFormat, VoicewireError
 from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
-from voicewire.server.dialects.deepgram_forms import number, wanted_speed
+from voicewire.server.dialects.deepgram_forms import number, read, wanted_speed
 from voicewire.server.metrics import Metrics
 from voicewire.server.recite import Reciter, Wish
 
@@ -50,7 +49,8 @@ class DeepgramDoors:
 
     def router(self) -> APIRouter:
         router = APIRouter(include_in_schema=False)
-        router.add_api_route("/v1/speak", self.speak, methods=["POST"], response_model=None)
+        for path in ("/v1/speak", "/v2/speak"):
+            router.add_api_route(path, self.speak, methods=["POST"], response_model=None)
         return router
 
     async def speak(self, request: Request) -> Response:
@@ -67,7 +67,7 @@ class DeepgramDoors:
         query = request.query_params
         model = query.get("model") or ""
         choice = self.aliases.resolve(self.catalogue(principal.tenant), "", model)
-        text = _read(await request.body())
+        text = read(await request.body(), _Body).text
         kind = _kind(query.get("encoding"), query.get("container"))
         rate_hz, bitrate = number(query, "sample_rate"), number(query, "bit_rate")
         wish = Wish(text, choice, kind, wanted_speed(query), None, rate_hz, bitrate)
@@ -82,12 +82,3 @@ def _kind(encoding: str | None, container: str | None) -> FileKind:
     if kind is None:
         raise UnsupportedFormat(problem=f"{encoding} in {container}")
     return kind
-
-
-def _read(body: bytes) -> str:
-    try:
-        text = msgspec.json.decode(body, type=_Body).text
-        text.encode()
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise BadRequest(problem=str(error).replace("{", "(").replace("}", ")")) from error
-    return text

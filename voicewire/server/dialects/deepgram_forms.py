@@ -1,16 +1,22 @@
-"""What Deepgram's clients ask for in their address: the voice in `model`, and a format of samples."""
+"""What Deepgram's clients ask for in their address, the voice in `model` and a format of samples; and how it talks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
 
 from voicewire import frames
+from voicewire.context import Wire
 from voicewire.errors import BadRequest, UnsupportedFormat
 from voicewire.types import Codec
 
 CODECS = {"linear16": Codec.PCM_S16LE, "mulaw": Codec.MULAW, "alaw": Codec.ALAW}
 RATES_HZ = {"linear16": 24_000, "mulaw": 8_000, "alaw": 8_000}
 SPEEDS = (0.5, 2.0)
+
+Kind = TypeVar("Kind")
 
 
 def wanted_format(query: Mapping[str, str]) -> frames.FormatRequest:
@@ -47,3 +53,23 @@ def within(speed: float) -> float:
     if speed != speed:
         raise ValueError("not a number")
     return min(max(speed, SPEEDS[0]), SPEEDS[1])
+
+
+def read(data: str | bytes, kind: type[Kind]) -> Kind:
+    """Parse a body or a message. Raises `BadRequest`."""
+    try:
+        message = msgspec.json.decode(data, type=kind)
+        getattr(message, "text", "").encode()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise BadRequest(problem=str(error).replace("{", "(").replace("}", ")")) from error
+    return message
+
+
+def json_wire(type: str, **fields: Any) -> Wire:
+    """Return a message to a client."""
+    return frames.TEXT_OPCODE, msgspec.json.encode({"type": type, **fields})
+
+
+def problem(code: str, text: str) -> Wire:
+    """Return an error in the words of several clients."""
+    return json_wire("Error", description=text, message=text, code=code, err_code=code, err_msg=text)

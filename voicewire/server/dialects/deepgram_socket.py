@@ -11,9 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from voicewire import frames
@@ -21,7 +19,7 @@ from voicewire.catalogue import Choice
 from voicewire.context import Wire
 from voicewire.errors import BadRequest, VoicewireError
 from voicewire.server.dialects.aliases import Aliases
-from voicewire.server.dialects.deepgram_forms import wanted_format, wanted_speed
+from voicewire.server.dialects.deepgram_forms import json_wire, problem, read, wanted_format, wanted_speed
 from voicewire.server.dialects.socket import LEAD_MS, Line
 
 PARTS_MAX = 64
@@ -58,7 +56,7 @@ class Deepgram:
         self._plan: tuple[Choice, frames.FormatRequest, float] | None = None
 
     def hear(self, data: str | bytes) -> None:
-        message = _read(data)
+        message = read(data, Message)
         match message.type:
             case "Speak":
                 self._take(message.text)
@@ -93,7 +91,7 @@ class Deepgram:
         self._channel = -1
         if parts and parts[0].open:
             self._line.ask(frames.Cancel(parts[0].name))
-        self._line.say(_message("Cleared", sequence_id=next(self._sequence)))
+        self._line.say(json_wire("Cleared", sequence_id=next(self._sequence)))
 
     def _close(self) -> None:
         """Speak what is there to its end, and hang up then."""
@@ -141,7 +139,7 @@ class Deepgram:
     def told(self, message: frames.ServerMessage) -> Iterable[Wire]:
         match message:
             case frames.Ready():
-                yield _message(
+                yield json_wire(
                     "Metadata",
                     request_id=message.session,
                     model_name=self._line.query.get("model") or "",
@@ -156,9 +154,13 @@ class Deepgram:
                 yield from self._failed(message)
 
     def _ended(self) -> Iterator[Wire]:
+        yield json_wire("Flushed", sequence_id=next(self._sequence))
+        self._next()
+
+    def _next(self) -> None:
+        """The first part is over."""
         self._parts.popleft()
         self._channel = -1
-        yield _message("Flushed", sequence_id=next(self._sequence))
         if self._parts:
             self._line.soon(self._go_on)
         elif self._closing:
@@ -169,32 +171,13 @@ class Deepgram:
             self._speak()
 
     def _failed(self, error: frames.Error) -> Iterator[Wire]:
+        yield problem(error.code, error.message)
         if self._parts and error.context == self._parts[0].name:
-            self._parts.popleft()
-            self._channel = -1
-        yield _problem(error.code, error.message)
+            self._next()
 
     def sounded(self, audio: frames.AudioFrames) -> Iterable[Wire]:
         if audio.channel == self._channel:
             yield frames.BINARY_OPCODE, b"".join(audio.packets)
 
     def refused(self, error: VoicewireError) -> Iterable[Wire]:
-        yield _problem(error.row_code, error.message)
-
-
-def _read(data: str | bytes) -> Message:
-    try:
-        message = msgspec.json.decode(data, type=Message)
-        message.text.encode()
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise BadRequest(problem=str(error).replace("{", "(").replace("}", ")")) from error
-    return message
-
-
-def _problem(code: str, message: str) -> Wire:
-    """An error, or a warning, in the words of its several clients."""
-    return _message("Error", description=message, message=message, code=code, err_code=code, err_msg=message)
-
-
-def _message(type: str, **fields: Any) -> Wire:
-    return frames.TEXT_OPCODE, msgspec.json.encode({"type": type, **fields})
+        yield problem(error.row_code, error.message)

@@ -19,6 +19,7 @@ from voicewire.server.dialects.cartesia import CartesiaDoors
 from voicewire.server.dialects.cartesia_socket import Cartesia
 from voicewire.server.dialects.deepgram import DeepgramDoors
 from voicewire.server.dialects.deepgram_socket import Deepgram
+from voicewire.server.dialects.deepgram_turns import DeepgramTurns
 from voicewire.server.dialects.elevenlabs import SPEECH, ElevenLabsDoors
 from voicewire.server.dialects.elevenlabs_socket import ElevenLabs
 from voicewire.server.dialects.openai import OpenAi
@@ -52,6 +53,7 @@ class Dialects:
         return [
             WebSocketRoute("/tts/websocket", self._socket(partial(Cartesia, aliases=aliases)).serve),
             WebSocketRoute("/v1/speak", self._socket(partial(Deepgram, aliases=aliases)).serve),
+            WebSocketRoute("/v2/speak", self._socket(partial(DeepgramTurns, aliases=aliases)).serve),
             *(
                 WebSocketRoute(
                     f"{SPEECH}/{name}", self._socket(partial(ElevenLabs, aliases=aliases, several=several)).serve
