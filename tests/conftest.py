@@ -193,9 +193,11 @@ def served() -> Iterator[Served]:
 
 
 @contextlib.contextmanager
-def started(settings: Mapping[str, str]) -> Iterator[Served]:
-    """A real server as `served`, with `settings` beside its."""
+def started(settings: Mapping[str, str], files: Mapping[str, str] | None = None) -> Iterator[Served]:
+    """A real server as `served`, with `settings` beside its, and `files` in its folder."""
     folder = Path(tempfile.mkdtemp(prefix="voicewire-"))
+    for name, text in (files or {}).items():
+        (folder / name).write_text(text, encoding="utf-8")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("VOICEWIRE_")}
     environ |= {"VOICEWIRE_ENGINES": "tone,espeak", "VOICEWIRE_DEFAULT_MODEL": "tone", "VOICEWIRE_WORKERS": "1"}
     environ["VOICEWIRE_QUEUE_WAIT_MS"] = "60000"  # a machine that stalls is no crowd

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from msgspec import UNSET
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
@@ -74,7 +75,10 @@ class StreamClient:
     def forget(self, speech: Speech) -> None:
         """Drop what still comes for `speech`."""
         self._speeches.pop(speech.context, None)
-        if speech.opened:
+        self._unplug(speech)
+
+    def _unplug(self, speech: Speech) -> None:
+        if speech.opened and not speech.call:  # the channel of a call's is no channel of ours
             self._channels.pop(speech.opened.channel, None)
 
     async def push(self, speech: Speech) -> None:
@@ -164,6 +168,9 @@ class StreamClient:
             await speech.deliver(speech.tape.audio(audio))
 
     async def _message(self, message: ServerMessage) -> None:
+        if isinstance(message, frames.Call):
+            await self._happened(message)
+            return
         context = getattr(message, "context", None)
         speech = self._speeches.get(context) if isinstance(context, str) else None
         match message:
@@ -178,11 +185,18 @@ class StreamClient:
             case Words():
                 await _deliver(speech, speech.tape.words(message))
             case Opened():
-                self._channels[message.channel] = speech
+                if not speech.call:
+                    self._channels[message.channel] = speech
                 await _deliver(speech, None if speech.opened else message)  # it comes again after a break
             case Done() | Cancelled():
-                self._channels.pop(speech.opened.channel if speech.opened else -1, None)
+                self._unplug(speech)
                 await speech.deliver(message)
+
+    async def _happened(self, event: frames.Call) -> None:
+        """Tell the utterance that was heard, or all that are spoken into a call of a key, or of its end."""
+        for speech in self._living():
+            if speech.call == event.call and event.context in (UNSET, speech.context):
+                await speech.deliver(event)
 
     async def _mend(self) -> None:
         lost: Exception = Unreachable(f"the connection to {self._url} was lost")

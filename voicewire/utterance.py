@@ -9,10 +9,12 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from voicewire import frames
-from voicewire.frames import BlockStart, Cancelled, ClientMessage, Done, Opened, Words
+from voicewire.frames import BlockStart, Call, Cancelled, ClientMessage, Done, Opened, Words
 from voicewire.script import Audio, Script, Tape
 
-Event = Opened | BlockStart | Words | Audio | Done | Cancelled
+Event = Opened | BlockStart | Words | Audio | Call | Done | Cancelled
+
+CALL = "call:"
 
 EVENTS_MAX = 4_096  # waiting for one consumer: more than the audio that a server may be ahead
 PIECE_CHARS = 8_000  # of one text message: 64 KiB hold them whatever they are
@@ -39,6 +41,7 @@ class Speech:
 
     def __init__(self, client: Line, opening: frames.Open, rest: AsyncIterator[str] | None) -> None:
         self.context = opening.context
+        self.call = opening.to.removeprefix(CALL)  # that it is spoken into, or ""
         self.script = Script(opening)
         self.tape = Tape()
         self.opened: Opened | None = None

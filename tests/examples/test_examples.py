@@ -12,11 +12,14 @@ import pytest
 import soundfile
 
 from tests.conftest import Served
+from tests.telephony.app import new_call, token_for
+from tests.telephony.carrier import connected
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 LINES_MAX = 30
 WITHIN_S = 60
+ENOUGH_MS = 2_000  # of sound, a second of it heard, for the first words
 
 
 async def run(served: Served, *command: str | Path) -> str:
@@ -44,6 +47,21 @@ async def test_a_language_model_is_interrupted(served: Served) -> None:
     said = await run(served, sys.executable, EXAMPLES / "agent.py")
     assert said.startswith("heard: Well, let me")
     assert len(said) < 200
+
+
+async def test_on_the_telephone_a_key_interrupts(served: Served) -> None:
+    call = new_call()
+    token = await token_for(served, call)
+    async with connected(served.url, call, token) as phone, asyncio.TaskGroup() as running:
+        agent = running.create_task(run(served, sys.executable, EXAMPLES / "telephone.py", call))
+        async with asyncio.timeout(WITHIN_S):
+            while phone.sent_ms < ENOUGH_MS:
+                await asyncio.sleep(0.02)
+        await phone.press("1")
+        said = await agent
+        assert said.startswith("heard: Well, let me")
+        assert len(said) < 200
+        assert phone.said.count("clear") == 1
 
 
 async def test_so_it_is_from_javascript(served: Served, tmp_path: Path) -> None:

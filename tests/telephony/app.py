@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.conftest import Served
@@ -17,6 +18,13 @@ from tests.telephony.carrier import WAIT_S
 
 def new_call() -> str:
     return f"CA{secrets.token_hex(16)}"
+
+
+async def token_for(served: Served, call: str) -> str:
+    """Ask for a token as the operator's own program does."""
+    headers = {"Authorization": f"Bearer {served.key}"}
+    async with httpx.AsyncClient(base_url=served.url, headers=headers, trust_env=False, timeout=30) as http:
+        return str((await http.post("/v1/calls", json={"call": call})).json()["token"])
 
 
 class App:

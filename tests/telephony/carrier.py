@@ -1,28 +1,25 @@
-"""A carrier, from the published protocol of Twilio's media streams: it rings, plays what comes, and is late."""
+"""A carrier, in the words of any that we know: it rings, plays what comes, and is late."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import itertools
-import json
 import re
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.telephony.wordings import SILENCE_MS, Heard, Twilio
 from voicewire.server.telephony.signatures import sign
 
 SECRET = "carrier-secret"
 ACCOUNT = "AC00000000000000000000000000000001"
 WAIT_S = 20.0
-MULAW_BYTES_PER_MS = 8
 
 
 def ring(call: str, account: str = ACCOUNT) -> list[tuple[str, str]]:
@@ -65,82 +62,77 @@ async def token_of(url: str, call: str, account: str = ACCOUNT, secret: str = SE
 
 
 class Phone:
-    """One call, as Twilio has it: it plays in real time, and says a mark when what was before it was played."""
+    """One call, as its carrier has it: it plays in real time, and says a mark when what was before it was played."""
 
-    def __init__(self, socket: ClientConnection, call: str, late_s: Iterator[float]) -> None:
-        self.call = call
-        self.stream = f"MZ{call[2:]}"
+    def __init__(self, socket: ClientConnection, words: Twilio, late_s: Iterator[float]) -> None:
+        self.words = words
+        self.call = words.call
         self.socket = socket
         self.audio = bytearray()  # played, or being played
-        self.said: list[str] = []  # the events, in order
+        self.sent_ms = 0.0  # what it was given, played or not
+        self.said: list[str] = []  # what it was told, in order
         self.most_ahead_s = 0.0
         self.cleared = asyncio.Event()
         self.sounding = asyncio.Event()
         self._late_s = late_s
         self._until = 0.0
         self._marks: deque[tuple[float, str]] = deque()
-        self._sequence = itertools.count(1)
         self._changed = asyncio.Event()
 
-    async def send(self, event: str, **fields: Any) -> None:
-        numbered = {"event": event, "sequenceNumber": str(next(self._sequence)), **fields, "streamSid": self.stream}
-        await self.socket.send(json.dumps(numbered))
+    @property
+    def audio_ms(self) -> float:
+        return len(self.audio) / self.words.bytes_per_ms
 
     async def start(self, token: str, account: str = ACCOUNT) -> None:
-        await self.socket.send('{"event":"connected","protocol":"Call","version":"1.0.0"}')
-        start = {
-            "accountSid": account,
-            "streamSid": self.stream,
-            "callSid": self.call,
-            "tracks": ["inbound"],
-            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
-            "customParameters": {"token": token},
-        }
-        await self.send("start", start=start)
+        for message in self.words.begun(token, account):
+            await self.socket.send(message)
 
     async def press(self, digit: str) -> None:
-        await self.send("dtmf", dtmf={"track": "inbound_track", "digit": digit})
+        await self.socket.send(self.words.pressed(digit))
 
     async def hang_up(self) -> None:
-        await self.send("stop", stop={"accountSid": ACCOUNT, "callSid": self.call})
+        """End the call as this carrier does: with a word, or by leaving."""
+        if self.words.says_goodbye:
+            await self.socket.send(self.words.goodbye())
+        else:
+            await self.socket.close()
 
     async def talk(self) -> None:
         """What the caller says: silence, for ever."""
-        payload = base64.b64encode(b"\xff" * 160).decode()
         for chunk in itertools.count(1):
-            await self.send("media", media={"track": "inbound", "chunk": str(chunk), "payload": payload})
-            await asyncio.sleep(0.02)
+            await self.socket.send(self.words.spoken(chunk))
+            await asyncio.sleep(SILENCE_MS / 1000)
 
     async def listen(self) -> None:
         async for data in self.socket:
-            assert isinstance(data, str), "31950: a binary message"
-            message = json.loads(data)
-            assert message["streamSid"] == self.stream, "31951: another stream"
-            self._take(message)
+            await self._take(self.words.takes(data))
             self._changed.set()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    async def _take(self, heard: Heard) -> None:
         now = time.monotonic()
-        self.said.append(message["event"])
-        if message["event"] == "media":
-            assert message.keys() == {"event", "streamSid", "media"}, "31951: a field more or less"
-            assert message["media"].keys() == {"payload"}
-            audio = base64.b64decode(message["media"]["payload"], validate=True)
-            self.audio += audio
-            self._until = max(now, self._until) + len(audio) / MULAW_BYTES_PER_MS / 1000
-            self.most_ahead_s = max(self.most_ahead_s, self._until - now)
-            self.sounding.set()
-        elif message["event"] == "mark":
-            assert message.keys() == {"event", "streamSid", "mark"}
-            assert message["mark"].keys() == {"name"}
-            self._marks.append((max(now, self._until), message["mark"]["name"]))
-        else:
-            assert message == {"event": "clear", "streamSid": self.stream}
-            unplayed = max(0, round((self._until - now) * 1000)) * MULAW_BYTES_PER_MS
-            del self.audio[len(self.audio) - unplayed :]
-            self._until = now
-            self._marks = deque((now, name) for _, name in self._marks)  # all of them are said at once
-            self.cleared.set()
+        self.said.append(heard.what)
+        match heard.what:
+            case "media":
+                lasts_ms = len(heard.audio) / self.words.bytes_per_ms
+                self.audio += heard.audio
+                self.sent_ms += lasts_ms
+                self._until = max(now, self._until) + lasts_ms / 1000
+                self.most_ahead_s = max(self.most_ahead_s, self._until - now)
+                self.sounding.set()
+            case "mark":
+                self._marks.append((max(now, self._until), heard.name))
+            case "clear":
+                await self._clear(now)
+
+    async def _clear(self, now: float) -> None:
+        unplayed = max(0, round((self._until - now) * 1000)) * self.words.bytes_per_ms
+        del self.audio[len(self.audio) - unplayed :]
+        self._until = now
+        # all of them are said at once, or none
+        self._marks = deque((now, name) for _, name in self._marks if self.words.echoes_cleared)
+        self.cleared.set()
+        if (said := self.words.cleared()) is not None:
+            await self.socket.send(said)
 
     async def echo(self) -> None:
         """Say the marks that were reached, each late."""
@@ -156,16 +148,18 @@ class Phone:
                 continue
             _, name = self._marks.popleft()
             await asyncio.sleep(next(self._late_s))
-            await self.send("mark", mark={"name": name})
+            await self.socket.send(self.words.marked(name))
 
 
 @asynccontextmanager
 async def connected(
-    url: str, call: str, token: str, late_s: Iterator[float] | None = None, path: str = "/v1/twilio/stream"
+    url: str, call: str, token: str, late_s: Iterator[float] | None = None, words: type[Twilio] = Twilio
 ) -> AsyncIterator[Phone]:
     """A call that has begun; it ends as lost connections do."""
-    async with connect(url.replace("http", "ws") + path, proxy=None, compression=None) as socket:
-        phone = Phone(socket, call, late_s or itertools.repeat(0.0))
+    spoken = words(call)
+    address, headers = f"{url.replace('http', 'ws')}/v1/{spoken.name}/stream", spoken.headers(token)
+    async with connect(address, proxy=None, compression=None, additional_headers=headers) as socket:
+        phone = Phone(socket, spoken, late_s or itertools.repeat(0.0))
         await phone.start(token)
         tasks = [asyncio.create_task(run()) for run in (phone.listen, phone.echo, phone.talk)]
         try:

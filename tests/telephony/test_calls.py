@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Served
-from tests.server.two_tenants import Tenant, new_tenant
+from tests.server.two_tenants import Tenant
 from tests.telephony.app import application, new_call
 from tests.telephony.carrier import connected, token_of
 from voicewire.codecs.g711 import parse_mulaw
@@ -29,7 +29,7 @@ async def test_what_an_application_says_is_heard_in_the_call(answering: Served) 
         await app.say("end", context="a")
         done = await app.until("done", context="a")
     heard = [each for each in app.heard if each["type"] == "call"]
-    assert done["audio_ms"] == done["billed_ms"] == len(phone.audio) / 8
+    assert done["audio_ms"] == done["billed_ms"] == phone.audio_ms
     pcm = parse_mulaw(bytes(phone.audio)).astype(np.float32) / (1 << 15)
     assert 0.01 < np.sqrt(np.mean(pcm**2)) < 0.5
     starts = [word[2] for each in app.heard if each["type"] == "words" for word in each["words"]]
@@ -46,7 +46,7 @@ async def test_one_after_the_other_and_little_ahead_though_marks_are_late(answer
         for name in "ab":
             await app.say("speak", context=name, to=f"call:{call}", text=TEXT)
         audio_ms = sum([(await app.until("done", context=name))["audio_ms"] for name in "ab"])
-    assert len(phone.audio) / 8 == audio_ms
+    assert phone.audio_ms == audio_ms
     assert phone.most_ahead_s <= AHEAD_S
     assert "clear" not in phone.said
 
@@ -63,7 +63,7 @@ async def test_an_interruption_clears_and_says_what_was_heard(answering: Served)
         await app.say("cancel", context="a")
         cancelled = await app.until("cancelled", context="a")
         await phone.cleared.wait()
-        played_ms = len(phone.audio) / 8
+        played_ms = phone.audio_ms
         assert cancelled["heard"][1] == cancelled["unheard"][0]
         assert 14 <= cancelled["heard"][1] < cancelled["unheard"][1] == len(LONG)
         assert abs(cancelled["played_ms"] - played_ms) < 1_000
@@ -71,7 +71,7 @@ async def test_an_interruption_clears_and_says_what_was_heard(answering: Served)
         before = len(phone.said)
         await app.say("speak", context="c", to=f"call:{call}", text="Yes.")  # marks that were cleared say nothing of it
         done = await app.until("done", context="c")
-        assert len(phone.audio) / 8 - played_ms == done["audio_ms"]
+        assert phone.audio_ms - played_ms == done["audio_ms"]
         assert phone.said[before:].count("media") == done["audio_ms"] // 20
     assert [each["type"] for each in app.heard if each.get("context") == "b"][-1] == "cancelled"
     assert not [each for each in app.heard[app.heard.index(cancelled) + 1 :] if each.get("context") == "a"]
@@ -107,11 +107,6 @@ async def test_a_lost_connection_ends_a_call(answering: Served) -> None:
         await app.until("call", event="ended")
 
 
-@pytest.fixture(scope="module")
-def tenants(answering: Served) -> list[Tenant]:
-    return [new_tenant(answering, f"t_calls_{name}") for name in ("mine", "theirs")]
-
-
 async def test_a_call_is_no_other_tenants(answering: Served, tenants: list[Tenant]) -> None:
     mine, theirs = tenants
     call = new_call()
@@ -130,7 +125,7 @@ async def test_a_call_is_no_other_tenants(answering: Served, tenants: list[Tenan
             await other.say("speak", context="a", to=f"call:{call}", text="No.")
         for other in (stranger, operator):
             assert (await other.until("error", context="a"))["code"] == "unknown_call"
-        assert len(phone.audio) / 8 == done["audio_ms"]
+        assert phone.audio_ms == done["audio_ms"]
         assert not [each for each in stranger.heard if each["type"] == "call"]
 
 

@@ -66,13 +66,39 @@ VONAGE = {"event": "websocket:connected", "content-type": "audio/l16;rate=16000"
     [
         ("twilio", TWILIO, Started("CA1", "MZ1", "t-1", "AC1", MULAW)),
         ("signalwire", TWILIO, Started("CA1", "MZ1", "t-1", "AC1", MULAW)),
-        ("telnyx", TELNYX, Started("v3:abc_1", "32DE-1", "t-1", "3E6F", FormatRequest(Codec.ALAW, 8_000))),
+        ("telnyx", TELNYX, Started("v3:abc_1", "32DE-1", "t-1", "3E6F", MULAW)),
         ("plivo", PLIVO, Started("c-1", "s-1", "t-1", "MA1", FormatRequest(Codec.PCM_S16LE, 16_000))),
         ("vonage", VONAGE, Started("c-1", "", "t-1", "", FormatRequest(Codec.PCM_S16LE, 16_000))),
     ],
 )
 def test_a_start_is_understood(name: str, message: dict[str, Any], started: Started) -> None:
     assert CARRIERS[name].hear(json.dumps(message)) == started
+
+
+@pytest.mark.parametrize(
+    ("custom", "codec"),
+    [
+        ({}, Codec.MULAW),  # its own default, whatever the caller's network speaks
+        ({"codec": "PCMU"}, Codec.MULAW),
+        ({"codec": "pcma"}, Codec.ALAW),
+        ([{"name": "codec", "value": "PCMA"}], Codec.ALAW),
+        ("codec=PCMA", Codec.MULAW),  # no parameters
+    ],
+)
+@pytest.mark.parametrize("leg", ["PCMU", "PCMA", "G722", "AMR-WB"])
+def test_what_telnyx_takes_is_not_what_the_caller_speaks(custom: object, codec: Codec, leg: str) -> None:
+    media_format = {"encoding": leg, "sample_rate": 16000, "channels": 1}
+    begun = {"call_control_id": "v3:1", "custom_parameters": custom, "media_format": media_format}
+    started = CARRIERS["telnyx"].hear(json.dumps({"event": "start", "stream_id": "s", "start": begun}))
+    assert isinstance(started, Started)
+    assert started.format == FormatRequest(codec, 8_000)
+
+
+@pytest.mark.parametrize("codec", ["L16", "G722", "OPUS", "x", 7])
+def test_what_we_do_not_have_for_telnyx_is_said(codec: object) -> None:
+    begun = {"call_control_id": "v3:1", "custom_parameters": {"codec": codec}}
+    with pytest.raises(BadRequest, match="no audio"):
+        CARRIERS["telnyx"].hear(json.dumps({"event": "start", "start": begun}))
 
 
 @pytest.mark.parametrize(

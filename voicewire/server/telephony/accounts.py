@@ -5,7 +5,8 @@ id = "AC…"                  # the carrier's name of it
 secret = "…"                # what the carrier signs with: Twilio's auth token, or the shared key of HMAC_SHA256
 tenant = "t_…"              # whose calls they are; without it, the server's own tenant
 webhook = "https://…"       # asked what to say; without it, an application speaks
-voice = "…"                 # and `model`, `language`, `marks`: where nobody names one
+voice = "…"                 # and `model`, `language`: where nobody names one
+marks = "word"              # at what its webhook's speech is marked
 """
 
 from __future__ import annotations

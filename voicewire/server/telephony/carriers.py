@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from voicewire.context import Wire
 from voicewire.errors import BadRequest
@@ -21,6 +22,7 @@ from voicewire.frames import BINARY_OPCODE, TEXT_OPCODE, FormatRequest
 from voicewire.types import Codec
 
 TOKEN_FIELD = "token"  # noqa: S105 - the name of a field
+TELNYX_TOKEN_HEADER = "x-telnyx-streaming-auth-token"  # noqa: S105 - where Telnyx shows its `stream_auth_token`
 IN_TEXT = re.compile(r"""\btoken['"]?\s*[:=]\s*['"]?([\w-]+)""")  # Plivo writes its headers into one string
 NAME = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)  # of a call, a stream or an account: it is written into messages
 ENCODINGS: Mapping[str, Codec] = MappingProxyType(
@@ -36,6 +38,7 @@ ENCODINGS: Mapping[str, Codec] = MappingProxyType(
         "l16": Codec.PCM_S16LE,
     }
 )
+TELNYX_CODECS = frozenset({"PCMU", "PCMA"})  # of its L16 nothing says in which order the bytes of a sample are
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +100,12 @@ class _Message(Struct):
 
 def _hear(data: str | bytes) -> Event | None:
     """Understand Twilio and those who follow it; None: nothing that counts."""
-    message = _read(data, _Message)
+    message: _Message = _read(data, _Message)
+    return _started(message) if message.event == "start" else _happened(message)
+
+
+def _happened(message: _Message) -> Event | None:
     match message.event:
-        case "start":
-            return _started(message)
         case "mark":
             return Marked(str((message.mark or {}).get("name", "")))
         case "playedStream":
@@ -114,14 +119,38 @@ def _hear(data: str | bytes) -> Event | None:
 
 def _started(message: _Message) -> Started:
     start = message.start or {}
-    custom = _first(start, "customParameters", "custom_parameters", "extra_headers") or message.extra_headers
     return Started(
         _named(start, "callSid", "call_control_id", "callId", "call_id"),
         _named(start, "streamSid", "streamId", "stream_id") or _named({"": message.streamSid or message.stream_id}, ""),
-        _token(custom),
+        _token(_custom(message)),
         _named(start, "accountSid", "accountId", "user_id"),
         _format(_first(start, "mediaFormat", "media_format") or {}),
     )
+
+
+def _custom(message: _Message) -> Any:
+    """Return the parameters that the carrier was given for us; a list of pairs as what it stands for."""
+    start = message.start or {}
+    custom = _first(start, "customParameters", "custom_parameters", "extra_headers") or message.extra_headers
+    if isinstance(custom, list):
+        return {str(each.get("name")): each.get("value") for each in custom if isinstance(each, dict)}
+    return custom
+
+
+def _hear_telnyx(data: str | bytes) -> Event | None:
+    """As the others; but `media_format` is of what the caller says, in whatever the telephone network speaks there.
+
+    What Telnyx takes is its `stream_bidirectional_codec`, which its messages do not name: we are told as `codec`.
+    """
+    message: _Message = _read(data, _Message)
+    if message.event != "start":
+        return _happened(message)
+    custom = _custom(message)
+    codec = str((_first(custom, "codec") if isinstance(custom, dict) else None) or "PCMU")
+    if codec.upper() not in TELNYX_CODECS:
+        raise BadRequest(problem=f"no audio as {codec[:40]} for Telnyx")
+    said = {"media_format": {"encoding": codec}}
+    return _started(replace(message, start={**(message.start or {}), **said}))
 
 
 def _first(found: Mapping[str, Any], *names: str) -> Any:
@@ -134,9 +163,7 @@ def _named(found: Mapping[str, Any], *names: str) -> str:
 
 
 def _token(custom: object) -> str:
-    """Return the token among the parameters that the carrier was given for us, in each of their shapes."""
-    if isinstance(custom, list):
-        custom = {str(each.get("name")): each.get("value") for each in custom if isinstance(each, dict)}
+    """Return the token among the parameters that the carrier was given for us."""
     if isinstance(custom, dict):
         return str(_first(custom, TOKEN_FIELD, f"X-PH-{TOKEN_FIELD}") or "")
     found = IN_TEXT.search(custom) if isinstance(custom, str) else None
@@ -227,7 +254,7 @@ CARRIERS: Mapping[str, Carrier] = MappingProxyType(
         "signalwire": Carrier("signalwire", TWILIO.hear, TWILIO.media, TWILIO.mark, TWILIO.clear),
         "telnyx": Carrier(
             "telnyx",
-            _hear,
+            _hear_telnyx,
             _telnyx_media,
             lambda _, name: _text(event="mark", mark={"name": name}),
             lambda _: _text(event="clear"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from voicewire.server.strangers import Strangers
 from voicewire.server.telephony.accounts import Account, Accounts
 from voicewire.server.telephony.call import Call
 from voicewire.server.telephony.calls import Calls
-from voicewire.server.telephony.carriers import Carrier, Marked, Pressed, Started, Stopped
+from voicewire.server.telephony.carriers import TELNYX_TOKEN_HEADER, Carrier, Marked, Pressed, Started, Stopped
 from voicewire.server.telephony.relay import Relay
 from voicewire.server.telephony.signatures import SIGNATURE, signed_by
 from voicewire.server.telephony.tokens import Grant, Tokens
@@ -109,9 +109,7 @@ class CallEndpoint:
 
     async def _checked(self, websocket: WebSocket, started: Started) -> tuple[Grant, Account]:
         """Return whose call it is. Raises `Unauthorized` for a token or a signature that is not good."""
-        shown = websocket.headers.get("authorization", "")
-        bearer = shown[len(BEARER) :] if shown.lower().startswith(BEARER) else ""
-        grant = await self.shared.tokens.redeem(started.token or bearer, started.call)
+        grant = await self.shared.tokens.redeem(started.token or _shown(websocket.headers), started.call)
         account = self.shared.accounts.find(grant.account) if grant.account else None
         if account is None:
             return grant, Account("", tenant=grant.tenant)
@@ -196,3 +194,11 @@ class CallEndpoint:
                 wire.finish(BadRequest(problem="it started twice").row.close, "bad_message")
 
         return hear
+
+
+def _shown(headers: Mapping[str, str]) -> str:
+    """The token, where a carrier shows it before its first message."""
+    bearer = headers.get("authorization", "")
+    if bearer.lower().startswith(BEARER):
+        return bearer[len(BEARER) :]
+    return headers.get(TELNYX_TOKEN_HEADER, "")

@@ -99,7 +99,7 @@ class TokenIssued(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "token": "mZ2cA0m0dQm1jwX7cQkXy4i0zV4sV7xw3oN2b8m2m5E",
+                    "token": "5f0d1c8a3b7e4d2296c1f84ab3d07e9512c6a8f47be03d915f2a6c7d80e4b931",
                     "expires_ms": 60_000,
                     "streams": {"twilio": "wss://voice.example/v1/twilio/stream"},
                 }
