@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 
 import httpx
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import Served
-from tests.server.two_tenants import Tenant
+from tests.server.two_tenants import Tenant, new_tenant
 from tests.telephony.app import application, new_call
-from tests.telephony.carrier import connected, token_of
+from tests.telephony.carrier import WAIT_S, connected, token_of
 from voicewire.codecs.g711 import parse_mulaw
 
 TEXT = "It costs four dollars. Yes, it does."
@@ -127,6 +128,37 @@ async def test_a_call_is_no_other_tenants(answering: Served, tenants: list[Tenan
             assert (await other.until("error", context="a"))["code"] == "unknown_call"
         assert phone.audio_ms == done["audio_ms"]
         assert not [each for each in stranger.heard if each["type"] == "call"]
+
+
+@pytest.fixture
+def tenant(answering: Served) -> Tenant:
+    """One that has used nothing yet."""
+    return new_tenant(answering, "t_hung_up")
+
+
+async def test_a_call_that_is_over_costs_what_was_sent_by_the_ledger(answering: Served, tenant: Tenant) -> None:
+    call, billed_ms, sent_ms = new_call(), 0, 0.0
+    async with tenant.client(answering) as http, application(answering, tenant.key) as app:
+        for hangs_up in (True, False):
+            token = (await http.post("/v1/calls", json={"call": call})).json()["token"]
+            async with connected(answering.url, call, token) as phone:
+                await app.say("speak", context="a", to=f"call:{call}", text=LONG)
+                await app.say("speak", context="b", to=f"call:{call}", text=LONG)  # and is never begun
+                while phone.sent_ms < 1_500:  # half a second of it was heard
+                    await asyncio.sleep(0.02)
+                if hangs_up:
+                    await phone.hang_up()
+                else:
+                    phone.socket.transport.abort()
+                for context in "ab":
+                    billed_ms += (await app.until("cancelled", context=context))["billed_ms"]
+                await app.until("call", event="ended")
+            sent_ms += phone.sent_ms
+        async with asyncio.timeout(WAIT_S):
+            while (used := (await http.get("/v1/usage")).json()["total"])["audio_ms"] != billed_ms:
+                assert used["audio_ms"] < billed_ms
+                await asyncio.sleep(0.1)
+    assert 0 < billed_ms <= sent_ms + 1_000
 
 
 @pytest.mark.parametrize("to", ["call:", "call:nobody's", "CA1", "mailto:x"])

@@ -58,6 +58,7 @@ class Call:
         self._queue: list[Utterance] = []  # not all handed over; the first is being spoken
         self._by_channel: dict[int, Utterance] = {}
         self._empty = asyncio.Event()
+        self._hung_up = False
 
     # what agents say
 
@@ -105,6 +106,8 @@ class Call:
             self._give(utterance, frames.End(utterance.name))
 
     def _open(self, agent: Agent, message: frames.Open) -> None:
+        if self._hung_up:
+            raise BadRequest("unknown_call", call=self.id)
         if any(each.agent.id == agent.id and each.theirs == message.context for each in self._by_name.values()):
             raise BadRequest("duplicate_context", context=message.context)
         if len(self._by_name) >= UTTERANCES_MAX:
@@ -240,7 +243,7 @@ class Call:
 
     async def over(self) -> None:
         """The caller is gone: what was not heard is not made, and everybody is told."""
-        now = time.monotonic()
+        self._hung_up, now = True, time.monotonic()
         for utterance in list(self._by_name.values()):
             self._withdraw(utterance, self._playout.played_ms(utterance.track, now))
         self._empty.clear()
