@@ -11,7 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.made import make
 from tests.test_context_restore import plan
 from voicewire.context import Context
-from voicewire.server.metrics import OWN, READ, Metrics
+from voicewire.engines.tone import open_engine
+from voicewire.remote.presence import Beat, Member
+from voicewire.server.metrics import ELSEWHERE, OWN, READ, Elsewhere, Metrics
 
 TEXT = "One two three."
 AUDIO_S = len(TEXT) * 3 * 0.02  # as `tests.made` speaks it
@@ -67,10 +69,30 @@ def test_one_that_never_sounded_has_no_first_sound() -> None:
     assert values(metrics) == {"voicewire_contexts_total cut": 1}
 
 
+def test_what_workers_elsewhere_say_of_themselves_is_told_of_each() -> None:
+    counts = {"completed": 7, "failed": 1, "lost": 2, "rendered_ms": 12_500, "what a later release counts": 3}
+    beat = Beat(kind="worker", host="b7", model=open_engine().model, lanes=4, running=3, draining=True, counts=counts)
+    members = [Member("b7-1", 0.1, beat), Member("a", 0.1, Beat(kind="gateway", host="a", counts={"completed": 9}))]
+    metrics = Metrics()
+    metrics.read(Elsewhere(lambda: members))
+    of = "b7 tone b7-1"  # labels by their names
+    assert values(metrics) == {
+        f"voicewire_worker_lanes {of}": 4,
+        f"voicewire_worker_running {of}": 3,
+        f"voicewire_worker_draining {of}": 1,
+        f"voicewire_worker_completed_total {of}": 7,
+        f"voicewire_worker_failed_total {of}": 1,
+        f"voicewire_worker_lost_total {of}": 2,
+        f"voicewire_worker_rendered_seconds_total {of}": 12.5,
+    }
+    members.clear()
+    assert values(metrics) == {}, "who is gone is not told of"
+
+
 def test_what_is_to_be_watched_is_counted_and_of_mail_and_ledger_all_is_said() -> None:
     page = (Path(__file__).parents[2] / "docs/operations.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(voicewire_\w+)`", page))
-    assert named <= {*OWN, *READ}
+    assert named <= {*OWN, *READ, *ELSEWHERE}
     assert {name for name in READ if name.startswith(("voicewire_mails", "voicewire_ledger"))} - named == {
         "voicewire_ledger_entries_total"  # which is no alarm
     }

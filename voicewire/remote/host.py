@@ -169,7 +169,7 @@ class Host:
 
     def _said(self) -> Beat:
         stats = self._pool.stats()
-        counts = ("completed", "failed", "cancelled", "restarts", "retries", "rendered_ms")
+        counts = ("completed", "failed", "cancelled", "restarts", "retries", "rendered_ms", "halvings")
         return Beat(
             kind="worker",
             host=self._host,

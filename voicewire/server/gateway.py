@@ -90,7 +90,7 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
         gateway.lines.start(stack)
         supervise(stack, "watch", Watch(gateway.sessions, gateway.authenticator, gateway.accounts.news).run)
         start_heartbeat(stack, gateway.redis, gateway.sessions, gateway.pools)
-        await follow_workers(config, gateway.redis, engines.result(), gateway.voices, stack)
+        await follow_workers(config, gateway.redis, engines.result(), gateway.voices, gateway.metrics, stack)
         opened = True
         yield gateway
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,6 +12,7 @@ from voicewire.accounts.mail import Mailer
 from voicewire.context import Context
 from voicewire.engines.pooling import Pool
 from voicewire.pipeline import Pipeline
+from voicewire.remote.presence import Beat, Member
 from voicewire.server.live.journal import Journal
 from voicewire.server.live.sessions import Sessions
 from voicewire.storage.ledger_service import Counters
@@ -47,6 +48,7 @@ READ: Mapping[str, tuple[str, str]] = {
     "voicewire_pool_failed_total": ("counter", "blocks that were given up"),
     "voicewire_pool_halvings_total": ("counter", "batches that were halved because memory ran out"),
     "voicewire_pool_rendered_seconds_total": ("counter", "audio made"),
+    "voicewire_pool_wait_seconds": ("gauge", "what a new listener is predicted to wait; beyond queue_wait_ms: busy"),
     "voicewire_clips_bytes": ("gauge", "memory used by clips"),
     "voicewire_clips_hits_total": ("counter", "blocks that were there already"),
     "voicewire_clips_misses_total": ("counter", "blocks that were not in memory"),
@@ -79,6 +81,22 @@ READ: Mapping[str, tuple[str, str]] = {
     "voicewire_ledger_outbox_age_seconds": ("gauge", "how long the oldest of them waits"),
 }
 """What is read from elsewhere when Prometheus asks: name → kind, meaning."""
+
+ELSEWHERE: Mapping[str, tuple[str, str]] = {
+    "voicewire_worker_lanes": ("gauge", "blocks that it can have open at once"),
+    "voicewire_worker_queued": ("gauge", "blocks that it has taken and not begun"),
+    "voicewire_worker_running": ("gauge", "blocks that it makes now"),
+    "voicewire_worker_draining": ("gauge", "1: it takes nothing more, or has lost its engine"),
+    "voicewire_worker_completed_total": ("counter", "blocks made"),
+    "voicewire_worker_failed_total": ("counter", "blocks that it gave up"),
+    "voicewire_worker_cancelled_total": ("counter", "blocks that nobody wanted any more"),
+    "voicewire_worker_lost_total": ("counter", "blocks that it let go because nobody wanted them, or another had them"),
+    "voicewire_worker_refused_total": ("counter", "answers that came too late: the block was another's"),
+    "voicewire_worker_restarts_total": ("counter", "processes that were replaced"),
+    "voicewire_worker_halvings_total": ("counter", "batches that were halved because memory ran out"),
+    "voicewire_worker_rendered_seconds_total": ("counter", "audio made"),
+}
+"""What workers on other hosts say of themselves with each heartbeat: name → kind, meaning. Every gateway hears all."""
 
 LEDGER = {"entries": "flushed", "recovery_seconds": "recovery_s", "outbox_age_seconds": "outbox_age_s"}
 """Figures of the ledger that it names otherwise."""
@@ -130,10 +148,37 @@ class Readings(Collector):
 
     @staticmethod
     def _pool_value(pool: Pool, what: str) -> float:
+        if what == "wait_seconds":
+            return pool.outlook().wait_s
         stats = pool.stats()
         if what == "rendered_seconds":
             return stats.rendered_ms / 1000
         value: int = getattr(stats, what)
+        return value
+
+
+class Elsewhere(Collector):
+    """Says of workers on other hosts what `members` heard of them."""
+
+    def __init__(self, members: Callable[[], Sequence[Member]]) -> None:
+        self._members = members
+
+    def collect(self) -> Iterator[Metric]:
+        working = [(name, beat, beat.model.id) for name, _, beat in self._members() if beat.model is not None]
+        for name, (kind, meaning) in ELSEWHERE.items():
+            what = name.removeprefix("voicewire_worker_").removesuffix("_total")
+            family = (GaugeMetricFamily if kind == "gauge" else CounterMetricFamily)(
+                name, meaning, labels=["worker", "host", "model"]
+            )
+            for worker, beat, model in working:
+                family.add_metric([worker, beat.host, model], self._value(beat, what))
+            yield family
+
+    @staticmethod
+    def _value(beat: Beat, what: str) -> float:
+        if what == "rendered_seconds":
+            return beat.counts.get("rendered_ms", 0) / 1000
+        value: float = beat.counts[what] if what in beat.counts else getattr(beat, what, 0)
         return value
 
 
@@ -154,7 +199,7 @@ class Metrics:
         self.webhooks = self._counter("voicewire_webhooks_total")
         self.errors = self._counter("voicewire_errors_total")
 
-    def read(self, readings: Readings) -> None:
+    def read(self, readings: Collector) -> None:
         """Ask `readings` too whenever the page is made."""
         self._registry.register(readings)
 

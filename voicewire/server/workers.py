@@ -17,6 +17,7 @@ from voicewire.remote.exchange import Exchange
 from voicewire.remote.presence import BEAT_S, Fleet, Member, workers
 from voicewire.remote.remote_pool import RemotePool
 from voicewire.remote.scripts import FleetCalls
+from voicewire.server.metrics import Elsewhere, Metrics
 from voicewire.server.tasks import supervise
 
 LOGGER = logging.getLogger(__name__)
@@ -25,7 +26,12 @@ GONE_S = 60.0  # for so long a model without a worker is busy, and then unknown
 
 
 async def follow_workers(
-    config: Config, redis: Redis, pools: dict[str, Pool], voices: Voices, stack: contextlib.AsyncExitStack
+    config: Config,
+    redis: Redis,
+    pools: dict[str, Pool],
+    voices: Voices,
+    metrics: Metrics,
+    stack: contextlib.AsyncExitStack,
 ) -> None:
     """Let `pools` have those of workers elsewhere, too, and `voices` theirs, until the stack is unwound."""
     exchange = Exchange(redis)
@@ -33,6 +39,7 @@ async def follow_workers(
     supervise(stack, "exchange", exchange.run)
     staff = Staff(Fleet(redis, FleetCalls()), exchange, pools, voices, config.queue_limit)
     stack.push_async_callback(staff.close)
+    metrics.read(Elsewhere(lambda: staff.members))
     with contextlib.suppress(RedisError, OSError):
         await staff.look()
     if not pools:
@@ -46,6 +53,7 @@ class Staff:
     def __init__(
         self, fleet: Fleet, exchange: Exchange, pools: dict[str, Pool], voices: Voices, queue_limit: int
     ) -> None:
+        self.members: list[Member] = []  # of the fleet, as they were when it was looked at last
         self._fleet = fleet
         self._exchange = exchange
         self._pools = pools
@@ -63,6 +71,7 @@ class Staff:
                 await self.look()
                 self._away = False
             except (RedisError, OSError) as error:
+                self.members = []
                 if not self._away:
                     LOGGER.warning("the workers cannot be seen: %s", type(error).__name__)
                 self._away = True
@@ -70,7 +79,7 @@ class Staff:
 
     async def look(self) -> None:
         """Look once. Raises `RedisError` or `OSError`."""
-        members = await self._fleet.members()
+        members = self.members = await self._fleet.members()
         gateways = sum(member.beat.kind == "gateway" for member in members)
         found = {model: hosts for model, hosts in workers(members).items() if model not in self._here}
         now = time.monotonic()
