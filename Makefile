@@ -45,6 +45,8 @@ test-nightly: $(VENV)/.dev ## run the tests that take minutes
 interop: $(VENV)/.dev $(INTEROP)/core/.made ## run vendors' own packages against a real server
 	$(BIN)/python -m pytest tests/interop $(ARGS)
 
+interop-all: $(INTEROP)/ha/.made
+
 interop-all: $(INTEROP)/pipecat/.made $(INTEROP)/livekit/.made interop ## run frameworks for voice agents too, a gigabyte
 
 bench: $(VENV)/.dev ## measure; one JSON line each
@@ -105,6 +107,17 @@ $(INTEROP)/livekit/.made: tests/interop/packages-livekit.txt $(VENV)/.made
 	@$(BIN)/python -m venv $(INTEROP)/livekit
 	@$(INTEROP)/livekit/bin/pip --disable-pip-version-check install --quiet --requirement tests/interop/packages-livekit.txt
 	@touch $@
+
+# Home Assistant asks for a later patch of Python 3.13 than it needs to speak
+$(INTEROP)/ha/.made: tests/interop/packages-ha.txt
+	@for each in python3.13 "$$HOME"/.pyenv/versions/3.13.*/bin/python; do \
+		if "$$each" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null; then \
+			echo "installing Home Assistant: once, some minutes"; \
+			"$$each" -m venv $(INTEROP)/ha && $(INTEROP)/ha/bin/pip --disable-pip-version-check install --quiet \
+				--ignore-requires-python --requirement tests/interop/packages-ha.txt && touch $@; exit; \
+		fi; \
+	done; \
+	echo "there is no Python 3.13: the test of Home Assistant skips"
 
 # torch goes first and alone, so that a build for the machine at hand, already there, is kept
 $(VENV)/.kokoro: $(VENV)/.run requirements-kokoro.lock

@@ -84,6 +84,7 @@ async def test_one_text_has_one_start_and_one_stop(talk: Talk) -> None:
     }
     assert seconds(heard[:-1]) > 2
     say(talk, "synthesize", text="")
+    assert [each.type for each in await hear(talk, "audio-stop")] == ["audio-start", "audio-stop"]
     say(talk, "ping", text="still there?")
     assert (await hear(talk, "pong"))[-1].data == {"text": "still there?"}
 

@@ -138,7 +138,7 @@ class _Talk:
         wanted = (str(self._voice.get(name) or "") for name in ("name", "language"))
         choice = self._server.aliases.resolve(catalogue, "", *wanted)
         rate_hz = choice.model.rate_hz
-        self._format = {"rate": rate_hz, "width": WIDTH, "channels": 1}
+        self._format = _format(rate_hz)
         self._number += 1
         self._name, self._begun = f"u{self._number}", False
         format = frames.FormatRequest(Codec.PCM_S16LE, rate_hz)
@@ -177,6 +177,9 @@ class _Talk:
             self._writer.close()  # Home Assistant takes no notice of an error
 
     def _stopped(self) -> None:
+        if not (self._begun or self._streamed):
+            self._format = _format(self._server.catalogue(HOME_TENANT).model("").rate_hz)
+            self._begin_audio()  # Home Assistant waits for the end of audio also where there is none
         if self._begun:
             self.say(Event("audio-stop", {"timestamp": None}))
         if self._streamed:
@@ -235,6 +238,10 @@ def _program(model: Model, voices: list[Voice]) -> dict[str, Any]:
             for voice in voices
         ],
     }
+
+
+def _format(rate_hz: int) -> dict[str, int]:
+    return {"rate": rate_hz, "width": WIDTH, "channels": 1}
 
 
 def _voice_of(event: Event) -> dict[str, Any]:
