@@ -61,7 +61,16 @@ RETRY_MS = 1_000  # what a caller is told to wait where nobody knows better
 SECRET_FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b(vw_[a-z]+_\w+?)_[\w-]{20,}"), r"\1_…"),  # an API key keeps its id
     (re.compile(r"\beyJ[\w-]*\.[\w-]*\.[\w-]*"), "…"),  # a JSON Web Token
-    (re.compile(r"(?i)\b(bearer|basic)\s+\S+"), r"\1 …"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"\\]+"), r"\1 …"),
+    # where clients of vendors put one: subprotocols, first messages, addresses
+    (re.compile(r"(?i)\b(token|bearer),\s*[^\s,'\"\\]+"), r"\1, …"),
+    (re.compile(r"(openai-insecure-api-key)\.[^\s,'\"\\]+"), r"\1.…"),
+    (
+        re.compile(
+            r"(?i)\b(xi[-_]api[-_]key|authorization|access_token|api_key)(\W?\W?\s?[=:][\s\\'\"]{0,3})[^\s,&'\"\\]+"
+        ),
+        r"\1\2…",
+    ),
     (re.compile(r"://[^\s/@]*@"), "://…@"),
 )
 """What is a secret by its form, and what is said instead."""

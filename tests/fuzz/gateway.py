@@ -43,7 +43,7 @@ def watched(settings: Mapping[str, str]) -> Iterator[Watched]:
     folder = Path(tempfile.mkdtemp(prefix="voicewire-"))
     environ = {name: value for name, value in os.environ.items() if not name.startswith("VOICEWIRE_")}
     environ |= {"VOICEWIRE_ENGINES": "tone", "VOICEWIRE_DEFAULT_MODEL": "tone", "VOICEWIRE_WORKERS": "1"}
-    environ |= {"VOICEWIRE_QUEUE_WAIT_MS": "60000", "VOICEWIRE_LOG_LEVEL": "debug"} | settings
+    environ |= {"VOICEWIRE_QUEUE_WAIT_MS": "60000", "VOICEWIRE_LOG_LEVEL": "debug", **settings}
     command = [sys.executable, "-m", "voicewire", "serve", "--port", "0", "--data", str(folder)]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environ)

@@ -102,6 +102,29 @@ def test_our_errors_are_named_by_their_code() -> None:
     assert SAID not in said
 
 
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "Sec-WebSocket-Protocol: token, hunter2",
+        "Sec-WebSocket-Protocol: bearer,hunter2",
+        "realtime, openai-insecure-api-key.hunter2, beta",
+        '{"text":" ","xi_api_key":"hunter2"}',
+        "{'text': ' ', 'xi-api-key': 'hunter2'}",
+        '{"authorization": "Bearer hunter2"}',
+        "/tts/websocket?access_token=hunter2&cartesia_version=1",
+        "/v1/speak?api_key=hunter2",
+        "Authorization: Bearer hunter2",
+    ],
+)
+def test_where_clients_of_vendors_put_a_key_it_is_taken_out(style: str, shown: str) -> None:
+    """Whatever the key looks like: operators choose the first one themselves."""
+    said = line(style, "%s", shown)
+    assert "hunter2" not in said
+    if style == "json":
+        assert json.loads(said)["event"], "it is still JSON"
+
+
 @pytest.mark.parametrize("secret", [KEY, TOKEN, "Bearer hunter2", "redis://user:hunter2@host/0", "Basic aHVudGVyMg=="])
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_what_looks_like_a_secret_is_taken_out(style: str, secret: str) -> None:

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from voicewire import frames
 from voicewire.codecs.base import FileKind
 from voicewire.errors import BadRequest, UnsupportedFormat
+from voicewire.server.dialects.credentials import without_scheme
 from voicewire.types import Codec
 
 KINDS = {
@@ -73,6 +74,15 @@ class Message(Struct):
     close_socket: bool | None = None
 
 
+class Introduction(Struct):
+    """What else the first message of a socket may have, where a browser cannot set a header."""
+
+    text: str | None = None
+    xi_api_key: str | None = None
+    key: str | None = msgspec.field(default=None, name="xi-api-key")
+    authorization: str | None = None
+
+
 def wanted_output(name: str | None) -> Output:
     """Read a format's name. Raises `UnsupportedFormat`."""
     parts = (name or DEFAULT).split("_")
@@ -81,6 +91,15 @@ def wanted_output(name: str | None) -> Output:
     if kind is None or len(numbers) != len(parts) - 1 or not 1 <= len(numbers) <= 2:
         raise UnsupportedFormat(problem=f"output_format {(name or '')[:40]}")
     return Output(kind, numbers[0], 1_000 * numbers[1] if len(numbers) > 1 else None)
+
+
+def introduced(data: str | bytes) -> str:
+    """Return the credential in a first message, "" where there is none. Raises `BadRequest`."""
+    message: Introduction = read(data, Introduction)
+    found = {without_scheme(each) for each in (message.xi_api_key, message.key, message.authorization) if each}
+    if len(found) > 1:
+        raise BadRequest(problem="it carries more than one credential")
+    return found.pop() if found else ""
 
 
 def read(data: str | bytes, kind: type[Any]) -> Any:

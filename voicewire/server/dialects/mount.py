@@ -21,12 +21,14 @@ from voicewire.server.dialects.deepgram import DeepgramDoors
 from voicewire.server.dialects.deepgram_socket import Deepgram
 from voicewire.server.dialects.deepgram_turns import DeepgramTurns
 from voicewire.server.dialects.elevenlabs import SPEECH, ElevenLabsDoors
+from voicewire.server.dialects.elevenlabs_forms import introduced
 from voicewire.server.dialects.elevenlabs_socket import ElevenLabs
 from voicewire.server.dialects.openai import OpenAi
-from voicewire.server.dialects.socket import DialectEndpoint, Line, Tongue
+from voicewire.server.dialects.socket import DialectEndpoint, Introductions, Line, Tongue
 from voicewire.server.live.sessions import Sessions
 from voicewire.server.metrics import Metrics
 from voicewire.server.recite import Reciter
+from voicewire.server.strangers import Strangers
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +51,23 @@ class Dialects:
 
     def sockets(self) -> list[BaseRoute]:
         """Return the WebSockets."""
-        aliases = read_aliases(self.config)
+        config, aliases = self.config, read_aliases(self.config)
+        strangers = Strangers(config.connections_unauthenticated_max, config.address_unauthenticated_max)
+        first_messages = Introductions(introduced, strangers, config.hello_s)
         return [
             WebSocketRoute("/tts/websocket", self._socket(partial(Cartesia, aliases=aliases)).serve),
             WebSocketRoute("/v1/speak", self._socket(partial(Deepgram, aliases=aliases)).serve),
             WebSocketRoute("/v2/speak", self._socket(partial(DeepgramTurns, aliases=aliases)).serve),
             *(
                 WebSocketRoute(
-                    f"{SPEECH}/{name}", self._socket(partial(ElevenLabs, aliases=aliases, several=several)).serve
+                    f"{SPEECH}/{name}",
+                    self._socket(partial(ElevenLabs, aliases=aliases, several=several), first_messages).serve,
                 )
                 for name, several in (("stream-input", False), ("multi-stream-input", True))
             ),
         ]
 
-    def _socket(self, speaks: Callable[[Line], Tongue]) -> DialectEndpoint:
+    def _socket(self, speaks: Callable[[Line], Tongue], introductions: Introductions | None = None) -> DialectEndpoint:
         config = self.config
         return DialectEndpoint(
             speaks,
@@ -74,6 +79,7 @@ class Dialects:
             self.callers.origins,
             config.idle_s,
             config.messages_max,
+            introductions,
         )
 
 

@@ -5,27 +5,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
 from starlette.websockets import WebSocket
 
 from voicewire import frames
-from voicewire.auth.authenticate import Authenticator, check_origin, credential_from_headers
+from voicewire.auth.authenticate import Authenticator, check_origin
 from voicewire.auth.principal import Principal
 from voicewire.catalogue import Catalogue
 from voicewire.context import Wire
-from voicewire.errors import RETRY_MS, TABLE, OverQuota, Unauthorized, VoicewireError
+from voicewire.errors import RETRY_MS, TABLE, BadRequest, OverQuota, Unauthorized, VoicewireError
 from voicewire.server.answers import error_response
+from voicewire.server.dialects.credentials import echoed_protocol, shown_credential
 from voicewire.server.live.live import Live
 from voicewire.server.live.pace import Pace
 from voicewire.server.live.sessions import Sessions
 from voicewire.server.live.wire import WireProtocol, frame_header, wire_of
 from voicewire.server.logs import bind
 from voicewire.server.metrics import Metrics
+from voicewire.server.strangers import Strangers
 
 GOODBYE = 1000  # RFC 6455, section 7.4.1
-KEY_PARAMETERS = ("api_key", "authorization")  # where old packages of vendors can put a key nowhere else
+STRANGER = 1008  # there, too: vendors that take a key in the first message close so where it is not good
+FIRST_BYTES_MAX = 8 * 1024  # of that message
 LEAD_MS = 600_000  # vendors send audio as fast as it is made; the client keeps the time
 
 
@@ -52,13 +56,19 @@ class Tongue(Protocol):
 class Line:
     """What a tongue has of its connection: a way to our session, and one to the client."""
 
-    def __init__(self, wire: WireProtocol, catalogue: Callable[[], Catalogue], websocket: WebSocket) -> None:
+    def __init__(self, wire: WireProtocol, catalogue: Callable[[str], Catalogue], websocket: WebSocket) -> None:
         self._wire = wire
-        self.catalogue = catalogue
+        self._catalogue = catalogue
         self.query = websocket.query_params
         self.path: Mapping[str, str] = websocket.path_params
+        self.tenant = ""
         self.live: Live | None = None
         self.ended = False
+
+    def catalogue(self) -> Catalogue:
+        """Return what the client's tenant can speak with."""
+        assert self.tenant
+        return self._catalogue(self.tenant)
 
     def ask(self, message: frames.ClientMessage) -> None:
         """Have our session do something."""
@@ -93,6 +103,15 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Introductions:
+    """First messages that say who it is, where browsers can say it nowhere else: `credential` raises `BadRequest`."""
+
+    credential: Callable[[str | bytes], str]  # "" where there is none
+    strangers: Strangers
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class DialectEndpoint:
     """The endpoint of one dialect. `origins` are the pages that may connect."""
 
@@ -105,38 +124,72 @@ class DialectEndpoint:
     origins: frozenset[str]
     idle_s: float
     messages_max: int
+    introductions: Introductions | None = None  # without, only the handshake can say who it is
 
     async def serve(self, websocket: WebSocket) -> None:
-        try:
-            principal = await self._greet(websocket)
-            self.sessions.admit()
-        except VoicewireError as error:
-            self.metrics.refused.labels(error.row_code).inc()
-            await websocket.send_denial_response(error_response(error))
-            return
-        await websocket.accept()
-        wire = wire_of(websocket.scope)
-        line = Line(wire, lambda: self.catalogue(principal.tenant), websocket)
-        tongue = self.speaks(line)
-        try:
-            line.live = await self.sessions.begin(wire, principal, _Translation(tongue, self.parser))
-        except VoicewireError as error:
-            self.metrics.refused.labels(error.row_code).inc()
-            line.say(*tongue.refused(error))
-            wire.finish(error.row.close, error.row_code)
-            return
-        bind(session=line.live.id, tenant=principal.tenant)
-        await self._converse(websocket, line, line.live, tongue)
+        with ExitStack() as stranger:  # counted as one, until it has said who it is
+            try:
+                principal = await self._greet(websocket, stranger)
+            except VoicewireError as error:
+                self.metrics.refused.labels(error.row_code).inc()
+                await websocket.send_denial_response(error_response(error))
+                return
+            await websocket.accept(echoed_protocol(websocket.scope["subprotocols"]))
+            line = Line(wire_of(websocket.scope), self.catalogue, websocket)
+            tongue = self.speaks(line)
+            try:
+                first = await self._enter(websocket, line, tongue, principal)
+            except VoicewireError as error:
+                self._refuse(websocket, line, tongue, error)
+                return
+        if line.live is not None:
+            bind(session=line.live.id, tenant=line.tenant)
+            await self._converse(websocket, line, line.live, tongue, first)
 
-    async def _greet(self, websocket: WebSocket) -> Principal:
+    async def _greet(self, websocket: WebSocket, stranger: ExitStack) -> Principal | None:
+        """Refuse what can be refused before the handshake is; return who it is, if that was shown."""
         check_origin(websocket.headers.get("origin"), self.origins)
-        principal = await self.authenticator.authenticate(_credential(websocket))
+        self.sessions.admit()
+        credential = shown_credential(websocket)
+        if credential is None and self.introductions is not None:
+            host = websocket.client.host if websocket.client else ""
+            stranger.enter_context(self.introductions.strangers.counted(host))
+            return None
+        return await self._known(credential)
+
+    async def _known(self, credential: str | None) -> Principal:
+        principal = await self.authenticator.authenticate(credential)
         principal.require("speak")
         return principal
 
-    async def _converse(self, websocket: WebSocket, line: Line, live: Live, tongue: Tongue) -> None:
+    async def _enter(
+        self, websocket: WebSocket, line: Line, tongue: Tongue, principal: Principal | None
+    ) -> str | bytes | None:
+        """Begin the session; return the message that came before it, if one had to. No session: the client left."""
+        first = None
+        if principal is None:
+            assert self.introductions is not None
+            first = await _first(websocket, self.introductions.within_s)
+            if first is None:
+                return None
+            principal = await self._known(self.introductions.credential(first))
+        line.tenant = principal.tenant
+        line.live = await self.sessions.begin(wire_of(websocket.scope), principal, _Translation(tongue, self.parser))
+        return first
+
+    def _refuse(self, websocket: WebSocket, line: Line, tongue: Tongue, error: VoicewireError) -> None:
+        self.metrics.refused.labels(error.row_code).inc()
+        line.say(*tongue.refused(error))
+        close = STRANGER if isinstance(error, Unauthorized) else error.row.close
+        wire_of(websocket.scope).finish(close, error.row_code)
+
+    async def _converse(
+        self, websocket: WebSocket, line: Line, live: Live, tongue: Tongue, first: str | bytes | None
+    ) -> None:
         self.metrics.streams.inc()
         try:
+            if first is not None:
+                _hear(line, tongue, first)
             await self._messages(websocket, line, live, tongue)
         finally:
             self.metrics.streams.dec()
@@ -159,11 +212,30 @@ class DialectEndpoint:
             if not pace.allows(time.monotonic()):
                 live.close(OverQuota(retry_after_ms=RETRY_MS))
                 continue
-            try:
-                tongue.hear(event["bytes"] if event.get("text") is None else event["text"])
-            except VoicewireError as error:
-                line.say(*tongue.refused(error))
+            _hear(line, tongue, event["bytes"] if event.get("text") is None else event["text"])
         wire.finish(GOODBYE, "")
+
+
+async def _first(websocket: WebSocket, within_s: float) -> str | bytes | None:
+    """Wait for what a stranger says, not for long; None when it left. Raises `Unauthorized` or `BadRequest`."""
+    try:
+        async with asyncio.timeout(within_s):
+            event = await websocket.receive()
+    except TimeoutError:
+        raise Unauthorized from None
+    if event["type"] != "websocket.receive":
+        return None
+    data: str | bytes = event["bytes"] if event.get("text") is None else event["text"]
+    if len(data) > FIRST_BYTES_MAX:
+        raise BadRequest("too_large", limit=FIRST_BYTES_MAX)
+    return data
+
+
+def _hear(line: Line, tongue: Tongue, data: str | bytes) -> None:
+    try:
+        tongue.hear(data)
+    except VoicewireError as error:
+        line.say(*tongue.refused(error))
 
 
 class _Translation:
@@ -179,13 +251,3 @@ class _Translation:
             yield from self._tongue.sounded(frames.unpack_audio(payload))
         else:
             yield from self._tongue.told(self._parser.server(payload))
-
-
-def _credential(websocket: WebSocket) -> str:
-    """Where vendors' packages put a key: a header, and some old ones the address."""
-    found = credential_from_headers(websocket.headers)
-    for name in KEY_PARAMETERS:
-        found = found or websocket.query_params.get(name)
-    if not found:
-        raise Unauthorized
-    return found
