@@ -33,6 +33,7 @@ KINDS = {
     ("wav", "pcm_s16le"): FileKind.WAV,
     ("mp3", ""): FileKind.MP3,
 }
+CREATED = "1970-01-01T00:00:00Z"  # nobody knows when
 PARTIAL, COMPLETE = 206, 200
 
 
@@ -50,7 +51,8 @@ class CartesiaDoors:
         router = APIRouter(include_in_schema=False)
         router.add_api_route("/tts/bytes", self.bytes, methods=["POST"], response_model=None)
         router.add_api_route("/tts/sse", self.events, methods=["POST"], response_model=None)
-        router.add_api_route("/voices", self.voices, methods=["GET"], response_model=None)
+        for path in ("/voices", "/voices/"):  # their package before 3 asks for the second
+            router.add_api_route(path, self.voices, methods=["GET"], response_model=None)
         router.add_api_route("/voices/{voice_id}", self.voice, methods=["GET"], response_model=None)
         return router
 
@@ -116,7 +118,8 @@ class CartesiaDoors:
 
 def _voice(voice: Voice) -> dict[str, object]:
     fields = {"id": voice.id, "name": voice.name, "description": voice.description, "gender": voice.gender or None}
-    return {**fields, "language": voice.language.split("-")[0], "is_owner": False, "is_public": True}
+    created = {"created_at": CREATED, "is_owner": False, "is_public": True}
+    return {**fields, "language": voice.language.split("-")[0], **created}
 
 
 async def _encoded(body: forms.Request, spoken: Recitation) -> AsyncGenerator[bytes, None]:

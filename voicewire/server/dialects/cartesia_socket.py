@@ -236,6 +236,7 @@ class Cartesia:
 
 def _refusal(code: str, message: str, context: str | None) -> Wire:
     fields = {"title": code.replace("_", " ").capitalize(), "message": message, "error_code": code}
+    fields["error"] = message  # what their package before 3 reads
     return _message("error", context, done=True, status_code=TABLE[code].status, **fields)
 
 

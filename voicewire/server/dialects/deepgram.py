@@ -60,7 +60,7 @@ class DeepgramDoors:
         except VoicewireError as error:
             self.metrics.errors.labels(error.row_code).inc()
             answer = error_response(error)
-            body = {"err_code": error.row_code.upper(), "err_msg": error.message, "request_id": ""}
+            body = {"err_code": error.row_code.upper(), "err_msg": error.message, "request_id": _id(request)}
             return JSONResponse(body, answer.status_code, kept_headers(answer))
 
     async def _speak(self, request: Request, principal: Principal) -> Response:
@@ -72,7 +72,8 @@ class DeepgramDoors:
         rate_hz, bitrate = number(query, "sample_rate"), number(query, "bit_rate")
         wish = Wish(text, choice, kind, wanted_speed(query), None, rate_hz, bitrate)
         spoken = await self.reciter.begin(request, principal, wish)
-        headers = {"dg-model-name": model, "dg-char-count": str(len(text))}
+        named = {"dg-request-id": _id(request), "dg-model-name": model, "dg-model-uuid": choice.model.id}
+        headers = {**named, "dg-char-count": str(len(text))}  # their package before 5 fails without one of them
         return StreamingResponse(spoken.parts, media_type=spoken.media_type, headers=headers)
 
 
@@ -82,3 +83,7 @@ def _kind(encoding: str | None, container: str | None) -> FileKind:
     if kind is None:
         raise UnsupportedFormat(problem=f"{encoding} in {container}")
     return kind
+
+
+def _id(request: Request) -> str:
+    return str(getattr(request.state, "request_id", ""))
