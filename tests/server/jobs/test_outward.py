@@ -21,13 +21,15 @@ NEVER = [
     "239.1.1.1", "240.0.0.1", "255.255.255.255", "::", "::127.0.0.1", "::8.8.8.8", "64:ff9b::7f00:1",
     "64:ff9b::808:808",
     "64:ff9b:1::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "2002:808:808::1", "3fff::1", "5f00::1", "fe80::1",
-    "ff02::1", "100::1", "::ffff:169.254.169.254", "::ffff:0:7f00:1",
+    "ff02::1", "100::1", "::ffff:169.254.169.254", "::ffff:0:7f00:1", "100.100.100.200", "168.63.129.16",
+    "fd00:ec2::254",
 ]  # fmt: skip
 NO_URLS = [
     "", "example.org", "//example.org/", "ftp://example.org/", "file:///etc/passwd", "gopher://example.org/",
     "http://", "http:///path", "https://user:word@example.org/", "https://user@example.org/", "http://[::1",
     "https://example.org:99999/", "https://example.org/a b", "https://example.org/\n", "http://ex\u24d0mple.org/",
-    "https://example.org\\@127.0.0.1/", "https://example.org/" + "x" * 2_000,
+    "https://example.org\\@127.0.0.1/", "https://example.org/" + "x" * 2_000, "http://example..org/", "http://.org/",
+    f"http://{'a' * 64}.org/",
 ]  # fmt: skip
 NOT_PUBLIC = [
     "http://127.0.0.1/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://10.1.2.3/", "http://169.254.169.254/",

@@ -117,6 +117,14 @@ async def test_what_is_not_public_is_not_told(store: Store) -> None:
         assert receiver.empty()
 
 
+async def test_a_name_that_nobody_can_look_up_does_not_end_the_sender(store: Store) -> None:
+    async with receiving() as receiver:
+        bad, good = await over(store, f"http://{'a' * 64}.example/"), await over(store, receiver.url)
+        async with sending(store):
+            await becomes(store, bad, "given_up", 0)
+            await becomes(store, good, "delivered", 204)
+
+
 async def test_a_receiver_that_hangs_holds_up_its_own_only(store: Store) -> None:
     await add_tenant(store, "other")
     taken: asyncio.Event = asyncio.Event()

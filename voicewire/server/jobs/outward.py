@@ -51,7 +51,11 @@ NOWHERE = tuple(
         "203.0.113.0/24",
         "224.0.0.0/4",
         "240.0.0.0/4",
-        "169.254.0.0/16",  # among them, where clouds tell secrets to their machines
+        # where clouds tell secrets to their machines: Amazon's and others', Amazon's over IPv6, Alibaba's, Azure's
+        "169.254.0.0/16",
+        "fd00:ec2::254/128",
+        "100.100.100.200/32",
+        "168.63.129.16/32",
         "fe80::/10",
         "ff00::/8",
         "100::/64",
@@ -60,7 +64,7 @@ NOWHERE = tuple(
         "5f00::/16",
     )
 )
-"""For nobody, whatever is set: IANA's special-purpose registries, RFC 6890 and after."""
+"""For nobody, whatever is set: IANA's special-purpose registries, RFC 6890 and after, and the services of clouds."""
 
 PRIVATE = tuple(
     ip_network(each)
@@ -104,7 +108,8 @@ def parse(url: str, *, private: bool) -> Target:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError:
+        (parts.hostname or "").encode("idna")  # as whoever looks it up does: a label may be too long
+    except ValueError:  # `UnicodeError` is one
         raise Refused("it is not a URL") from None
     if parts.scheme not in PORTS or not parts.hostname:
         raise Refused("it must begin with https:// or http:// and a host")
@@ -125,9 +130,11 @@ def allowed(address: Address, *, private: bool) -> bool:
     """Whether a request may go to `address`; `private`: also to networks that are not public."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return allowed(address.ipv4_mapped, private=private)
+    if any(address in network for network in NOWHERE):
+        return False
     if any(address in network for network in PRIVATE):
         return private
-    if any(address in network for network in (*TRANSLATED, *NOWHERE)):
+    if any(address in network for network in TRANSLATED):
         return False
     return address.is_global and not address.is_multicast
 
