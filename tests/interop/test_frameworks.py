@@ -2,65 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import re
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from tests.conftest import Served, started
+from tests.conftest import Served
+from tests.interop.environments import pinned, told
 
-FOLDER = Path(__file__).parent
-ROOT = FOLDER.parents[1]
-WITHIN_S = 110
 TEXT = "Hello there, friend. It costs $4.50 today. How are you?"
 WORDS = TEXT.split()
 BYTES_PER_S = 48_000
 ALIGNED = ("voicewire", "cartesia", "elevenlabs")  # these tell their words
-WHOLE = ("deepgram", "openai")
-
-
-@pytest.fixture(scope="module")
-def speaking() -> Iterator[Served]:
-    if not any((ROOT / ".venv-interop" / framework).exists() for framework in ("pipecat", "livekit")):
-        pytest.skip("`make interop-all` has not made its environments")
-    with started({"VOICEWIRE_DEFAULT_MODEL": "espeak"}) as served:
-        yield served
-
-
-async def told(framework: str, client: str, served: Served, service: str) -> Any:
-    """Run a client in its framework's environment; return what it said."""
-    python = ROOT / ".venv-interop" / framework / "bin" / "python"
-    if not python.exists():
-        pytest.skip("`make interop-all` has not made its environment")
-    environ = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}  # our own service is in this repository
-    process = await asyncio.create_subprocess_exec(
-        *(str(python), str(FOLDER / "clients" / f"{client}.py"), served.url, served.key, service),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environ,
-    )
-    async with asyncio.timeout(WITHIN_S):
-        out, err = await process.communicate()
-    sys.stderr.write(err.decode())
-    assert process.returncode == 0
-    said = json.loads(out.decode().splitlines()[-1])
-    assert said["version"] == pinned(framework)
-    return said
-
-
-def pinned(framework: str) -> str:
-    [version] = re.findall(r"^[\w-]+\[.+\]==(.+)", (FOLDER / f"packages-{framework}.txt").read_text(), re.MULTILINE)
-    return str(version)
+WHOLE = ("deepgram", "flux", "openai")
 
 
 @pytest.mark.parametrize("service", [*ALIGNED, *WHOLE])
 async def test_pipecat(speaking: Served, service: str) -> None:
     said = await told("pipecat", "pipecat_services", speaking, service)
+    assert said["version"] == pinned("pipecat")["pipecat-ai"]
     turn, cut, wrong = said["turn"], said["cut"], said["wrong"]
     assert (turn["started"], turn["stopped"], turn["errors"]) == (1, 1, [])
     assert 3 < turn["bytes"] / BYTES_PER_S < 8
@@ -79,6 +36,7 @@ async def test_pipecat(speaking: Served, service: str) -> None:
 @pytest.mark.parametrize("service", [*ALIGNED, *WHOLE])
 async def test_livekit(speaking: Served, service: str) -> None:
     said = await told("livekit", "livekit_plugins", speaking, service)
+    assert said["version"] == pinned("livekit")["livekit-agents"]
     turn, after = said["turn"], said["after"]
     assert 3 < turn["duration"] < 8
     assert after["duration"] == pytest.approx(turn["duration"], abs=0.1), "nothing of what was cut is in it"

@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from tests.conftest import Served, started
+from tests.conftest import Served
+from tests.interop.environments import pinned, told
 
-FOLDER = Path(__file__).parent
-ENVIRONMENTS = FOLDER.parents[1] / ".venv-interop"
-PINNED = dict(
-    line.replace("[websockets]", "").split("==") for line in (FOLDER / "packages-core.txt").read_text().split()
-)
-WITHIN_S = 90
+BOTH = ["core", "old"]
+TEXT = "It costs $4.50, doesn't it? Yes."
 
 
-@pytest.fixture(scope="module")
-def speaking() -> Iterator[Served]:
-    if not ENVIRONMENTS.exists():
-        pytest.skip("`make interop` has not made its environment")
-    with started({}) as served:
-        yield served
-
-
-async def told(client: str, served: Served, environment: str = "core") -> Any:
-    """Run a client in its environment; return what it said."""
-    python = ENVIRONMENTS / environment / "bin" / "python"
-    if not python.exists():
-        pytest.skip("`make interop` has not made its environment")
-    command = (str(python), str(FOLDER / "clients" / f"{client}.py"), served.url, served.key)
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={"PATH": "/usr/bin:/bin"}
-    )
-    async with asyncio.timeout(WITHIN_S):
-        out, err = await process.communicate()
-    sys.stderr.write(err.decode())
-    assert process.returncode == 0
-    return json.loads(out.decode().splitlines()[-1])
-
-
-async def test_openai(speaking: Served) -> None:
-    said = await told("openai_sdk", speaking)
-    assert said["version"] == PINNED["openai"]
+@pytest.mark.parametrize("environment", BOTH)
+async def test_openai(speaking: Served, environment: str) -> None:
+    said = await told(environment, "openai_sdk", speaking)
+    assert said["version"] == pinned(environment)["openai"]
     assert "espeak" in said["models"]
     pcm = said["sizes"].pop("pcm")
     assert 2 < pcm / 48_000 < 6
@@ -63,8 +30,8 @@ async def test_openai(speaking: Served) -> None:
 
 
 async def test_cartesia(speaking: Served) -> None:
-    said = await told("cartesia_sdk", speaking)
-    assert said["version"] == PINNED["cartesia"]
+    said = await told("core", "cartesia_sdk", speaking)
+    assert said["version"] == pinned("core")["cartesia"]
     turn, after = said["turn"], said["after"]
     assert turn["words"] == ["Hello", "there", "my", "friend.", "And", "more."]
     assert turn["starts"] == sorted(turn["starts"])
@@ -78,20 +45,64 @@ async def test_cartesia(speaking: Served) -> None:
     assert said["key"] == "AuthenticationError"
 
 
+async def test_cartesia_before_3(speaking: Served) -> None:
+    said = await told("old", "cartesia_old", speaking)
+    assert said["version"] == pinned("old")["cartesia"]
+    turn, whole = said["turn"], said["whole"]
+    assert turn["words"] == ["Hello", "there", "my", "friend.", "And", "more."]
+    assert turn["starts"] == sorted(turn["starts"])
+    assert turn["starts"][-1] < turn["bytes"] / 32_000 < 4
+    assert " ".join(whole["words"]) == TEXT
+    assert whole["bytes"] == pytest.approx(said["bytes"], abs=3_200)
+    assert "there is no model" in said["wrong"]
+    assert said["after"]["words"] == ["After", "that."]
+    assert said["cut"] > 0
+    assert said["again"]["words"] == ["And", "again."]
+    assert said["events"] == ["chunk", "done"]
+    assert said["voices"]
+    assert "401" in said["key"]
+    assert "401" in said["socket_key"]
+
+
 async def test_deepgram(speaking: Served) -> None:
-    said = await told("deepgram_sdk", speaking)
-    assert said["version"] == PINNED["deepgram-sdk"]
+    said = await told("core", "deepgram_sdk", speaking)
+    assert said["version"] == pinned("core")["deepgram-sdk"]
     assert said["first"] == "Metadata"
     assert 2 < said["bytes"] / 48_000 < 6
     assert (said["flushed"], said["cleared"], said["flushed_again"]) == (0, 1, 2)
     assert 0 < said["after"] < said["bytes"] / 2
     assert said["file"] > 1_000
     assert said["key"] == 401
+    turns = said["turns"]
+    assert turns["first"] == "Connected"
+    assert turns["turn"] == ["SpeechStarted", "Flushed", "SpeechMetadata"]
+    assert turns["bytes"] == said["bytes"]
+    assert turns["applied"] == 1.5
+    assert turns["cut"] == [20, True], "the part that was heard and the other one make the text"
+    assert turns["metadata"] == "SpeakV2SpeechInterruptedMetadata"
+    assert turns["closing"] == [*turns["turn"], "SessionMetadata"]
+    assert 0 < turns["after"] < said["after"]
+    assert turns["close"] == 1000
+    assert turns["file"] > 1_000
 
 
-async def test_elevenlabs(speaking: Served) -> None:
-    said = await told("elevenlabs_sdk", speaking)
-    assert said["version"] == PINNED["elevenlabs"]
+async def test_deepgram_before_5(speaking: Served) -> None:
+    said = await told("old", "deepgram_old", speaking)
+    assert said["version"] == pinned("old")["deepgram-sdk"]
+    assert said["began"]
+    assert said["request_id"]
+    assert 2 < said["bytes"] / 48_000 < 6
+    assert said["sequence"] == [0, 1, 2]
+    assert 0 < said["after"] < said["bytes"] / 2
+    assert said["file"] > 1_000
+    assert said["finished"]
+    assert (said["key"], said["socket_key"]) == ("401", False)
+
+
+@pytest.mark.parametrize(("environment", "client"), [("core", "elevenlabs_sdk"), ("old", "elevenlabs_old")])
+async def test_elevenlabs(speaking: Served, environment: str, client: str) -> None:
+    said = await told(environment, client, speaking)
+    assert said["version"] == pinned(environment)["elevenlabs"]
     assert "espeak" in said["models"]
     assert said["voice"] == said["voices"][0]
     assert said["found"] >= 3
@@ -99,6 +110,6 @@ async def test_elevenlabs(speaking: Served) -> None:
     assert 2 < seconds < 6
     assert said["ulaw"] / 8_000 == pytest.approx(seconds, abs=0.05)
     assert said["live"] / 32_000 == pytest.approx(seconds, abs=0.5)
-    assert said["whole"] == ["OggS", "It costs $4.50, doesn't it? Yes."]
-    assert said["parts"] == "It costs $4.50, doesn't it? Yes."
+    assert said["whole"] == ["OggS", TEXT]
+    assert said["parts"] == TEXT
     assert (said["refused"], said["key"]) == (404, 401)

@@ -1,4 +1,4 @@
-"""The `deepgram-sdk` package as it is: Speak, Flush, Clear, Close, and a file."""
+"""The `deepgram-sdk` package as it is: Speak, Flush, Clear, Close, files; turns, speed and interruption."""
 
 from __future__ import annotations
 
@@ -15,9 +15,16 @@ from deepgram import DeepgramClient  # noqa: E402 - behind the guard
 from deepgram.core.api_error import ApiError  # noqa: E402 - behind the guard
 from deepgram.environment import DeepgramClientEnvironment  # noqa: E402 - behind the guard
 from deepgram.speak.v1.types import SpeakV1Text  # noqa: E402 - behind the guard
-from websockets.exceptions import InvalidStatus  # noqa: E402 - behind the guard
+from deepgram.speak.v2.types import (  # noqa: E402 - behind the guard
+    SpeakV2Configure,
+    SpeakV2Interrupt,
+    SpeakV2InterruptPlaybackOffset,
+    SpeakV2Speak,
+)
+from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402 - behind the guard
 
 TEXT = "It costs $4.50, doesn't it? Yes."
+LONG = TEXT * 30
 
 
 def main(url: str, key: str) -> dict[str, object]:
@@ -38,6 +45,7 @@ def main(url: str, key: str) -> dict[str, object]:
         socket.send_flush()
         told["after"], told["flushed_again"] = _until(socket, "Flushed")
         socket.send_close()
+    told["turns"] = _turns(client)
     told["file"] = sum(map(len, client.speak.v1.audio.generate(text=TEXT, model="aura-2-thalia-en")))
     try:
         with DeepgramClient(api_key="wrong", environment=here).speak.v1.connect(model="aura-2-thalia-en"):
@@ -47,6 +55,55 @@ def main(url: str, key: str) -> dict[str, object]:
     except InvalidStatus as error:  # beside some versions of websockets the package lets it through
         told["key"] = error.response.status_code
     return told
+
+
+def _turns(client: DeepgramClient) -> dict[str, object]:
+    told: dict[str, object] = {}
+    with client.speak.v2.connect(model="flux-alexis-en", encoding="linear16", sample_rate="24000") as socket:
+        told["first"] = socket.recv().type
+        socket.send_speak(SpeakV2Speak(text=TEXT))
+        socket.send_flush()
+        told["turn"], size = _types(socket, "SpeechMetadata")
+        told["bytes"] = size
+        socket.send_configure(SpeakV2Configure(speed=1.5))
+        told["applied"] = socket.recv().applied.speed
+        socket.send_speak(SpeakV2Speak(text=LONG))
+        while not isinstance(socket.recv(), bytes):
+            pass
+        before_ms = size // 48
+        offset = SpeakV2InterruptPlaybackOffset(type="time_ms", value=before_ms + 20)
+        socket.send_interrupt(SpeakV2Interrupt(playback_offset=offset))
+        cut = _last(socket, "SpeechInterrupted")
+        told["cut"] = [cut.audio_played_ms - before_ms, cut.text_spoken + cut.text_remaining == LONG]
+        told["metadata"] = type(cut.metadata).__name__
+        socket.send_speak(SpeakV2Speak(text="Yes."))
+        socket.send_close()
+        told["closing"], told["after"] = _types(socket, "SessionMetadata")
+        try:
+            socket.recv()
+        except ConnectionClosed as ended:
+            told["close"] = ended.rcvd.code
+    told["file"] = sum(map(len, client.speak.v2.audio.generate(text=TEXT, model="flux-alexis-en")))
+    return told
+
+
+def _types(socket: object, last: str) -> tuple[list[str], int]:
+    """What comes, up to a message of a type: their types, and the size of the audio."""
+    types, size = [], 0
+    while last not in types:
+        message = socket.recv()  # type: ignore[attr-defined]  # the package's own
+        if isinstance(message, bytes):
+            size += len(message)
+        else:
+            types.append(message.type)
+    return types, size
+
+
+def _last(socket: object, type: str) -> object:
+    while True:
+        message = socket.recv()  # type: ignore[attr-defined]  # the package's own
+        if not isinstance(message, bytes) and message.type == type:
+            return message
 
 
 def _until(socket: object, type: str) -> tuple[int, int]:

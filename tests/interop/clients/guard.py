@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-import socket
+import atexit
+import os
+import sys
 from typing import Any
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-_connect = socket.socket.connect
-_lookup = socket.getaddrinfo
-
-
-def _connect_here(self: socket.socket, address: Any) -> None:
-    if self.family != socket.AF_UNIX and address[0] not in LOOPBACK:
-        raise AssertionError(f"it calls {address}")
-    _connect(self, address)
-
-
-def _lookup_here(host: Any, *args: Any, **options: Any) -> Any:
-    if (host.decode() if isinstance(host, bytes) else host) not in {*LOOPBACK, None}:
-        raise AssertionError(f"it looks {host!r} up")
-    return _lookup(host, *args, **options)
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "", None})
+ADDRESSED = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
+LOOKED_UP = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
+STATUS = 70  # of a process that called elsewhere, whatever became of the exception
 
 
 def stay_here() -> None:
-    """From now on, fail for any address but loopback."""
-    socket.socket.connect = _connect_here  # type: ignore[assignment,method-assign]  # what packages call
-    socket.getaddrinfo = _lookup_here
+    """From now on, fail for any address but loopback, and at the end once more: packages swallow exceptions."""
+    calls: list[str] = []
+
+    def look(event: str, arguments: tuple[Any, ...]) -> None:
+        host = _host(event, arguments)
+        if host not in LOOPBACK:
+            calls.append(f"{event} {host}")
+            raise AssertionError(calls[-1])
+
+    sys.addaudithook(look)
+    atexit.register(_confess, calls)
+
+
+def _host(event: str, arguments: tuple[Any, ...]) -> object:
+    """Whom an event of `sys.addaudithook` calls, None: nobody."""
+    if event in LOOKED_UP:
+        host = arguments[0]
+        return host.decode() if isinstance(host, bytes) else host
+    if event in ADDRESSED and isinstance(arguments[1], tuple):  # a name of Unix's is a string
+        return arguments[1][0]
+    return None
+
+
+def _confess(calls: list[str]) -> None:
+    if calls:
+        print("it called elsewhere:", *calls, sep="\n", file=sys.stderr, flush=True)
+        os._exit(STATUS)

@@ -36,6 +36,8 @@ def plugin(name: str, url: str, key: str, session: aiohttp.ClientSession) -> tts
     if name == "cartesia":
         voice = "f786b574-daa5-4673-aa0c-cbe3e8534c02"
         return cartesia.TTS(api_key=key, base_url=url, voice=voice, http_session=session)
+    if name == "flux":
+        return deepgram.TTSv2(api_key=key, base_url=f"{url}/v2/speak", http_session=session)
     return deepgram.TTS(api_key=key, base_url=f"{url}/v1/speak", http_session=session)
 
 

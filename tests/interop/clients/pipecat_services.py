@@ -28,6 +28,7 @@ from pipecat.frames.frames import (  # noqa: E402 - behind the guard
 )
 from pipecat.pipeline.worker import PipelineParams  # noqa: E402 - behind the guard
 from pipecat.services.cartesia.tts import CartesiaTTSService  # noqa: E402 - behind the guard
+from pipecat.services.deepgram.flux.tts import DeepgramFluxTTSService  # noqa: E402 - behind the guard
 from pipecat.services.deepgram.tts import DeepgramTTSService  # noqa: E402 - behind the guard
 from pipecat.services.elevenlabs.tts import ElevenLabsTTSService  # noqa: E402 - behind the guard
 from pipecat.services.openai.tts import OpenAITTSService  # noqa: E402 - behind the guard
@@ -54,6 +55,8 @@ def service(name: str, url: str, key: str) -> TTSService:
     if name == "cartesia":
         settings = CartesiaTTSService.Settings(voice="f786b574-daa5-4673-aa0c-cbe3e8534c02")
         return CartesiaTTSService(api_key=key, url=f"{socket}/tts/websocket", settings=settings)
+    if name == "flux":
+        return DeepgramFluxTTSService(api_key=key, url=f"{socket}/v2/speak")
     return DeepgramTTSService(
         api_key=key, base_url=socket, settings=DeepgramTTSService.Settings(voice="aura-2-thalia-en")
     )

@@ -1,0 +1,19 @@
+"""One server for all vendors' packages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Served, started
+from tests.interop.environments import ENVIRONMENTS
+
+
+@pytest.fixture(scope="session")
+def speaking() -> Iterator[Served]:
+    """A real server with its usual engine."""
+    if not ENVIRONMENTS.exists():
+        pytest.skip("`make interop` has not made its environments")
+    with started({"VOICEWIRE_DEFAULT_MODEL": "espeak"}) as served:
+        yield served

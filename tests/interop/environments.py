@@ -1,0 +1,43 @@
+"""The environments that vendors' packages run in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Served
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parents[1]
+ENVIRONMENTS = ROOT / ".venv-interop"
+WITHIN_S = 110
+PIN = re.compile(r"^([\w-]+)(?:\[.+\])?==(.+)$", re.MULTILINE)
+
+
+def pinned(environment: str) -> dict[str, str]:
+    """Return the versions that are installed there, by package."""
+    return dict(PIN.findall((FOLDER / f"packages-{environment}.txt").read_text()))
+
+
+async def told(environment: str, client: str, served: Served, *arguments: str) -> Any:
+    """Run a client in an environment, with no way to anything but this machine; return what it said."""
+    python = ENVIRONMENTS / environment / "bin" / "python"
+    if not python.exists():
+        pytest.skip("`make interop` or `make interop-all` has not made its environment")
+    process = await asyncio.create_subprocess_exec(
+        *(str(python), str(FOLDER / "clients" / f"{client}.py"), served.url, served.key, *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},  # our own services are in this repository
+    )
+    async with asyncio.timeout(WITHIN_S):
+        out, err = await process.communicate()
+    sys.stderr.write(err.decode())
+    assert process.returncode == 0
+    return json.loads(out.decode().splitlines()[-1])
