@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
@@ -25,6 +25,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from tests.fresh_database import kept_for_the_run, lay_database
 from voicewire.storage.embedded_postgres import EmbeddedPostgres
 from voicewire.storage.migrations import migrate
 from voicewire.storage.store import Store
@@ -45,6 +46,15 @@ def redis_server() -> str:
 
 
 STORAGE_FIXTURES = {"postgres", "redis_address"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """Keep for the run what its processes share."""
+    if hasattr(config, "workerinput"):  # one of them
+        return (yield)
+    with kept_for_the_run():
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -135,6 +145,7 @@ def postgres(worker: int) -> Iterator[Postgres]:
         asyncio.run(_do(at.url, f"DROP DATABASE {made}"))
         return
     folder = Path(tempfile.mkdtemp(prefix="voicewire-"))
+    lay_database(folder)
     server = EmbeddedPostgres(folder, {"fsync": "off", "full_page_writes": "off"})
     try:
         at = Postgres(asyncio.run(server.start()), made)
@@ -202,6 +213,7 @@ def started(settings: Mapping[str, str], files: Mapping[str, str] | None = None)
     environ |= {"VOICEWIRE_ENGINES": "tone,espeak", "VOICEWIRE_DEFAULT_MODEL": "tone", "VOICEWIRE_WORKERS": "1"}
     environ["VOICEWIRE_QUEUE_WAIT_MS"] = "60000"  # a machine that stalls is no crowd
     environ |= settings
+    lay_database(folder)
     command = [sys.executable, "-m", "voicewire", "serve", "--port", "0", "--data", str(folder)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, env=environ)
     try:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.browser.reader_page import WITHIN_S
+from tests.fresh_database import lay_database
 
 STARTS_S = 60
 STOPS_S = 20
@@ -22,6 +23,7 @@ STOPS_S = 20
 async def serving(data: Path, environ: Mapping[str, str]) -> AsyncIterator[tuple[str, str]]:
     """Serve with `environ` beside our own, and everything kept in `data`; gives the origin and the first key."""
     command = (sys.executable, "-m", "voicewire", "serve", "--port", "0", "--data", str(data))
+    lay_database(data)
     process = await asyncio.create_subprocess_exec(
         *command, env={**os.environ, **environ}, stdout=asyncio.subprocess.PIPE
     )

@@ -19,6 +19,7 @@ import msgspec
 
 from tests.conftest import redis_server
 from tests.faults.ledger_gateway import Plan
+from tests.fresh_database import lay_database
 from voicewire.accounts.grants import Grant, give
 from voicewire.storage.embedded_postgres import EmbeddedPostgres
 from voicewire.storage.ledger_service import LedgerService
@@ -66,6 +67,7 @@ class Town:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
+        lay_database(self.folder)
         self.postgres = EmbeddedPostgres(self.folder, {"fsync": "off"})
 
     @property

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.fresh_database import lay_database
+
 STARTS_S = 60
 ENDS_S = 30
 KEY = "vw_live_faults00_" + "k" * 43
@@ -82,6 +84,8 @@ async def serving(
     environ |= {"TONE": json.dumps(tone or {}), "PING_S": json.dumps(ping_s), "LEASE_S": json.dumps(lease_s)}
     command = [sys.executable, "-m", "tests.faults.gateway", "serve", "--port", "0", "--data", str(data_dir)]
     pipe = asyncio.subprocess.PIPE
+    if "postgres_url" not in given:
+        lay_database(data_dir)
     process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, env=environ)
     server = Server("", process)
     assert process.stderr

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed
 
@@ -31,9 +32,12 @@ SETTINGS = FAST | {"text_chars_max": 100_000}
 PCM = {"codec": "pcm_s16le", "rate": 48_000}
 
 
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    async with serving(tmp_path / "data", ping_s=1.5, stall_s=1, hello_s=1, **SETTINGS) as started:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    async with serving(tmp_path_factory.mktemp("data"), ping_s=1.5, stall_s=1, hello_s=1, **SETTINGS) as started:
         yield started
 
 
@@ -176,7 +180,8 @@ async def test_a_link_too_slow_is_told_so_and_goes_on_over_a_better_one(server: 
 
 @pytest.mark.nightly
 async def test_a_link_slower_than_the_codec_is_given_up_and_goes_on_over_a_better_one(server: Server) -> None:
-    whole = await hear(server.url, [speak()])
+    whole, closed = await hear(server.url, [speak()]), 'voicewire_streams_closed_total{why="slow_consumer"}'
+    before = await server.metric(closed)
     async with (
         fault_proxy(server.url, [Harm(rate=2_000)]) as proxy,
         Listener(proxy.url, [speak(lead_ms=600_000)]) as slow,
@@ -184,7 +189,7 @@ async def test_a_link_slower_than_the_codec_is_given_up_and_goes_on_over_a_bette
         await slow.connect()
         with pytest.raises(ConnectionClosed):
             await slow.hear()
-        await server.metric_becomes('voicewire_streams_closed_total{why="slow_consumer"}', 1)
+        await server.metric_becomes(closed, before + 1)
         await slow.connect()
         await slow.hear()
     assert slow.told["c1"].outcome() == whole.told["c1"].outcome()

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.conftest import Served
 from tests.faults.serving import KEY, Server, serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ELSEWHERE = {"X-Forwarded-For": "192.0.2.1"}  # what a proxy adds: nobody local
 FRIEND = "https://friend.example"
@@ -143,15 +146,14 @@ async def test_our_own_page_and_no_page_at_all_get_a_socket(served: Served, orig
         assert ws.response.headers["X-Request-ID"].startswith("r_")
 
 
-async def test_what_pages_of_three_origins_may_read(tmp_path: Path) -> None:
-    async with serving(tmp_path, allowed_origins=FRIEND) as server:
-        mine = own(server.url)
-        async with httpx.AsyncClient(base_url=server.url, headers={"X-API-Key": KEY}) as client:
-            answers = {each: await client.get("/v1/models", headers={"Origin": each}) for each in (FRIEND, mine)}
-            evil = await client.get("/v1/models", headers={"Origin": "https://evil.example", "Cookie": "a=b"})
-            asking = {"Origin": FRIEND, "Access-Control-Request-Method": "POST"}
-            asked = await client.options("/v1/tts", headers=asking)
-            asked_by_evil = await client.options("/v1/tts", headers=asking | {"Origin": "https://evil.example"})
+async def test_what_pages_of_three_origins_may_read(narrow: Server) -> None:
+    mine = own(narrow.url)
+    async with httpx.AsyncClient(base_url=narrow.url, headers={"X-API-Key": KEY}) as client:
+        answers = {each: await client.get("/v1/models", headers={"Origin": each}) for each in (FRIEND, mine)}
+        evil = await client.get("/v1/models", headers={"Origin": "https://evil.example", "Cookie": "a=b"})
+        asking = {"Origin": FRIEND, "Access-Control-Request-Method": "POST"}
+        asked = await client.options("/v1/tts", headers=asking)
+        asked_by_evil = await client.options("/v1/tts", headers=asking | {"Origin": "https://evil.example"})
     assert answers[FRIEND].headers["access-control-allow-origin"] == FRIEND
     assert answers[mine].status_code == 200
     assert "access-control-allow-origin" not in answers[mine].headers
@@ -197,9 +199,10 @@ async def test_a_request_has_an_id_and_may_bring_one(stranger: httpx.AsyncClient
 # how much
 
 
-@pytest.fixture
-async def narrow(tmp_path: Path) -> AsyncIterator[Server]:
-    async with serving(tmp_path, requests_max=2, address_unauthenticated_max=3, messages_max=20) as server:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def narrow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    bounds = {"requests_max": 2, "address_unauthenticated_max": 3, "messages_max": 20}
+    async with serving(tmp_path_factory.mktemp("data"), allowed_origins=FRIEND, **bounds) as server:  # type: ignore[arg-type]  # of Config
         yield server
 
 
