@@ -172,6 +172,9 @@ class Config:
     tick_ms: int = setting(5, "how often due audio is written", 1, 100)
     lead_ms: int = setting(3_000, "audio sent ahead of the listener", 100, HOUR_MS)
     lead_ms_max: int = setting(30_000, "most that a client may ask to be ahead", 100, HOUR_MS)
+    dialect_lead_ms: int = setting(
+        3_000, "audio sent ahead on vendors' sockets that can be interrupted: what is paid and not heard", 100, HOUR_MS
+    )
     prefetch_ms: int = setting(2_000, "audio made ahead of what is sent", 0, HOUR_MS)
     first_wait_ms: int = setting(400, "how long the first clause may wait for its end before it is spoken", 0, 60_000)
     resume_s: float = setting(60.0, "how long a lost connection can be resumed; 0: never", 0, HOUR_S)

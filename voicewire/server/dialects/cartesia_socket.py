@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from base64 import b64encode
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -21,9 +22,10 @@ from voicewire import frames
 from voicewire.catalogue import Choice
 from voicewire.context import Wire
 from voicewire.errors import TABLE, BadRequest, VoicewireError
+from voicewire.server.dialects.ahead import Ahead
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.cartesia_forms import Request, read, wanted_format
-from voicewire.server.dialects.socket import LEAD_MS, Line
+from voicewire.server.dialects.socket import Line
 from voicewire.server.dialects.spelling import Spelling
 
 BUFFER_MS = 3_000  # how long their server waits for more, unless a message says otherwise
@@ -51,6 +53,7 @@ class Told:
     format: frames.FormatRequest
     speed: float
     timed: bool
+    ahead: Ahead
     parts: deque[Part] = field(default_factory=lambda: deque([Part()]))
     flushes: int = 0
     before_ms: int = 0  # of audio, of the parts that are done
@@ -90,7 +93,8 @@ class Cartesia:
             choice = self._aliases.resolve(
                 self._line.catalogue(), request.model_id or "", request.voice_id, request.language or ""
             )
-            told = Told(id, choice, wanted_format(request.output_format), request.pace, bool(request.add_timestamps))
+            format, timed = wanted_format(request.output_format), bool(request.add_timestamps)
+            told = Told(id, choice, format, request.pace, timed, Ahead(self._line.lead_ms))
         except BadRequest as error:
             error.fields.setdefault("context", id)
             raise
@@ -162,7 +166,7 @@ class Cartesia:
             told.speed,
             format=told.format,
             words=told.timed,
-            lead_ms=LEAD_MS,
+            lead_ms=told.ahead.lead_ms(time.monotonic()),
         )
 
     def _done_with(self, told: Told) -> None:
@@ -209,6 +213,7 @@ class Cartesia:
         told = self._channels.get(audio.channel)
         if told is None or self._told.get(told.id) is not told:
             return
+        told.ahead.sent(len(audio.packets) * told.format.frame_ms, time.monotonic())
         data = b64encode(b"".join(audio.packets)).decode()
         yield _message("chunk", told.id, data=data, done=False, status_code=PARTIAL, step_time=0.0)
 

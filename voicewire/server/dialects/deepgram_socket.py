@@ -7,6 +7,7 @@ two flushes is one utterance of ours. `Flushed` follows all of its audio; after 
 from __future__ import annotations
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,9 +19,10 @@ from voicewire import frames
 from voicewire.catalogue import Choice
 from voicewire.context import Wire
 from voicewire.errors import BadRequest, VoicewireError
+from voicewire.server.dialects.ahead import Ahead
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.deepgram_forms import json_wire, problem, read, wanted_format, wanted_speed
-from voicewire.server.dialects.socket import LEAD_MS, Line
+from voicewire.server.dialects.socket import Line
 
 PARTS_MAX = 64
 
@@ -50,6 +52,7 @@ class Deepgram:
         self._aliases = aliases
         self._parts: deque[Part] = deque()  # the first is being spoken
         self._channel = -1
+        self._ahead = Ahead(line.lead_ms)
         self._numbers = itertools.count()
         self._sequence = itertools.count()
         self._closing = False
@@ -89,6 +92,7 @@ class Deepgram:
     def _clear(self) -> None:
         parts, self._parts = self._parts, deque()
         self._channel = -1
+        self._ahead.clear()
         if parts and parts[0].open:
             self._line.ask(frames.Cancel(parts[0].name))
         self._line.say(json_wire("Cleared", sequence_id=next(self._sequence)))
@@ -122,7 +126,7 @@ class Deepgram:
     def _opening(self, name: str) -> frames.Open:
         choice, format, speed = self._wanted()
         voice = (choice.model.id, choice.voice, choice.language, speed)
-        return frames.Open(name, *voice, format=format, words=False, lead_ms=LEAD_MS)
+        return frames.Open(name, *voice, format=format, words=False, lead_ms=self._ahead.lead_ms(time.monotonic()))
 
     def _wanted(self) -> tuple[Choice, frames.FormatRequest, float]:
         if self._plan is None:
@@ -176,7 +180,8 @@ class Deepgram:
             self._next()
 
     def sounded(self, audio: frames.AudioFrames) -> Iterable[Wire]:
-        if audio.channel == self._channel:
+        if audio.channel == self._channel and self._plan is not None:
+            self._ahead.sent(len(audio.packets) * self._plan[1].frame_ms, time.monotonic())
             yield frames.BINARY_OPCODE, b"".join(audio.packets)
 
     def refused(self, error: VoicewireError) -> Iterable[Wire]:

@@ -9,6 +9,7 @@ about as fast as their listeners, ours is far ahead: so turns whose audio was se
 from __future__ import annotations
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 
@@ -16,10 +17,11 @@ from voicewire import frames
 from voicewire.catalogue import Choice
 from voicewire.context import Wire
 from voicewire.errors import BadRequest, VoicewireError
+from voicewire.server.dialects.ahead import Ahead
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.deepgram_forms import SPEEDS, json_wire, problem, read, wanted_format, wanted_speed
 from voicewire.server.dialects.deepgram_turn_forms import Cut, Message, Turn, warning
-from voicewire.server.dialects.socket import LEAD_MS, Line
+from voicewire.server.dialects.socket import Line
 
 TURNS_MAX = 64
 SENT_MAX = 16  # turns whose audio is sent, and may not be heard yet
@@ -34,6 +36,7 @@ class DeepgramTurns:
         self._turns: deque[Turn] = deque()  # the first is being spoken
         self._sent: deque[Turn] = deque(maxlen=SENT_MAX)
         self._channel = -1
+        self._ahead = Ahead(line.lead_ms)
         self._numbers = itertools.count()
         self._at_ms = 0  # of the session's audio: where the next turn begins
         self._cut_ms = 0  # … and where the last interruption was
@@ -116,7 +119,7 @@ class DeepgramTurns:
         assert self._plan is not None
         choice, format = self._plan
         voice = (choice.model.id, choice.voice, choice.language, self._speed)
-        return frames.Open(name, *voice, format=format, words=True, lead_ms=LEAD_MS)
+        return frames.Open(name, *voice, format=format, words=True, lead_ms=self._ahead.lead_ms(time.monotonic()))
 
     def _interrupt(self, offset_ms: int | None) -> None:
         active = self._turns[0] if self._turns else None
@@ -131,6 +134,7 @@ class DeepgramTurns:
         self._turns.clear()
         self._sent.clear()
         self._channel = -1
+        self._ahead.clear()
         self._at_ms = self._cut_ms = played_ms
         if active and active.open:
             self._line.ask(frames.Cancel(active.name, max(0, played_ms - active.begins_ms)))
@@ -250,7 +254,9 @@ class DeepgramTurns:
 
     def sounded(self, audio: frames.AudioFrames) -> Iterable[Wire]:
         if audio.channel == self._channel and self._plan is not None:
-            self._turns[0].audio_ms += len(audio.packets) * self._plan[1].frame_ms
+            audio_ms = len(audio.packets) * self._plan[1].frame_ms
+            self._turns[0].audio_ms += audio_ms
+            self._ahead.sent(audio_ms, time.monotonic())
             yield frames.BINARY_OPCODE, b"".join(audio.packets)
 
     def refused(self, error: VoicewireError) -> Iterable[Wire]:

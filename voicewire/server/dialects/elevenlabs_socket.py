@@ -98,7 +98,8 @@ class ElevenLabs:
         output.live.grant()
         name = f"u{next(self._numbers)}"
         voice = (choice.model.id, choice.voice, choice.language, settings.pace)
-        opening = frames.Open(name, *voice, format=output.live, words=True, lead_ms=LEAD_MS)
+        lead_ms = self._line.lead_ms if self._several else LEAD_MS
+        opening = frames.Open(name, *voice, format=output.live, words=True, lead_ms=lead_ms)
         return Told(id, name, _encoder(output)), opening
 
     def _take(self, told: Told, message: Message) -> None:

@@ -79,6 +79,7 @@ class Dialects:
             self.callers.origins,
             config.idle_s,
             config.messages_max,
+            config.dialect_lead_ms,
             introductions,
         )
 

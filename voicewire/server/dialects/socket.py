@@ -30,7 +30,7 @@ from voicewire.server.strangers import Strangers
 GOODBYE = 1000  # RFC 6455, section 7.4.1
 STRANGER = 1008  # there, too: vendors that take a key in the first message close so where it is not good
 FIRST_BYTES_MAX = 8 * 1024  # of that message
-LEAD_MS = 600_000  # vendors send audio as fast as it is made; the client keeps the time
+LEAD_MS = 600_000  # where nothing can be interrupted: as far as the server allows, as vendors do
 
 
 class Tongue(Protocol):
@@ -56,11 +56,14 @@ class Tongue(Protocol):
 class Line:
     """What a tongue has of its connection: a way to our session, and one to the client."""
 
-    def __init__(self, wire: WireProtocol, catalogue: Callable[[str], Catalogue], websocket: WebSocket) -> None:
+    def __init__(
+        self, wire: WireProtocol, catalogue: Callable[[str], Catalogue], websocket: WebSocket, lead_ms: int
+    ) -> None:
         self._wire = wire
         self._catalogue = catalogue
         self.query = websocket.query_params
         self.path: Mapping[str, str] = websocket.path_params
+        self.lead_ms = lead_ms  # of what can be interrupted
         self.tenant = ""
         self.live: Live | None = None
         self.ended = False
@@ -124,6 +127,7 @@ class DialectEndpoint:
     origins: frozenset[str]
     idle_s: float
     messages_max: int
+    lead_ms: int
     introductions: Introductions | None = None  # without, only the handshake can say who it is
 
     async def serve(self, websocket: WebSocket) -> None:
@@ -135,7 +139,7 @@ class DialectEndpoint:
                 await websocket.send_denial_response(error_response(error))
                 return
             await websocket.accept(echoed_protocol(websocket.scope["subprotocols"]))
-            line = Line(wire_of(websocket.scope), self.catalogue, websocket)
+            line = Line(wire_of(websocket.scope), self.catalogue, websocket, self.lead_ms)
             tongue = self.speaks(line)
             try:
                 first = await self._enter(websocket, line, tongue, principal)
