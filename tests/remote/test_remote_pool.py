@@ -180,14 +180,14 @@ async def test_a_gateway_that_dies_frees_its_workers(redis_url: str, remote: Red
 
 
 def test_an_answer_is_next_or_stale_or_tells_of_a_gap() -> None:
-    flight = Flight(Ticket(1, job(), 0.0, Listener()), b"", "due")
+    flight = Flight(Ticket(1, job(), 0.0, Listener()), b"", "due", 0.0)
     flight.ticket.attempts = 1
-    assert [flight.judge(1, seq) for seq in (0, 0, 1, 3)] == [
+    assert [flight.judge(1, seq, 0.0) for seq in (0, 0, 1, 3)] == [
         Verdict.NEXT, Verdict.STALE, Verdict.NEXT, Verdict.GAP,
     ]  # fmt: skip
-    assert flight.judge(2, 0) is Verdict.NEXT
+    assert flight.judge(2, 0, 0.0) is Verdict.NEXT
     assert flight.ticket.attempts == 2
-    assert flight.judge(1, 2) is Verdict.STALE
+    assert flight.judge(1, 2, 0.0) is Verdict.STALE
     assert flight.job("g") == "g.1.0"
-    flight.again("live")
+    flight.again("live", 0.0)
     assert (flight.job("g"), flight.rung, flight.ticket.attempts) == ("g.1.1", "live", 3)

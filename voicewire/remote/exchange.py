@@ -27,6 +27,9 @@ WAIT_MS = 500
 ANSWERS_AT_ONCE = 256
 SAID_AT_ONCE = 256
 OUTGOING_MAX = 50_000
+CHECK_S = 2.0
+SILENT_S = 5.0  # whether a block of which nothing came for so long is in the queue is looked up
+NUMBERS = 1 << 32
 
 
 class Exchange:
@@ -41,6 +44,7 @@ class Exchange:
         self._alive_s = alive_s
         self._pools: dict[str, RemotePool] = {}  # by the key of their answers
         self._read: dict[str, str] = {}  # … the last answer that was read
+        self._numbers = 0
         self._outgoing: deque[Call] = deque()
         self._saying = asyncio.Lock()
         self._spoken = asyncio.Event()
@@ -50,6 +54,11 @@ class Exchange:
     def full(self) -> bool:
         """See `Post`."""
         return len(self._outgoing) >= OUTGOING_MAX
+
+    def number(self) -> int:
+        """See `Post`."""
+        self._numbers = (self._numbers + 1) % NUMBERS
+        return self._numbers
 
     def put(self, call: Call) -> None:
         """See `Post`."""
@@ -75,7 +84,7 @@ class Exchange:
 
     async def run(self) -> None:
         """Carry everything, until cancelled."""
-        await keep_all("exchange", self._speak, self._hear, self._live)
+        await keep_all("exchange", self._speak, self._hear, self._live, self._tick, self._check)
 
     async def close(self) -> None:
         await self._reading.aclose()
@@ -114,10 +123,26 @@ class Exchange:
     async def _live(self) -> None:
         """Say that the gateway lives. Where Redis had forgotten, workers may have dropped what it waits for."""
         await asyncio.sleep(TICK_S)
-        now = time.monotonic()
         for pool in list(self._pools.values()):
-            pool.tick(now)
             await self._say_alive(pool)
+
+    async def _tick(self) -> None:
+        """Apart from what asks Redis: while that is away, time goes on."""
+        await asyncio.sleep(TICK_S)
+        for pool in list(self._pools.values()):
+            pool.tick(time.monotonic())
+
+    async def _check(self) -> None:
+        """Look for silent blocks: a replica that took over has the gateway's keys, and may not have all of its jobs."""
+        await asyncio.sleep(CHECK_S)
+        for pool in list(self._pools.values()):
+            silent = pool.silent(time.monotonic() - SILENT_S)
+            if not silent or self._outgoing:
+                continue
+            found: Any = await self._redis.hmget(self._keys(pool).jobs, [pool.job(flight) for flight in silent])
+            for flight, record in zip(silent, found, strict=True):
+                if record is None:
+                    pool.missed(flight)
 
     async def _say_alive(self, pool: RemotePool) -> None:
         alive = self._keys(pool).alive(self.gateway)

@@ -18,10 +18,12 @@ class Verdict(Enum):
 class Flight:
     """See the module. `round` changes where the gateway has the block made anew, the token where Redis does."""
 
-    __slots__ = ("body", "round", "rung", "seq", "ticket", "token")
+    __slots__ = ("body", "heard_s", "missed", "round", "rung", "seq", "ticket", "token")
 
-    def __init__(self, ticket: Ticket, body: bytes, rung: str) -> None:
+    def __init__(self, ticket: Ticket, body: bytes, rung: str, now: float) -> None:
         self.ticket = ticket
+        self.heard_s = now  # when anything came of it last
+        self.missed = False  # it was not in the queue when it was looked for
         self.body = body
         self.rung = rung
         self.round = 0
@@ -32,8 +34,9 @@ class Flight:
         """The name of the block in the queue: nobody else's, and no other round's."""
         return f"{gateway}.{self.ticket.id}.{self.round}"
 
-    def judge(self, token: int, seq: int) -> Verdict:
+    def judge(self, token: int, seq: int, now: float) -> Verdict:
         """Say what an answer is; with a new token the block goes on from what its sink has got."""
+        self.heard_s, self.missed = now, False
         if token < self.token:
             return Verdict.STALE
         if token > self.token:
@@ -43,8 +46,9 @@ class Flight:
         self.seq += 1
         return Verdict.NEXT
 
-    def again(self, rung: str) -> None:
+    def again(self, rung: str, now: float) -> None:
         """Have the block made anew: what was in the queue is lost."""
+        self.heard_s, self.missed = now, False
         self.round += 1
         self.rung = rung
         self._restart(0)

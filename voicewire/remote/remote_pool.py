@@ -29,7 +29,7 @@ from voicewire.types import Job, Model, Priority, Slice, Voice
 LANE_DUE_S = 0.25  # as in a pool of this machine: a block due within this may take the lane kept free
 ROUNDS_MAX = 3  # of a block whose answers were lost
 NO_WORKER_S = 10.0  # a block does not wait longer for any worker at all to come back
-IDS = 1 << 32
+LATE_S = 1.0  # between two ticks, after which nobody is blamed for not having been seen
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,10 @@ class Post(Protocol):
     @property
     def full(self) -> bool:
         """Whether too much waits to be said to take on more."""
+        ...
+
+    def number(self) -> int:
+        """Return a number for a block, which none before it has had from this gateway."""
         ...
 
     def put(self, call: Call) -> None:
@@ -59,7 +63,7 @@ class Post(Protocol):
 
 
 class RemotePool:
-    """See the module. `post` reads the answers for all pools of a gateway, and calls `take`, `tick` and `again`."""
+    """See the module. `post` carries for all pools of a gateway; it calls `take`, `tick`, `again` and `missed`."""
 
     def __init__(
         self, model: Model, voices: tuple[Voice, ...], post: Post, *, queue_limit: int, no_worker_s: float = NO_WORKER_S
@@ -77,8 +81,7 @@ class RemotePool:
             ("retries", "refused", "completed", "failed", "cancelled", "sink_errors", "rendered_ms", "stale"), 0
         )
         self._hosts = 0
-        self._hosts_seen_s = time.monotonic()
-        self._last_id = 0
+        self._hosts_seen_s = self._ticked_s = time.monotonic()
         self._closing = False
 
     async def start(self) -> None:
@@ -111,8 +114,7 @@ class RemotePool:
         weight: float = 1.0,
     ) -> Ticket:
         """See `Pool`. Without a worker nothing is taken."""
-        self._last_id = (self._last_id + 1) % IDS
-        ticket = Ticket(self._last_id, job, deadline, sink, tenant, priority, weight)
+        ticket = Ticket(self._post.number(), job, deadline, sink, tenant, priority, weight)
         try:
             body = serialize(Order(job, tenant, priority, weight))
         except ValueError as error:
@@ -160,7 +162,7 @@ class RemotePool:
         if not message:
             self._end(flight.ticket, EngineFailed(problem="every worker that began the block was lost"))
             return
-        match flight.judge(token, seq):
+        match flight.judge(token, seq, time.monotonic()):
             case Verdict.NEXT:
                 self._understand(flight.ticket, message, first=token > 1 and seq == 0)
             case Verdict.GAP:
@@ -173,9 +175,30 @@ class RemotePool:
         for flight in list(self._flights.values()):
             self._once_more(flight, time.monotonic())
 
+    def silent(self, since_s: float) -> list[Flight]:
+        """The blocks of which nothing has come since then."""
+        return [flight for flight in self._flights.values() if flight.heard_s < since_s]
+
+    def job(self, flight: Flight) -> str:
+        """The name of a block in the queue."""
+        return flight.job(self._post.gateway)
+
+    def missed(self, flight: Flight) -> None:
+        """A silent block is not in the queue. Its end may be on its way: what is missed twice is put there anew."""
+        if self._flights.get(flight.ticket.id) is not flight:
+            return
+        if flight.missed:
+            self._once_more(flight, time.monotonic())
+        else:
+            flight.missed = True
+
     def tick(self, now: float) -> None:
         """What only time brings about: blocks becoming due, and waiting in vain."""
-        if not self._hosts and now - self._hosts_seen_s > self._no_worker_s:
+        if now - self._ticked_s > LATE_S:
+            self._hosts_seen_s = now
+        self._ticked_s = now
+        if now - self._hosts_seen_s > self._no_worker_s:
+            self.staffed([], 1)  # also where nobody can be seen because Redis is away
             self._fail_all(Busy(retry_after_ms=int(1000 * self._no_worker_s)))
         for flight in self._flights.values():
             if flight.rung == "live" and not flight.token and flight.ticket.deadline - now <= DUE_S:
@@ -202,28 +225,27 @@ class RemotePool:
         now = time.monotonic()
         for _, ticket in self._schedule.assign(now):
             left_s = left_of(ticket.deadline, now)
-            flight = Flight(ticket, self._bodies[ticket.id], rung_of(ticket.priority, left_s))
+            flight = Flight(ticket, self._bodies[ticket.id], rung_of(ticket.priority, left_s), now)
             self._flights[ticket.id] = flight
             self._put(flight, left_s)
 
     def _put(self, flight: Flight, left_s: float | None) -> None:
         post = self._post
-        self._post.put(post.calls.submit(self.model.id, flight.job(post.gateway), flight.rung, left_s, flight.body))
+        self._post.put(post.calls.submit(self.model.id, self.job(flight), flight.rung, left_s, flight.body))
 
     def _move(self, flight: Flight, now: float) -> None:
         left_s = left_of(flight.ticket.deadline, now)
         flight.rung = rung_of(flight.ticket.priority, left_s)
-        job = flight.job(self._post.gateway)
-        self._post.put(self._post.calls.postpone(self.model.id, job, flight.rung, left_s))
+        self._post.put(self._post.calls.postpone(self.model.id, self.job(flight), flight.rung, left_s))
 
     def _once_more(self, flight: Flight, now: float) -> None:
-        self._post.put(self._post.calls.cancel(self.model.id, flight.job(self._post.gateway)))
+        self._post.put(self._post.calls.cancel(self.model.id, self.job(flight)))
         if flight.round + 1 >= ROUNDS_MAX:
             self._end(flight.ticket, EngineFailed(problem="what was made of the block was lost"))
             return
         self._counts["retries"] += 1
         left_s = left_of(flight.ticket.deadline, now)
-        flight.again(rung_of(flight.ticket.priority, left_s))
+        flight.again(rung_of(flight.ticket.priority, left_s), now)
         self._put(flight, left_s)
 
     def _understand(self, ticket: Ticket, message: bytes, *, first: bool) -> None:
@@ -271,7 +293,7 @@ class RemotePool:
         del self._bodies[ticket.id]
         flight = self._flights.pop(ticket.id, None)
         if flight and tell:
-            self._post.put(self._post.calls.cancel(self.model.id, flight.job(self._post.gateway)))
+            self._post.put(self._post.calls.cancel(self.model.id, self.job(flight)))
 
     def _tell(self, ticket: Ticket, call: Callable[[], None]) -> None:
         try:
