@@ -17,7 +17,8 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 RESOLVE = $(COMPILE) pyproject.toml
 
-.PHONY: help install run install-dev check test test-nightly interop interop-all bench install-kokoro install-helm lock clean
+.PHONY: help install run install-dev check test test-nightly install-interop interop interop-all bench \
+	install-kokoro install-helm lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -42,7 +43,9 @@ test: $(VENV)/.dev ## run the tests
 test-nightly: $(VENV)/.dev ## run the tests that take minutes
 	$(BIN)/python -m pytest -m nightly --timeout 1800 $(ARGS)
 
-interop: $(VENV)/.dev $(INTEROP)/core/.made ## run vendors' own packages against a real server
+install-interop: $(INTEROP)/core/.made $(INTEROP)/old/.made ## add vendors' own packages, new and old
+
+interop: $(VENV)/.dev install-interop ## run vendors' own packages against a real server
 	$(BIN)/python -m pytest tests/interop $(ARGS)
 
 interop-all: $(INTEROP)/ha/.made
@@ -93,7 +96,15 @@ $(VENV)/.dev: $(VENV)/.made requirements-dev.lock pyproject.toml
 $(INTEROP)/core/.made: tests/interop/packages-core.txt $(VENV)/.made
 	@echo "installing vendors' packages: once, about a minute"
 	@$(BIN)/python -m venv $(INTEROP)/core
-	@$(INTEROP)/core/bin/pip --disable-pip-version-check install --quiet --requirement tests/interop/packages-core.txt
+	@$(INTEROP)/core/bin/pip --disable-pip-version-check install --quiet --no-compile --requirement \
+		tests/interop/packages-core.txt
+	@touch $@
+
+$(INTEROP)/old/.made: tests/interop/packages-old.txt $(VENV)/.made
+	@echo "installing what vendors had before: once, about a minute"
+	@$(BIN)/python -m venv $(INTEROP)/old
+	@$(INTEROP)/old/bin/pip --disable-pip-version-check install --quiet --no-compile --requirement \
+		tests/interop/packages-old.txt
 	@touch $@
 
 $(INTEROP)/pipecat/.made: tests/interop/packages-pipecat.txt $(VENV)/.made

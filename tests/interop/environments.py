@@ -20,6 +20,11 @@ WITHIN_S = 110
 PIN = re.compile(r"^([\w-]+)(?:\[.+\])?==(.+)$", re.MULTILINE)
 
 
+def made(environment: str) -> bool:
+    """Whether an environment is there, whole."""
+    return (ENVIRONMENTS / environment / ".made").exists()
+
+
 def pinned(environment: str) -> dict[str, str]:
     """Return the versions that are installed there, by package."""
     return dict(PIN.findall((FOLDER / f"packages-{environment}.txt").read_text()))
@@ -27,11 +32,16 @@ def pinned(environment: str) -> dict[str, str]:
 
 async def told(environment: str, client: str, served: Served, *arguments: str) -> Any:
     """Run a client in an environment, with no way to anything but this machine; return what it said."""
-    python = ENVIRONMENTS / environment / "bin" / "python"
-    if not python.exists():
+    if not made(environment):
         pytest.skip("`make interop` or `make interop-all` has not made its environment")
     process = await asyncio.create_subprocess_exec(
-        *(str(python), str(FOLDER / "clients" / f"{client}.py"), served.url, served.key, *arguments),
+        *(
+            str(ENVIRONMENTS / environment / "bin" / "python"),
+            str(FOLDER / "clients" / f"{client}.py"),
+            served.url,
+            served.key,
+            *arguments,
+        ),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},  # our own services are in this repository

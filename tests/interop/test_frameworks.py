@@ -21,7 +21,7 @@ async def test_pipecat(speaking: Served, service: str) -> None:
     turn, cut, wrong = said["turn"], said["cut"], said["wrong"]
     assert (turn["started"], turn["stopped"], turn["errors"]) == (1, 1, [])
     assert 3 < turn["bytes"] / BYTES_PER_S < 8
-    assert " ".join(turn["words"]) == TEXT
+    assert " ".join(turn["words"]).split() == WORDS
     assert 0 < cut["bytes_cut"] < cut["bytes"]
     assert cut["errors"] == []
     assert " ".join(cut["words_after"]) == "After that."
