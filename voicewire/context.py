@@ -25,6 +25,7 @@ Wire = tuple[int, bytes]
 
 FRAMES_AT_ONCE = 50  # so that no listener holds the loop …
 BYTES_AT_ONCE = 32 * 1024  # … nor is given more than its connection may have waiting
+LEAD_FRAMES_MIN = 2  # the one that is heard, and the next: with less nothing would ever be due
 UNBUNDLED_FRAMES = 10  # the first frames of a context are not held back to fill a bundle
 
 
@@ -49,11 +50,11 @@ class Context:
         self.settled = True  # False: a ledger must be told what it cost before it is done
         self.balance_ms: int | None = None  # what is left then
         self._intake = intake or Intake(plan)
-        self._bundle = plan.format.bundle
         self._stirred = True  # something happened after which blocks may be wanted
         self._playhead = Playhead(rate_hz)
-        self._lead = plan.lead_ms * rate_hz // 1000
-        self._group = plan.group_frames
+        self._lead = max(plan.lead_ms * rate_hz // 1000, LEAD_FRAMES_MIN * self._frame)
+        within = self._lead // self._frame  # no more fits into one message, so none is waited for
+        self._bundle, self._group = min(plan.format.bundle, within), min(plan.group_frames, within)
         self._prefetch = plan.prefetch_ms * rate_hz // 1000
         self._sent = 0  # samples handed over, on the timeline
         self._sent_frames = 0
