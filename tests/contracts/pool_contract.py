@@ -63,6 +63,7 @@ class PoolContract:
             await cancelled.begun.wait()
             pool.cancel(ticket)
             count = len(cancelled.slices)
+            assert pool.stats().running == 1
             await following.ended.wait()
             assert following.heard == expected(job())
             assert len(cancelled.slices) == count
@@ -92,7 +93,9 @@ class PoolContract:
                 pool.submit(job("a\ud800b"), 0.0, Listener())
             assert (pool.stats().queued, pool.stats().running) == (0, 0)
 
-    async def test_a_sink_that_raises_loses_its_own_block_only(self, opened: Open) -> None:
+    async def test_a_sink_that_raises_loses_its_own_block_only(
+        self, opened: Open, caplog: pytest.LogCaptureFixture
+    ) -> None:
         def fall() -> None:
             raise RuntimeError("a mistake of the listener's")
 
@@ -102,7 +105,8 @@ class PoolContract:
             pool.submit(job(LONG), 1.0, other)
             await other.ended.wait()
             assert other.heard == expected(job(LONG))
-            assert (pool.stats().sink_errors, pool.stats().cancelled) == (1, 1)
+            assert (pool.stats().sink_errors, pool.stats().cancelled, pool.stats().restarts) == (1, 1, 0)
+            assert "a mistake of the listener's" in caplog.text
 
     async def test_many_blocks_and_random_cancels_leave_nothing_behind(self, opened: Open) -> None:
         async with opened(queue_limit=1_000) as pool:
