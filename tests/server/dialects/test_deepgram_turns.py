@@ -19,6 +19,7 @@ RATE_HZ = 24_000
 BYTES_PER_MS = RATE_HZ * 2 // 1_000
 TEXT = "It costs $4.50, doesn't it? Yes. It does, indeed."
 LONG = "This sentence goes on for a while. And this one follows it. "
+SHORT = "It does, indeed."
 VOICE = "flux-alexis-en"
 
 Heard = tuple[bytes, list[dict[str, Any]]]
@@ -85,13 +86,13 @@ async def test_all_of_the_audio_of_a_turn_stands_between_its_start_and_its_metad
 
 async def test_turns_wait_for_one_another(socket: ClientConnection) -> None:
     for _ in range(3):
-        await say(socket, "Speak", text=TEXT)
+        await say(socket, "Speak", text=SHORT)
         await say(socket, "Flush")
     turns = [await hear(socket, "SpeechMetadata") for _ in range(3)]
     assert len({messages[0]["speech_id"] for _, messages in turns}) == 3
     for audio, messages in turns:
         assert [message["type"] for message in messages] == ["SpeechStarted", "Flushed", "SpeechMetadata"]
-        assert messages[-1]["audio_duration_ms"] == len(audio) / BYTES_PER_MS > 2_000
+        assert messages[-1]["audio_duration_ms"] == len(audio) / BYTES_PER_MS > 500
 
 
 async def test_an_interruption_says_what_was_heard_and_is_followed_by_silence(socket: ClientConnection) -> None:
@@ -117,7 +118,7 @@ async def test_an_interruption_says_what_was_heard_and_is_followed_by_silence(so
 
 
 async def test_what_was_sent_whole_can_be_interrupted_until_it_is_heard(socket: ClientConnection) -> None:
-    first, _ = await turn(socket, TEXT)
+    first, _ = await turn(socket, SHORT)
     second, _ = await turn(socket, LONG)
     before_ms, all_ms = len(first) // BYTES_PER_MS, len(first + second) // BYTES_PER_MS
     audio, told = await interrupt(socket, before_ms + 1_000)
@@ -131,8 +132,8 @@ async def test_what_was_sent_whole_can_be_interrupted_until_it_is_heard(socket: 
     assert spoken + told["text_remaining"] == LONG
     await say(socket, "Interrupt", playback_offset={"type": "time_ms", "value": before_ms})
     assert (await hear(socket, "Warning"))[1][-1]["code"] == "INVALID_INTERRUPT_OFFSET"
-    await turn(socket, TEXT)  # the clock goes on from where it was interrupted
-    assert (await interrupt(socket, before_ms + 1_000))[1]["text_remaining"] == TEXT
+    await turn(socket, SHORT)  # the clock goes on from where it was interrupted
+    assert (await interrupt(socket, before_ms + 1_000))[1]["text_remaining"] == SHORT
 
 
 async def test_an_interruption_in_one_turn_takes_the_next_with_it(socket: ClientConnection) -> None:

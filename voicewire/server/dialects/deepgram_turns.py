@@ -2,8 +2,8 @@
 
 Source: Deepgram's API reference of Flux, and what its Python package 7.17, pipecat and LiveKit send and read. A turn is
 one utterance of ours. Offsets count the audio of the whole session; an interruption sets that clock to what was played.
-It drops everything that was said and not heard, and the first turn of that is the one told of. Vendors' servers are
-about as fast as their listeners, ours is far ahead: so turns whose audio was sent whole can be interrupted as well.
+It drops everything that was said and not heard, and the first turn of that is the one told of. What was sent is ahead
+of what is heard: so turns whose audio was sent whole can be interrupted as well.
 """
 
 from __future__ import annotations
