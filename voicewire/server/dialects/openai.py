@@ -116,7 +116,7 @@ def _read(body: bytes) -> _Speech:
     try:
         read = msgspec.json.decode(body, type=_Speech)
         read.input.encode()
-    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise BadRequest(problem=str(error)) from error
     return read
 

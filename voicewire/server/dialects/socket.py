@@ -64,6 +64,7 @@ class Line:
         self.query = websocket.query_params
         self.path: Mapping[str, str] = websocket.path_params
         self.lead_ms = lead_ms  # of what can be interrupted
+        self.tongue: Tongue | None = None
         self.tenant = ""
         self.live: Live | None = None
         self.ended = False
@@ -101,8 +102,13 @@ class Line:
         self.soon(lambda: self._wire.finish(close, code))
 
     def _act_if_there(self, act: Callable[[], None]) -> None:
-        if self.live is not None and self.live.attached:
+        if self.live is None or not self.live.attached:
+            return
+        try:
             act()
+        except VoicewireError as error:  # of a message that was heard before: it had to wait
+            assert self.tongue is not None
+            self.say(*self.tongue.refused(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,7 @@ class DialectEndpoint:
                 return
             await websocket.accept(echoed_protocol(websocket.scope["subprotocols"]))
             line = Line(wire_of(websocket.scope), self.catalogue, websocket, self.lead_ms)
-            tongue = self.speaks(line)
+            line.tongue = tongue = self.speaks(line)
             try:
                 first = await self._enter(websocket, line, tongue, principal)
             except VoicewireError as error:

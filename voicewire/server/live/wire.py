@@ -16,6 +16,7 @@ from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
+from websockets.protocol import State
 
 from voicewire.errors import TABLE
 
@@ -145,8 +146,9 @@ class WireProtocol(WebSocketsSansIOProtocol):
         """Hand on a message; uvicorn would log a traceback for text that is no UTF-8, which any client can send."""
         if self.curr_msg_data_type == "text" and not _is_utf8(b"".join(self.frames)):
             self.frames = []
-            self.conn.send_close(NOT_UTF8)
-            self.handle_parser_exception()
+            if self.conn.state is State.OPEN:  # several may be read together, or behind a close of ours
+                self.conn.send_close(NOT_UTF8)
+                self.handle_parser_exception()
         elif self.listener is not None and not self.close_sent and self._heard < HEARD_AT_ONCE:
             self._hand_on(self.listener)
         else:
