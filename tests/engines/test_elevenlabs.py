@@ -109,7 +109,16 @@ def test_a_validation_error_that_is_a_list_is_a_failure(engine: UpstreamEngine, 
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"{}", b"[]", b"{", b'{"audio_base64": "not base64!"}', b'"' + b"x" * 100 + b'"']
+    "line",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"{",
+        b'{"audio_base64": "not base64!"}',
+        '{"audio_base64": "AAAAé"}'.encode(),
+        b'"' + b"x" * 100 + b'"',
+    ],
 )
 def test_lines_that_cannot_be_read_are_failures(engine: UpstreamEngine, server: UpstreamServer, line: bytes) -> None:
     server.answer = lambda handler, _: handler.whole(line + b"\n", "application/json")
@@ -117,7 +126,21 @@ def test_lines_that_cannot_be_read_are_failures(engine: UpstreamEngine, server: 
         speak(engine, "Hello.")
 
 
-@pytest.mark.parametrize("alignment", [None, {}, {"characters": 3}, {"characters": ["H"]}])
+def timed(begins_s: float, ends_s: float) -> dict[str, list[float] | list[str]]:
+    return {
+        "characters": ["H"],
+        "character_start_times_seconds": [begins_s],
+        "character_end_times_seconds": [ends_s],
+    }
+
+
+NO_TIMES: list[object] = [
+    None, {}, {"characters": 3}, {"characters": ["H"]}, timed(1e308, 1e308), timed(10**400, 10**400),
+    timed(float("nan"), float("inf")), timed(-1e308, 0.1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("alignment", NO_TIMES)
 def test_audio_without_times_is_heard_without_words(
     engine: UpstreamEngine, server: UpstreamServer, alignment: object
 ) -> None:

@@ -133,6 +133,7 @@ def test_codes_are_said_in_our_words(
         b"data: {]\n\n",
         b'data: {"data": {"audio": "zz", "status": 1}}\n\n',
         b"data: 7\n\n",
+        b'data: {"base_resp": {"status_code": []}}\n\n',
         b"",
     ],
 )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +11,7 @@ import httpx
 import numpy as np
 
 from voicewire.engines.alignment import Alignment, Character
-from voicewire.engines.upstream import Answer, Samples, Speech, Upstream, answer, refusal
+from voicewire.engines.upstream import AUDIO_S_MAX, Answer, Samples, Speech, Upstream, answer, lines, parsed, refusal
 from voicewire.engines.upstream_engine import (
     LANES,
     MAX_CHARS,
@@ -55,8 +53,8 @@ class ElevenLabs:
         async with self._upstream.post(path, self._body(utterance), {"output_format": f"pcm_{RATE_HZ}"}) as response:
             if response.status_code != httpx.codes.OK:
                 raise _refused(await answer(response), utterance.voice)
-            async for line in _lines(response):
-                chunk = alignment.push(_pcm(line, samples), _characters(line))
+            async for told in _messages(response):
+                chunk = alignment.push(_pcm(told, samples), _characters(told))
                 if chunk:
                     yield chunk
         last = alignment.finish()
@@ -132,42 +130,28 @@ def open_engine(
     return UpstreamEngine(upstream, about, found, asking.speech)
 
 
-async def _lines(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
-    waiting = b""
-    async for data in response.aiter_raw():
-        *lines, waiting = (waiting + data).split(b"\n")
-        if len(waiting) > LINE_BYTES_MAX:
-            raise EngineFailed(problem=f"ElevenLabs sends a line of more than {LINE_BYTES_MAX} bytes")
-        for line in lines:
-            if line.strip():
-                yield _parsed(line)
-    if waiting.strip():
-        yield _parsed(waiting)
+async def _messages(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
+    async for line in lines(response, LINE_BYTES_MAX):
+        if line.strip():
+            told = parsed(line)
+            if not isinstance(told, dict):
+                raise EngineFailed(problem="ElevenLabs sends a line that is not a JSON object")
+            yield told
 
 
-def _parsed(line: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise EngineFailed(problem="ElevenLabs sends a line that is not a JSON object")
-    return value
-
-
-def _pcm(line: dict[str, Any], samples: Samples) -> Pcm:
-    audio = line.get("audio_base64")
+def _pcm(told: dict[str, Any], samples: Samples) -> Pcm:
+    audio = told.get("audio_base64")
     if not isinstance(audio, str):
         return np.empty(0, np.int16)
     try:
         return samples.push(base64.b64decode(audio, validate=True))
-    except binascii.Error as error:
+    except ValueError as error:
         raise EngineFailed(problem="ElevenLabs sends audio that is not base64") from error
 
 
-def _characters(line: dict[str, Any]) -> list[Character]:
+def _characters(told: dict[str, Any]) -> list[Character]:
     """The times of the text as it was sent; `normalized_alignment` would be of another."""
-    alignment = line.get("alignment")
+    alignment = told.get("alignment")
     if not isinstance(alignment, dict):
         return []
     names = ("characters", "character_start_times_seconds", "character_end_times_seconds")
@@ -175,8 +159,13 @@ def _characters(line: dict[str, Any]) -> list[Character]:
     return [
         Character(text, float(begins_s), float(ends_s))
         for text, begins_s, ends_s in zip(*columns, strict=False)
-        if isinstance(text, str) and isinstance(begins_s, int | float) and isinstance(ends_s, int | float)
+        if isinstance(text, str) and _is_time(begins_s) and _is_time(ends_s)
     ]
+
+
+def _is_time(value: object) -> bool:
+    """Whether `value` is a number of seconds that an utterance may last, and no other number that JSON has."""
+    return isinstance(value, int | float) and abs(value) <= AUDIO_S_MAX
 
 
 def _refused(told: Answer, voice: str) -> VoicewireError:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 
-from voicewire.engines.upstream import Samples, Speech, Upstream, answer, refusal
+from voicewire.engines.upstream import Samples, Speech, Upstream, answer, lines, parsed, refusal
 from voicewire.engines.upstream_engine import LANES, MAX_CHARS, TIMEOUT_S, UpstreamEngine, opening
 from voicewire.engines.voice_list import parse_voices
 from voicewire.errors import RETRY_MS, BadRequest, Busy, EngineFailed, VoicewireError
@@ -22,6 +22,7 @@ VOICES = (
     "female-shaonv:british-female:en-GB:female,"
     "moss_audio_141d8c4c-a6f8-11f0-84c1-0ec6fa858d82:nigerian-male:en-NG:male"
 )
+FIELD = b"data:"
 EVENT_BYTES_MAX = 4 << 20  # about 40 s of audio in one event
 PAUSE = re.compile(r"<#[\d.]*#>")  # would be a silence of up to 100 s, which is paid for
 
@@ -129,25 +130,11 @@ def _boost(language: str) -> str:
     return "Chinese,Yue" if language.lower() == "zh-hk" else BOOSTS.get(primary, "auto")
 
 
-async def _events(response: httpx.Response) -> Any:
+async def _events(response: httpx.Response) -> AsyncIterator[Any]:
     """The JSON of each event."""
-    waiting = b""
-    async for data in response.aiter_raw():
-        *lines, waiting = (waiting + data).split(b"\n")
-        if len(waiting) > EVENT_BYTES_MAX:
-            raise EngineFailed(problem=f"MiniMax sends an event of more than {EVENT_BYTES_MAX} bytes")
-        for line in lines:
-            if line.startswith(b"data:"):
-                yield _parsed(line[5:])
-    if waiting.startswith(b"data:"):
-        yield _parsed(waiting[5:])
-
-
-def _parsed(text: bytes) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise EngineFailed(problem="MiniMax sends an event that is not JSON") from error
+    async for line in lines(response, EVENT_BYTES_MAX):
+        if line.startswith(FIELD):
+            yield parsed(line.removeprefix(FIELD))
 
 
 def _data(event: Any) -> dict[str, Any]:
@@ -168,10 +155,12 @@ def _error(event: Any, voice: str) -> VoicewireError | None:
     code = said.get("status_code", OK) if isinstance(said, dict) else OK
     if code == OK:
         return None
+    if not isinstance(code, int):
+        return EngineFailed(problem="MiniMax says that something is wrong, and no number")
     if code in BUSY_CODES:
         return Busy(retry_after_ms=RETRY_MS)
     if code in TEXT_CODES:
         return BadRequest(problem="the provider of this voice does not take this text")
     if code in VOICE_CODES:
         return BadRequest("unknown_voice", voice=voice)
-    return EngineFailed(problem=f"MiniMax says {code if isinstance(code, int) else ''}: {CODES.get(code, 'an error')}")
+    return EngineFailed(problem=f"MiniMax says {code}: {CODES.get(code, 'an error')}")

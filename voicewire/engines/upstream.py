@@ -295,6 +295,27 @@ async def answer(response: httpx.Response) -> Answer:
     return Answer(response.status_code, response.headers, content)
 
 
+async def lines(response: httpx.Response, bytes_max: int) -> AsyncIterator[bytes]:
+    """Yield an answer's lines as they come, without their ends; raises `EngineFailed` for one that is too long."""
+    waiting = b""
+    async for data in response.aiter_raw():
+        *whole, waiting = (waiting + data).split(b"\n")
+        if len(waiting) > bytes_max:
+            raise EngineFailed(problem=f"the upstream sends a line of more than {bytes_max} bytes")
+        for line in whole:
+            yield line
+    if waiting:
+        yield waiting
+
+
+def parsed(line: bytes) -> Any:
+    """Return the JSON of a line; raises `EngineFailed` where it is none."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise EngineFailed(problem="the upstream sends a line that is not JSON") from error
+
+
 def refusal(status: int, headers: Mapping[str, str], code: str = "") -> VoicewireError:
     """Return the error for an answer of `status`; `code` is the upstream's own word for it, never its prose.
 
