@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,24 @@ async def test_a_call_is_of_the_tenant_of_its_account(answering: Served, tenants
         assert phone.audio_ms == done["audio_ms"]
         assert "clear" not in phone.said
         assert other.audio_ms > 0
+
+
+async def test_who_knows_the_name_of_a_call_keeps_nobody_out_of_theirs(
+    answering: Served, tenants: list[Tenant]
+) -> None:
+    mine, theirs = tenants
+    call, phones = new_call(), {}
+    async with AsyncExitStack() as stack:
+        for tenant in (theirs, mine):  # the stranger is there first
+            async with tenant.client(answering) as http:
+                token = (await http.post("/v1/calls", json={"call": call})).json()["token"]
+            phones[tenant] = await stack.enter_async_context(connected(answering.url, call, token))
+        for tenant in tenants:
+            app = await stack.enter_async_context(application(answering, tenant.key))
+            text = "Yes." if tenant is mine else "No, not at all."
+            await app.say("speak", context="a", to=f"call:{call}", text=text)
+            assert (await app.until("done", context="a"))["audio_ms"] == phones[tenant].audio_ms > 0
+        assert phones[mine].audio_ms != phones[theirs].audio_ms
 
 
 async def test_each_account_signs_with_its_own_secret_in_both_algorithms(answering: Served) -> None:

@@ -274,8 +274,10 @@ class Call:
 
     def _sound(self, utterance: Utterance, audio: frames.AudioFrames) -> Iterator[Wire]:
         at_ms, now = audio.pts * 1000 // self._rate_hz, time.monotonic()
+        due = utterance.marks_due
         for packet in audio.packets:
-            yield from self._marks(utterance, at_ms, now)
+            if due and due[0] <= at_ms:
+                yield from self._marks(utterance, at_ms, now)
             yield self._carrier.media(self._stream, packet, self._media_type)
             self._playout.sent(utterance.track, FRAME_MS, now)
             at_ms += FRAME_MS

@@ -9,10 +9,10 @@ from voicewire.server.telephony.call import Call
 
 
 class Calls:
-    """By their carriers' names."""
+    """By tenant, and their carriers' names: who says that a call is theirs keeps nobody else's out."""
 
     def __init__(self) -> None:
-        self._here: dict[str, Call] = {}
+        self._here: dict[tuple[str, str], Call] = {}
 
     def __len__(self) -> int:
         return len(self._here)
@@ -21,17 +21,17 @@ class Calls:
         return iter([*self._here.values()])
 
     def add(self, call: Call) -> None:
-        """A call begins. Raises `BadRequest` where one of that name is being held."""
-        if call.id in self._here:
+        """A call begins. Raises `BadRequest` where the tenant's of that name is being held."""
+        if (call.tenant, call.id) in self._here:
             raise BadRequest("conflict")
-        self._here[call.id] = call
+        self._here[call.tenant, call.id] = call
 
     def remove(self, call: Call) -> None:
         """A call is over."""
-        if self._here.get(call.id) is call:
-            del self._here[call.id]
+        if self._here.get((call.tenant, call.id)) is call:
+            del self._here[call.tenant, call.id]
 
     def find(self, id: str, tenant: str) -> Call | None:
         """Return a call of a tenant's own that has begun; to all others there is none."""
-        call = self._here.get(id)
-        return call if call is not None and call.tenant == tenant and call.live is not None else None
+        call = self._here.get((tenant, id))
+        return call if call is not None and call.live is not None else None

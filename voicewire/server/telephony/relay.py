@@ -25,8 +25,8 @@ from voicewire.types import KEY_PREFIX
 
 LOGGER = logging.getLogger(__name__)
 
-CALL_KEY = "call:{id}"
-"""Redis, string with expiry: which gateway holds a call, and whose it is."""
+CALL_KEY = "call:{tenant} {id}"
+"""Redis, string with expiry: which gateway holds a tenant's call. In the name of a call is no space."""
 
 CALLS_KEY = "calls:{gateway}"
 """Redis, channel: what is said to the calls of a gateway, and to the sessions on it that speak into others'."""
@@ -39,13 +39,6 @@ FIND_S = 2.0  # an application may know of a call before its stream is here
 FIND_EVERY_S = 0.1
 PING_S = 1.0
 AGAIN_S = 0.5
-
-
-class Place(Struct, frozen=True):
-    """Where a call is held."""
-
-    gateway: str
-    tenant: str
 
 
 class Letter(Struct, frozen=True):
@@ -84,16 +77,15 @@ class Relay:
 
     async def announce(self, call: Call) -> None:
         """Let other gateways find a call."""
-        place = msgspec.json.encode(Place(self.gateway, call.tenant))
         try:
-            await self._redis.set(self._key(call.id), place, ex=CALL_S)
+            await self._redis.set(self._key(call.tenant, call.id), msgspec.json.encode(self.gateway), ex=CALL_S)
         except (RedisError, OSError):
             LOGGER.warning("a call cannot be found by other gateways")
 
     async def forget(self, call: Call) -> None:
         """A call is over."""
         with contextlib.suppress(RedisError, OSError):  # it expires
-            await self._redis.delete(self._key(call.id))
+            await self._redis.delete(self._key(call.tenant, call.id))
 
     async def find(self, id: str, tenant: str) -> Call | str | None:
         """Return a call, or the gateway that has it; waits for one that is about to begin. Raises `Busy`."""
@@ -103,17 +95,17 @@ class Relay:
             if call is not None:
                 return call
             try:
-                found = await self._redis.get(self._key(id))
+                found = await self._redis.get(self._key(tenant, id))
             except (RedisError, OSError) as error:
                 raise Busy(retry_after_ms=RETRY_MS) from error
-            place = msgspec.json.decode(found, type=Place) if found else None
-            if place and place.tenant == tenant and place.gateway != self.gateway:
-                return place.gateway
+            gateway = msgspec.json.decode(found, type=str) if found else self.gateway
+            if gateway != self.gateway:
+                return gateway
             await asyncio.sleep(FIND_EVERY_S)
         return None
 
-    def _key(self, id: str) -> str:
-        return self._prefix + CALL_KEY.format(id=id)
+    def _key(self, tenant: str, id: str) -> str:
+        return self._prefix + CALL_KEY.format(tenant=tenant, id=id)
 
     # letters out
 
