@@ -156,6 +156,15 @@ async def test_without_any_worker_it_is_busy_and_says_for_how_long(redis_url: st
         assert caught.value.retry_after_ms == 1_000
 
 
+async def test_a_block_that_is_cancelled_is_no_lease_lost(redis_url: str, remote: Redis) -> None:
+    async with hosted(remote, {"rtf": 1.0}, lease_s=60.0) as only, gateway(redis_url, only.pool) as here:
+        ticket = here.pool.submit(job(TEXT), time.monotonic(), Listener())
+        await until(lambda: only.pool.stats().running == 1)
+        here.pool.cancel(ticket)
+        await until(lambda: only.pool.stats().running == 0)
+        assert only.host.counts["lost"] == 0
+
+
 @pytest.mark.nightly
 async def test_a_block_that_no_engine_outlives_fails_alone(redis_url: str, remote: Redis) -> None:
     async with town(redis_url, remote, 2, {"crash_on": "poison", "rtf": 0.001}) as (here, _):

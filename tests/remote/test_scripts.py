@@ -91,6 +91,21 @@ async def test_what_is_most_wanted_is_taken_first(queue: Queue) -> None:
     assert (batch.job, batch.left_s) == ("batch", None)
 
 
+async def test_a_block_that_gets_another_deadline_keeps_its_place(queue: Queue) -> None:
+    for job in "ab":
+        await queue.submit(job, "live", 9.0)
+    await queue.say(queue.calls.postpone("m", "a", "live", 5.0))
+    first, _ = await queue.take("w")
+    assert first.job == "a"
+    assert first.left_s is not None
+    assert 4 < first.left_s <= 5
+    await queue.say(queue.calls.postpone("m", "a", "live", None))
+    ((_, order),) = await queue.redis.xrange(KEYS.orders("w"))
+    assert (order[b"k"], order[b"v"]) == (b"postpone", b"")
+    again = {each.job: each for each in await queue.take_over("v")}
+    assert again["a"].left_s is None, "who takes it over knows, too"
+
+
 async def test_said_twice_it_is_queued_once(queue: Queue) -> None:
     await queue.submit("a")
     await queue.submit("a")

@@ -11,8 +11,8 @@ end
 
 if what == 'submit' then
   if record then return 0 end
-  record = {rung = ARGV[4], gateway = ARGV[3], worker = '', token = 0, tries = 0, best = 0}
-  add(job, record, due(ARGV[5]), ARGV[6])
+  record = {rung = ARGV[4], due = due(ARGV[5]), gateway = ARGV[3], worker = '', token = 0, tries = 0, best = 0}
+  add(job, record, ARGV[6])
   return 1
 end
 
@@ -24,13 +24,15 @@ if what == 'cancel' then
   return 1
 end
 
-if record.worker ~= '' then
-  order(record.worker, 'postpone', job, record.token, ARGV[4])
+record.due = due(ARGV[4])
+if record.worker ~= '' then order(record.worker, 'postpone', job, record.token, ARGV[4]) end
+if record.worker ~= '' or record.rung == ARGV[3] then
+  save(job, record)  -- and it keeps its place
   return 1
 end
 local found = redis.call('XRANGE', queue(record.rung), record.entry, record.entry)
 if not found[1] then return 0 end
 unqueue(record.rung, record.entry)
 record.rung = ARGV[3]
-add(job, record, due(ARGV[4]), found[1][2][6])
+add(job, record, found[1][2][4])
 return 1

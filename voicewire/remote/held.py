@@ -76,7 +76,7 @@ class Hands:
 
     def begin(self, taken: Taken) -> None:
         """Have a block made that was taken."""
-        self.drop(taken.job)  # an attempt of ours that was given up for dead
+        self.lose(taken.job)  # an attempt of ours that was given up for dead
         held = self._held[taken.job] = Held(taken, self._say)
         self.counts["taken"] += 1
         try:
@@ -97,15 +97,19 @@ class Hands:
         if held and held.ticket:
             self._pool.postpone(held.ticket, math.inf if left_s is None else time.monotonic() + left_s)
 
-    def drop(self, job: str, token: int | None = None) -> None:
-        """Let a block go that is wanted no longer, or was given to another; of one attempt, or any."""
+    def drop(self, job: str, token: int | None = None) -> bool:
+        """Let a block go that is wanted no longer, of one attempt or any; return whether it was here."""
         held = self._held.get(job)
         if held is None or token not in {None, held.token}:
-            return
+            return False
         self._forget(held)
-        self.counts["lost"] += 1
         if held.ticket:
             self._pool.cancel(held.ticket)
+        return True
+
+    def lose(self, job: str, token: int | None = None) -> None:
+        """Let a block go whose lease is not ours any more, as `drop`."""
+        self.counts["lost"] += self.drop(job, token)
 
     def heard(self, answers: list[bool]) -> None:
         """Redis has heard so many of `outgoing`, and of some it says that the block is not ours any more."""
@@ -113,7 +117,7 @@ class Hands:
             _, held = self.outgoing.popleft()
             self.counts["answers" if ours else "refused"] += 1
             if not ours and self._held.get(held.job) is held:
-                self.drop(held.job)
+                self.lose(held.job)
 
     def let_go(self) -> None:
         """Give everything back, for others to take at once."""

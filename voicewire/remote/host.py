@@ -139,7 +139,7 @@ class Host:
         kept = await self._calls.renew(self._redis, held)
         for (job, token), ours in zip(held, kept, strict=True):
             if not ours:
-                self._hands.drop(job, token)
+                self._hands.lose(job, token)
 
     async def _obey(self) -> None:
         streams: dict[Any, Any] = {self._keys.orders(self._name): self._heard}

@@ -1,6 +1,7 @@
 -- What the scripts of the queue share. KEYS[1]: the jobs of a model; its other keys are made from it, in the same slot.
--- A job's record: rung and entry (where it stands), gateway, worker ('' waits), token (fences every attempt but the
--- last), tries (attempts in a row that brought nothing new) and best (packets that were brought).
+-- A job's record: rung and entry (where it stands), due (in ms of Redis' clock; '' never), gateway, worker ('' waits),
+-- token (fences every attempt but the last), tries (attempts in a row that brought nothing new) and best (packets that
+-- were brought).
 
 local GROUP = 'workers'
 local RUNGS = {'due', 'live', 'interactive', 'prefetch', 'batch'}
@@ -52,8 +53,8 @@ local function keep(rung)
   redis.call('PEXPIRE', jobs, TTL_MS)
 end
 
-local function add(job, record, due, body)
-  record.entry = redis.call('XADD', queue(record.rung), '*', 'job', job, 'due', due, 'body', body)
+local function add(job, record, body)
+  record.entry = redis.call('XADD', queue(record.rung), '*', 'job', job, 'body', body)
   save(job, record)
   keep(record.rung)
 end

@@ -128,7 +128,7 @@ class RemotePool:
         """See `Pool`."""
         if ticket.ended:
             return
-        worker = self._schedule.cancel(ticket)
+        worker = self._schedule.cancel(ticket, time.monotonic())
         self._forget(ticket, tell=True)
         self._counts["cancelled"] += 1
         if worker:

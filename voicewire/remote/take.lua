@@ -16,7 +16,7 @@ local function give_up(job, record)
 end
 
 local function begin(rung, entry, fields)
-  local job, due, body = fields[2], fields[4], fields[6]
+  local job, body = fields[2], fields[4]
   local record = load(job)
   if not record or record.entry ~= entry then
     unqueue(rung, entry)  -- cancelled, or moved, while it was on its way
@@ -27,7 +27,7 @@ local function begin(rung, entry, fields)
     if record.tries > tries_max then return give_up(job, record) end
     record.worker = worker
     save(job, record)
-    local left = due == '' and '' or string.format('%.0f', due - now)
+    local left = record.due == '' and '' or string.format('%.0f', record.due - now)
     taken[#taken + 1] = {job, record.token, left, body}
     room.due = room.due - 1
     room.others = room.others - 1

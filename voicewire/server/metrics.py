@@ -90,7 +90,7 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "voicewire_worker_completed_total": ("counter", "blocks made"),
     "voicewire_worker_failed_total": ("counter", "blocks that it gave up"),
     "voicewire_worker_cancelled_total": ("counter", "blocks that nobody wanted any more"),
-    "voicewire_worker_lost_total": ("counter", "blocks that it let go because nobody wanted them, or another had them"),
+    "voicewire_worker_lost_total": ("counter", "blocks whose lease it found to be another's, or nobody's"),
     "voicewire_worker_refused_total": ("counter", "answers that came too late: the block was another's"),
     "voicewire_worker_restarts_total": ("counter", "processes that were replaced"),
     "voicewire_worker_halvings_total": ("counter", "batches that were halved because memory ran out"),
