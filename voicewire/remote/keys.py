@@ -8,7 +8,7 @@ from __future__ import annotations
 from voicewire.types import KEY_PREFIX
 
 JOBS_KEY = "{{work:{model}}}:jobs"
-"""Redis, hash with expiry: each block that waits or is made → its entry, deadline and gateway, who holds it, by which token."""
+"""Redis, hash with expiry: each block in the queue → its entry, deadline and gateway, who holds it, by which token."""
 
 QUEUE_KEY = "{{work:{model}}}:queue:{rung}"
 """Redis, stream with expiry and the group `workers`: the blocks of one rung of `RUNGS`, gone from it when they end."""
