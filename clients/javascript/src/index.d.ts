@@ -68,6 +68,10 @@ export interface SpeechOptions {
   words?: boolean;
   /** How far the server may be ahead of the listener. */
   lead_ms?: number;
+  /** `call:…`: speak into a telephone call; there is no audio then, and `call` events come. */
+  to?: string;
+  /** How often a call says what was heard. */
+  marks?: "word" | "sentence" | "none";
 }
 
 /** [a, b): a part of the utterance's text; `speech.textOf(span)` is what it says. */
@@ -137,7 +141,18 @@ export interface Cancelled {
   balance_ms: number | null;
 }
 
-export type SpeechEvent = Opened | Block | Words | Audio | Done | Cancelled;
+/** Of a telephone call that is spoken into. */
+export interface Call {
+  type: "call";
+  context: string;
+  call: string;
+  event: "heard" | "digit" | "ended";
+  heard?: Span;
+  played_ms?: number;
+  digit?: string;
+}
+
+export type SpeechEvent = Opened | Block | Words | Audio | Call | Done | Cancelled;
 
 /**
  * An utterance. To iterate gives its events, the last of which is `Done` or `Cancelled`; it throws `WireError` when the

@@ -127,6 +127,7 @@ export class Wire {
     if (message.type === "ready") this.#onReady(message);
     else if (message.context) this.#onContext(message);
     else if (message.type === "error") this.#onError(message);
+    else if (message.type === "call") this.#onCall(message);
   }
 
   #onReady({ session, resume_token, resumed, limits, contexts = {} }) {
@@ -160,10 +161,17 @@ export class Wire {
     const about = this.#live.get(context);
     if (!about) return;
     this.#attempt = 0; // it goes on, so the next break gets every attempt again
-    if (type === "opened") Object.assign(about, { channel: message.channel, ...timing(message.format) });
+    const channel = about.call ? -1 : message.channel; // a call's is no channel of this connection
+    if (type === "opened") Object.assign(about, { channel, ...timing(message.format) });
     if (ENDS.has(type)) this.#live.delete(context);
     if (message.code === "resume_gone") this.#events.lost([context]);
     else if (!about.cancelled || ENDS.has(type)) this.#events.message(message);
+  }
+
+  /** A key, or the end, of a telephone call: all that are spoken into it are told. */
+  #onCall(event) {
+    for (const [context, { call }] of this.#live)
+      if (call === event.call) this.#events.message({ ...event, context });
   }
 
   #onError(error) {
@@ -231,7 +239,8 @@ export class Wire {
 
 function live(message) {
   const unheard = { channel: -1, seq: -1, frameMs: 0, frameSamples: 0 };
-  return { script: new Script(message), cancelled: false, playhead: null, ...unheard };
+  const call = message.to?.replace(/^call:/, "") ?? "";
+  return { script: new Script(message), cancelled: false, playhead: null, call, ...unheard };
 }
 
 function timing({ rate, frame_ms }) {
