@@ -175,7 +175,7 @@ async def _do(url: str, sql: str) -> None:
 async def postgres_url(postgres: Postgres) -> AsyncIterator[str]:
     """The address of a database of its own, with the schema and what it begins with."""
     name = f"{postgres.template}_{secrets.token_hex(4)}"
-    await _do(postgres.url, f"CREATE DATABASE {name} TEMPLATE {postgres.template}")
+    await _do(postgres.url, f"CREATE DATABASE {name} TEMPLATE {postgres.template} STRATEGY file_copy")
     yield postgres.database(name)
     await _do(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
 
