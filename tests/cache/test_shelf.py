@@ -5,6 +5,7 @@ import logging
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,22 @@ async def test_what_comes_faster_than_it_is_written_is_not_kept() -> None:
         stuck.free.set()
         await shelf.drain()
         assert (shelf.stats.written, told) == (100 - shelf.stats.lost, 100)
+
+
+async def test_what_is_put_twice_is_written_once_by_whichever_writer() -> None:
+    stuck = Stuck()
+    stuck.writes_at_once = 2
+    told: list[int] = []
+    async with running(stuck) as shelf:
+        for again in range(3):
+            shelf.put(key_of(1), clip_of(1), partial(told.append, again))
+            await asyncio.sleep(0.01)
+        stuck.free.set()
+        await shelf.drain()
+        assert (shelf.stats.written, shelf.stats.lost, sorted(told)) == (1, 0, [0, 1, 2])
+        shelf.put(key_of(2), clip_of(2))
+        await shelf.drain()
+        assert shelf.stats.written == 2
 
 
 async def test_nowhere_keeps_nothing() -> None:

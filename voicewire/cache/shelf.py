@@ -82,8 +82,11 @@ class Shelf:
     def put(self, key: bytes, clip: Clip, then: Callable[[], None] = lambda: None) -> None:
         """Have a clip written; `then` is called when others can get it, or nobody ever will."""
         size = size_of(clip)
-        if not self.keeps or self._waiting_bytes + size > self._waiting_max or key in self._waiting:
-            self.stats.lost += self.keeps
+        if not self.keeps or key in self._waiting or key in self._writing:
+            then()  # what is made twice at a time is the same, and is on its way
+            return
+        if self._waiting_bytes + size > self._waiting_max:
+            self.stats.lost += 1
             then()
             return
         self._waiting[key] = clip, then
