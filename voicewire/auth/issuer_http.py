@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from voicewire.auth.authorities import authorities
 from voicewire.errors import Busy
 
 CONNECT_S = 5.0
@@ -31,10 +32,8 @@ class IssuerHttp:
     """One client for all issuers. What goes wrong on the way is `Busy`, by the code `issuer_failed`."""
 
     def __init__(self) -> None:
-        trust = httpx.create_ssl_context(trust_env=False)
-        trust.load_default_certs()  # also what the operator's system trusts: issuers of one's own have CAs of one's own
         self._client = httpx.AsyncClient(
-            verify=trust,
+            verify=authorities(),
             trust_env=False,
             follow_redirects=False,
             timeout=CONNECT_S,

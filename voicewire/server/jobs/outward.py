@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from voicewire.auth.authorities import authorities
+
 URL_CHARS_MAX = 2_000
 PORTS = {"http": 80, "https": 443}
 RESOLVE_S = 5.0
@@ -158,10 +160,8 @@ class Outward:
     def __init__(self, *, private: bool, resolve: Resolve = resolve, at_once: int = AT_ONCE) -> None:
         self._private = private
         self._resolve = resolve
-        trust = httpx.create_ssl_context(trust_env=False)
-        trust.load_default_certs()  # also what the operator's system trusts
         self._client = httpx.AsyncClient(
-            verify=trust,
+            verify=authorities(),
             trust_env=False,
             follow_redirects=False,
             timeout=CONNECT_S,
