@@ -22,7 +22,7 @@ from tests.architecture.readable import (
     sizes_stay_readable,
     suppressions_give_their_reason,
 )
-from tests.architecture.source import ROOT, Rule, module, package
+from tests.architecture.source import ROOT, Module, Rule, module, package
 from tests.architecture.tables import (
     errors_are_of_the_table,
     literals_stand_in_their_table,
@@ -73,9 +73,14 @@ PLANTED: list[tuple[Rule, str, str]] = [
 RULES = sorted({rule for rule, _, _ in PLANTED}, key=lambda rule: rule.__name__)
 
 
+@pytest.fixture(scope="module")
+def modules() -> list[Module]:
+    """Read once: it takes a second."""
+    return package()
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_the_package_keeps(rule: Rule) -> None:
-    modules = package()
+def test_the_package_keeps(rule: Rule, modules: list[Module]) -> None:
     if rule is nothing_happens_at_import:
         values = frozenset(value_types(modules))
         offences = [str(each) for of in modules for each in nothing_happens_at_import(of, values)]
@@ -115,14 +120,14 @@ def test_tests_and_benchmarks_stay_readable_too() -> None:
     assert [path.name for path in paths if path.read_text(encoding="utf-8").count("\n") > FILE_LINES_MAX] == []
 
 
-def test_every_module_of_the_core_exists() -> None:
-    assert CORE - {of.part for of in package()} == set(), "LAYERS names modules that do not exist"
+def test_every_module_of_the_core_exists(modules: list[Module]) -> None:
+    assert CORE - {of.part for of in modules} == set(), "LAYERS names modules that do not exist"
 
 
-def test_every_key_of_redis_has_a_template_of_its_own() -> None:
+def test_every_key_of_redis_has_a_template_of_its_own(modules: list[Module]) -> None:
     templates = [
         (ast.literal_eval(node.value), of.path)
-        for of in package()
+        for of in modules
         for node in of.tree.body
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
