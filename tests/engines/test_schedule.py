@@ -83,7 +83,7 @@ def test_a_worker_that_has_not_put_down_a_cancelled_block_counts_as_loaded() -> 
     first = ticket(1)
     made.add(first, 0.0)
     made.assign(0.0)
-    assert made.cancel(first) is made.workers[0]
+    assert made.cancel(first, 0.0) is made.workers[0]
     made.add(ticket(2), 0.0)
     assert made.assign(0.0)[0][0] is made.workers[1]
 
@@ -94,7 +94,7 @@ def test_a_worker_that_puts_nothing_down_is_given_no_more() -> None:
         dropped = ticket(id)
         made.add(dropped, 0.0)
         made.assign(0.0)
-        assert made.cancel(dropped) is made.workers[0]
+        assert made.cancel(dropped, 0.0) is made.workers[0]
     made.add(ticket(9), 0.0)
     assert not made.assign(0.0)
     made.workers[0].owed.clear()
@@ -166,6 +166,31 @@ def test_the_time_to_come_back_follows_what_blocks_took() -> None:
     with pytest.raises(Busy) as caught:
         made.add(ticket(1), 60.0)
     assert caught.value.retry_after_ms == pytest.approx(70 * 200, rel=0.02)
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+def test_blocks_that_come_to_nothing_make_nobody_slow(lanes: int) -> None:
+    """A minute of blocks that are cancelled or fail, one in a tenth of a second: those that are made take as long."""
+    made = schedule(lanes, queue_limit=80)
+    [worker] = made.workers
+    for at in range(600):
+        now = at / 10
+        if len(worker.jobs) == lanes:
+            oldest = next(iter(worker.jobs.values()))
+            if at % 100 == 99:
+                made.finish(worker, oldest, now)
+            elif at % 2:
+                made.finish(worker, oldest, now, made=False)
+            else:
+                made.cancel(oldest, now)
+                worker.owed.discard(oldest.id)
+        made.add(ticket(at), now)
+        made.assign(now)
+    fill(made, 70)
+    with pytest.raises(Busy) as caught:
+        made.add(ticket(1), 60.0)
+    assert caught.value.retry_after_ms is not None
+    assert caught.value.retry_after_ms < 70 * 200
 
 
 def test_blocks_of_a_lost_worker_are_tried_once_more_and_then_given_up() -> None:
@@ -255,7 +280,7 @@ class Machine(RuleBasedStateMachine):
             later = self.now + data.draw(st.floats(0, 9) | st.just(math.inf))
             assert self.made.postpone(chosen, later, self.now) is holder
         elif action == "cancel":
-            assert self.made.cancel(chosen) is holder
+            assert self.made.cancel(chosen, self.now) is holder
             if holder:
                 holder.owed.discard(chosen.id)
             del self.live[chosen.id]

@@ -140,7 +140,7 @@ class LocalPool:
         """Drop a block: its sink is not called again. Nothing happens when it has ended."""
         if ticket.ended:
             return
-        worker = self._schedule.cancel(ticket)
+        worker = self._schedule.cancel(ticket, time.monotonic())
         del self._messages[ticket.id]
         self._counts["cancelled"] += 1
         if worker:

@@ -136,13 +136,14 @@ class Schedule:
                 assigned.append(self._start(worker, ticket, now))
         return assigned
 
-    def cancel(self, ticket: Ticket) -> Worker | None:
+    def cancel(self, ticket: Ticket, now: float) -> Worker | None:
         """Forget a block; return the worker that must be told."""
         ticket.ended = True
         if self._again.pop(ticket.id, None) or self._waiting.withdraw(ticket):
             return None
         worker = self.holder(ticket)
         if worker:
+            _write_off(worker, ticket, now)
             del worker.jobs[ticket.id]  # messages keep their order, so the lane is free for the next one now
         return worker
 
@@ -157,11 +158,13 @@ class Schedule:
     def finish(self, worker: Worker, ticket: Ticket, now: float, *, made: bool = True) -> None:
         """The worker has answered a block to its end."""
         ticket.ended = True
-        del worker.jobs[ticket.id]
-        worker.owed.discard(ticket.id)
         if made:
             self._rates.learn(ticket.work, now - worker.marked_s, now - ticket.started_s)
             worker.marked_s = now
+        else:
+            _write_off(worker, ticket, now)
+        del worker.jobs[ticket.id]
+        worker.owed.discard(ticket.id)
 
     def lose(self, worker: Worker) -> tuple[list[Ticket], list[Ticket]]:
         """The worker is gone; return its blocks: those that wait again, and those that are given up."""
@@ -235,3 +238,11 @@ class Schedule:
         begin_by = ticket.deadline - self._due_s - self._rates.lasts_s(ticket.work)
         ticket.due_at = max(now, begin_by) if ticket.awaited else math.inf
         self._waiting.push(ticket, now)
+
+
+def _write_off(worker: Worker, ticket: Ticket, now: float) -> None:
+    """Leave out the time that went into a block which comes to nothing: it does not make the next one a slow one.
+
+    Else whoever begins and cancels much would have everybody told of a pool that makes a word a minute.
+    """
+    worker.marked_s = min(now, worker.marked_s + (now - ticket.started_s) / len(worker.jobs))
