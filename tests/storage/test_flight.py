@@ -70,6 +70,16 @@ async def test_what_one_gives_up_another_makes(start: Start) -> None:
     assert await start().lead(KEY) is False
 
 
+async def test_who_asks_twice_at_once_waits_once_and_makes_the_other(start: Start) -> None:
+    one, other = start(), start()
+    assert await one.lead(KEY)
+    asking = [asyncio.create_task(other.lead(KEY)) for _ in range(2)]
+    done, waiting = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+    assert [task.result() for task in done] == [True]
+    one.made(KEY)
+    assert await asyncio.gather(*waiting) == [False]
+
+
 async def test_a_lease_is_kept_as_long_as_its_gateway_lives(start: Start, redis: Redis) -> None:
     one = start()
     assert await one.lead(KEY)

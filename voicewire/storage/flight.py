@@ -85,7 +85,7 @@ class Flight:
         except (RedisError, OSError) as error:
             self._failed(error)
             return True
-        if answer is _Lead.OTHERS:
+        if answer is _Lead.OTHERS and key not in self._waiting:  # for somebody else, since it was asked
             answer = await self._wait(key)
         if answer is _Lead.OURS:
             self._ours.add(key)
