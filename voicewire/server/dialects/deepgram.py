@@ -60,7 +60,7 @@ class DeepgramDoors:
         except VoicewireError as error:
             self.metrics.errors.labels(error.row_code).inc()
             answer = error_response(error)
-            body = {"err_code": error.row_code.upper(), "err_msg": error.message, "request_id": _id(request)}
+            body = {"err_code": error.row_code.upper(), "err_msg": error.message, "request_id": ""}
             return JSONResponse(body, answer.status_code, kept_headers(answer))
 
     async def _speak(self, request: Request, principal: Principal) -> Response:
