@@ -17,6 +17,7 @@ from tests.telephony.test_signatures import refused, start
 from voicewire.auth.principal import HOME_TENANT
 from voicewire.config import Config, ConfigError
 from voicewire.server.telephony.accounts import ANY, FILE, Account, Accounts
+from voicewire.server.telephony.carriers import CARRIERS
 from voicewire.server.telephony.signatures import sign
 from voicewire.types import Marks
 
@@ -108,8 +109,9 @@ async def test_who_knows_the_name_of_a_call_keeps_nobody_out_of_theirs(
     async with AsyncExitStack() as stack:
         for tenant in (theirs, mine):  # the stranger is there first
             async with tenant.client(answering) as http:
-                token = (await http.post("/v1/calls", json={"call": call})).json()["token"]
-            phones[tenant] = await stack.enter_async_context(connected(answering.url, call, token))
+                given = (await http.post("/v1/calls", json={"call": call})).json()
+            assert given["streams"].keys() == CARRIERS.keys()
+            phones[tenant] = await stack.enter_async_context(connected(answering.url, call, given["token"]))
         for tenant in tenants:
             app = await stack.enter_async_context(application(answering, tenant.key))
             text = "Yes." if tenant is mine else "No, not at all."

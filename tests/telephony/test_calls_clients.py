@@ -69,6 +69,7 @@ async def test_python_is_told_of_a_call_and_keeps_its_own_audio(answering: Serve
         assert there.text_of(event.heard).startswith("One")
 
 
+@pytest.mark.nightly
 async def test_so_is_javascript(answering: Served) -> None:
     node = shutil.which("node")
     if node is None:
