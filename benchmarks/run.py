@@ -24,6 +24,7 @@ ALL = {
     "metering": ["benchmarks.metering"],
     "workers": ["benchmarks.workers"],
     "dialects": ["benchmarks.dialects"],
+    "calls": ["benchmarks.calls"],
     "capacity_cached": ["benchmarks.capacity", "cached"],
     "capacity_bundle": ["benchmarks.capacity", "bundle"],
     "capacity_made": ["benchmarks.capacity", "made"],
