@@ -8,7 +8,6 @@ where their sinks stopped hearing of them.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from voicewire.engines.handoff import Cancel, Cancelled, Failed, Halved, Made, M
 from voicewire.engines.outlook import Outlook
 from voicewire.engines.pooling import PoolStats
 from voicewire.engines.schedule import Schedule, Worker
+from voicewire.engines.sinks import Sinks
 from voicewire.engines.ticket import Sink, Ticket
 from voicewire.errors import BadRequest, Busy, EngineFailed, VoicewireError
 from voicewire.types import Job, Model, Priority, Slice, Voice
@@ -66,13 +66,8 @@ class LocalPool:
         self._processes: set[Child] = set()  # that may be running
         self._children: dict[Worker, Child] = {}  # that can be given work
         self._messages: dict[int, tuple[bytes, float]] = {}  # by ticket: what hands it over, the deadline in it
-        self._counts = dict.fromkeys(
-            (
-                "restarts", "retries", "refused", "completed", "failed", "cancelled", "sink_errors", "rendered_ms",
-                "halvings",
-            ),
-            0,
-        )  # fmt: skip
+        self._sinks = Sinks(self.cancel)
+        self._counts = self._sinks.counts
         self._last_id = 0
         self._supervisor: asyncio.Task[None] | None = None
         self._started: asyncio.Future[None] | None = None
@@ -196,33 +191,18 @@ class LocalPool:
             self._schedule.finish(worker, ticket, now)
             del self._messages[ticket.id]
             self._counts["completed"] += 1
-        fresh = ticket.unseen(slice)
-        if any(fresh):
-            self._counts["rendered_ms"] += len(fresh.packets) * ticket.job.format.frame_ms
-            self._tell(ticket, partial(ticket.sink.slice, fresh))
+        self._sinks.deliver(ticket, slice)
         if slice.last:
             self._dispatch()
 
     def _fail(self, ticket: Ticket, error: VoicewireError) -> None:
         """Tell the sink of a block that has ended."""
         del self._messages[ticket.id]
-        self._counts["failed"] += 1
-        self._tell(ticket, partial(ticket.sink.failed, error))
+        self._sinks.fail(ticket, error)
 
     def _fail_all(self, error: VoicewireError) -> None:
         for ticket in self._schedule.clear():
             self._fail(ticket, error)
-
-    def _tell(self, ticket: Ticket, call: partial[None]) -> None:
-        try:
-            call()
-        except Exception:
-            # One listener's mistake must not end the connection that carries the others' audio.
-            logger.exception("the sink of block %d failed", ticket.id)
-            self._counts["sink_errors"] += 1
-            self.cancel(ticket)
-            with contextlib.suppress(Exception):  # who waits is told, if that can still be done
-                ticket.sink.failed(VoicewireError("internal"))
 
     def _lose(self, worker: Worker) -> None:
         """A worker's connection has ended."""

@@ -6,17 +6,16 @@ between tenants, and is cancelled without a word to anybody.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Protocol
 
 from voicewire.engines.handoff import Failed, Made, Malformed
 from voicewire.engines.outlook import Outlook
 from voicewire.engines.pooling import PoolStats
 from voicewire.engines.schedule import Schedule, Worker
+from voicewire.engines.sinks import Sinks
 from voicewire.engines.ticket import Sink, Ticket
 from voicewire.errors import BadRequest, Busy, EngineFailed, VoicewireError
 from voicewire.remote.flight import Flight, Verdict
@@ -77,9 +76,8 @@ class RemotePool:
         self._schedule.workers.append(self._fleet)
         self._bodies: dict[int, bytes] = {}  # by ticket, until it has ended
         self._flights: dict[int, Flight] = {}  # of them, those in the queue
-        self._counts = dict.fromkeys(
-            ("retries", "refused", "completed", "failed", "cancelled", "sink_errors", "rendered_ms", "stale"), 0
-        )
+        self._sinks = Sinks(self.cancel)
+        self._counts = self._sinks.counts
         self._hosts = 0
         self._hosts_seen_s = self._ticked_s = time.monotonic()
         self._closing = False
@@ -150,14 +148,13 @@ class RemotePool:
 
     def stats(self) -> PoolStats:
         """The figures of this moment; `workers` are hosts."""
-        schedule, counts = self._schedule, {name: value for name, value in self._counts.items() if name != "stale"}
-        return PoolStats(schedule.queued, schedule.running, self._hosts, restarts=0, **counts)
+        schedule = self._schedule
+        return PoolStats(schedule.queued, schedule.running, self._hosts, **self._counts)
 
     def take(self, id: int, round: int, token: int, seq: int, message: bytes) -> None:
         """An answer has come. An empty one: the block was given up."""
         flight = self._flights.get(id)
         if flight is None or round != flight.round:
-            self._counts["stale"] += 1
             return
         if not message:
             self._end(flight.ticket, EngineFailed(problem="every worker that began the block was lost"))
@@ -168,7 +165,7 @@ class RemotePool:
             case Verdict.GAP:
                 self._once_more(flight, time.monotonic())
             case Verdict.STALE:
-                self._counts["stale"] += 1
+                pass
 
     def again(self) -> None:
         """Redis may have lost what is in the queue: put it there anew."""
@@ -266,10 +263,7 @@ class RemotePool:
             self._schedule.finish(self._fleet, ticket, time.monotonic())
             self._forget(ticket)
             self._counts["completed"] += 1
-        fresh = ticket.unseen(slice)
-        if any(fresh):
-            self._counts["rendered_ms"] += len(fresh.packets) * ticket.job.format.frame_ms
-            self._tell(ticket, partial(ticket.sink.slice, fresh))
+        self._sinks.deliver(ticket, slice)
         if slice.last:
             self._dispatch()
 
@@ -280,8 +274,7 @@ class RemotePool:
 
     def _fail(self, ticket: Ticket, error: VoicewireError) -> None:
         self._forget(ticket, tell=True)
-        self._counts["failed"] += 1
-        self._tell(ticket, partial(ticket.sink.failed, error))
+        self._sinks.fail(ticket, error)
 
     def _fail_all(self, error: VoicewireError) -> None:
         for ticket in self._schedule.clear():
@@ -294,14 +287,3 @@ class RemotePool:
         flight = self._flights.pop(ticket.id, None)
         if flight and tell:
             self._post.put(self._post.calls.cancel(self.model.id, self.job(flight)))
-
-    def _tell(self, ticket: Ticket, call: Callable[[], None]) -> None:
-        try:
-            call()
-        except Exception:
-            # One listener's mistake must not end the reader that carries the others' audio.
-            logger.exception("the sink of block %d failed", ticket.id)
-            self._counts["sink_errors"] += 1
-            self.cancel(ticket)
-            with contextlib.suppress(Exception):  # who waits is told, if that can still be done
-                ticket.sink.failed(VoicewireError("internal"))
