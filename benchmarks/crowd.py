@@ -22,7 +22,8 @@ from voicewire.clips import Clips
 from voicewire.context import Context
 from voicewire.engines.base import EngineSpec
 from voicewire.engines.outlook import Outlook
-from voicewire.engines.pool import LocalPool, Sink, Ticket
+from voicewire.engines.pool import LocalPool
+from voicewire.engines.ticket import Sink, Ticket
 from voicewire.errors import Busy, VoicewireError
 from voicewire.pipeline import Order, Pipeline
 from voicewire.plan import Plan

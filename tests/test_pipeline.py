@@ -10,8 +10,8 @@ from voicewire.blocks import Splitter
 from voicewire.catalogue import Catalogue
 from voicewire.clips import Clip, Clips
 from voicewire.engines.outlook import Outlook
-from voicewire.engines.pool import Sink
 from voicewire.engines.pooling import Pool
+from voicewire.engines.ticket import Sink
 from voicewire.engines.tone import open_engine
 from voicewire.errors import BadRequest
 from voicewire.pipeline import Listener, Order, Pipeline, Request

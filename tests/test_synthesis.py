@@ -17,7 +17,7 @@ from voicewire.cache.shelf import Shelf
 from voicewire.catalogue import Catalogue
 from voicewire.clips import Clips
 from voicewire.engines.pooling import Pool
-from voicewire.engines.schedule import Sink
+from voicewire.engines.ticket import Sink
 from voicewire.engines.tone import open_engine
 from voicewire.errors import Busy, EngineFailed, VoicewireError
 from voicewire.pipeline import BlockInMaking, Order, Pipeline, Request

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from voicewire.clips import frames_of
 from voicewire.engines.pooling import Pool
-from voicewire.engines.schedule import Ticket
+from voicewire.engines.ticket import Ticket
 from voicewire.errors import VoicewireError
 from voicewire.timeline import Making
 from voicewire.types import Block, Format, Job, Priority, Slice, Utterance

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from voicewire.engines.schedule import Schedule, Ticket, Worker
+from voicewire.engines.schedule import Schedule, Worker
+from voicewire.engines.ticket import Ticket
 from voicewire.errors import VoicewireError
 from voicewire.timeline import MAKING_AT_ONCE, SPOKEN_CHAR_S
 from voicewire.types import Format, Job, Priority, Slice, Utterance

@@ -8,7 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from voicewire.engines.schedule import ATTEMPTS, Schedule, Ticket, Worker
+from voicewire.engines.schedule import ATTEMPTS, Schedule, Worker
+from voicewire.engines.ticket import Ticket
 from voicewire.errors import Busy, VoicewireError
 from voicewire.types import Format, Job, Priority, Slice, Utterance, Word
 

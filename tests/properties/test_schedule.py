@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.engines.simulated import BEGIN_S, CHAR_S, Listener, Nowhere, Simulation, new_schedule
 from voicewire.engines.line import SLACK_CHARS
-from voicewire.engines.schedule import Schedule, Ticket, Worker
+from voicewire.engines.schedule import Schedule, Worker
+from voicewire.engines.ticket import Ticket
 from voicewire.engines.waiting import Rank, rank_of
 from voicewire.types import Format, Job, Priority, Utterance
 

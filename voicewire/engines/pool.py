@@ -24,8 +24,6 @@ from voicewire.engines.ticket import Sink, Ticket
 from voicewire.errors import BadRequest, Busy, EngineFailed, VoicewireError
 from voicewire.types import Job, Model, Priority, Slice, Voice
 
-__all__ = ["LocalPool", "Sink", "Ticket"]
-
 DUE_S = 0.25  # a block due within this may take the lanes kept free
 TICK_S = 0.1  # between looks at the clock
 LATE_S = 0.5  # behind time, after which nobody is blamed for having been silent

@@ -23,12 +23,10 @@ from collections.abc import Iterator
 
 from voicewire.engines.outlook import Outlook, Share, retry_ms
 from voicewire.engines.rates import MEMORY, Rates
-from voicewire.engines.ticket import Sink, Ticket
+from voicewire.engines.ticket import Ticket
 from voicewire.engines.waiting import Rank, Waiting, rank_of
 from voicewire.errors import Busy
 from voicewire.types import Priority
-
-__all__ = ["Schedule", "Sink", "Ticket", "Worker"]
 
 ATTEMPTS = 2  # of a block, counting those that ended with their worker
 OWED = 2  # blocks a lane that a worker has not answered to the end
