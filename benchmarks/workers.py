@@ -15,6 +15,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -138,8 +139,12 @@ class Town:
         )
         self._stack.callback(process.terminate)
         assert process.stdout
+        patience = threading.Timer(STARTS_S, process.kill)  # then its output ends, too
+        patience.start()
+        self._stack.callback(patience.cancel)
         for line in process.stdout:
             if sign in line:
+                patience.cancel()
                 return
         raise SystemExit(f"{name} did not start")
 
