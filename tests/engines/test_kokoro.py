@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import socket
@@ -185,6 +186,15 @@ def test_the_voices_are_those_in_the_folder(model: KokoroEngine) -> None:
     assert model.model.blends
 
 
+@pytest.mark.parametrize("voice", ["mine", "xf_other", "mine+af_heart", "af_heart+mine"])
+def test_a_file_whose_name_says_no_language_is_no_voice(model: KokoroEngine, voice: str) -> None:
+    engine = KokoroEngine(model.network, [*VOICES, "mine", "xf_other"])
+    assert {each.id for each in engine.voices()} <= set(VOICES)
+    with pytest.raises(BadRequest) as caught:
+        said(engine, voice=voice)
+    assert caught.value.row_code == "unknown_voice"
+
+
 @pytest.mark.parametrize(("voice", "package"), [("jf_alpha", "fugashi"), ("zf_xiaobei", "jieba")])
 def test_a_language_without_its_packages_names_them(
     model: KokoroEngine, monkeypatch: pytest.MonkeyPatch, voice: str, package: str
@@ -273,16 +283,26 @@ def test_no_folder_no_engine(tmp_path: Path) -> None:
         open_engine(str(tmp_path / "nowhere"))
 
 
-def test_a_broken_voice_fails_the_engine_and_the_others_still_speak(
-    model: KokoroEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def broken_voice(kind: str) -> bytes:
+    import torch
+
+    file = io.BytesIO()
+    torch.save({} if kind == "a dictionary" else torch.zeros(3 if kind == "short" else (510, 1, 256)), file)
+    return {"empty": b"", "text": b"not a voice", "cut": file.getvalue()[:-200]}.get(kind, file.getvalue())
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "cut", "short", "a dictionary"])
+def test_a_broken_voice_fails_alone_and_the_others_still_speak(
+    model: KokoroEngine, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    (tmp_path / "af_sky.pt").write_bytes(b"not a voice")
+    (tmp_path / "af_sky.pt").write_bytes(broken_voice(kind))
+    shutil.copy(folder / "voices" / "af_heart.pt", tmp_path)
     monkeypatch.setattr(model.network, "voice_file", lambda voice: tmp_path / f"{voice}.pt")
     monkeypatch.setattr(model.network, "packs", {})
-    with pytest.raises(EngineFailed):
-        said(model, voice="af_sky")
-    monkeypatch.undo()
-    assert len(said(model).pcm) > 0
+    broken, whole = Utterance("Hello.", "af_sky"), Utterance("Hello.", "af_heart")
+    parts = list(model.synthesize_batch([broken, whole]))
+    assert [type(part) for nth, part in parts if nth == 0] == [EngineFailed]
+    assert sum(len(part.pcm) for nth, part in parts if nth == 1 and isinstance(part, Chunk)) > 0
 
 
 def test_the_hub_is_asked_through_its_own_cache(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,15 @@ from voicewire.engines.kokoro_model import Files, Folder, Hub, Network, Request
 from voicewire.engines.kokoro_quiet import quiet
 from voicewire.engines.kokoro_telling import Telling
 from voicewire.engines.kokoro_text import PHONEMES_MAX, passes, pieces
-from voicewire.engines.kokoro_voices import DEFAULT_VOICE, LANGUAGES, Part, catalogue, language_for, parse_blend
+from voicewire.engines.kokoro_voices import (
+    DEFAULT_VOICE,
+    LANGUAGES,
+    Part,
+    catalogue,
+    language_for,
+    parse_blend,
+    says_language,
+)
 from voicewire.errors import BadRequest, EngineFailed, VoicewireError
 from voicewire.spans import word_spans
 from voicewire.types import Chunk, Model, Utterance, Voice
@@ -80,7 +88,7 @@ class KokoroEngine:
         self.network = network
         self._pass_phonemes = pass_phonemes
         self._readers = Readers()
-        self._present = frozenset(voice_ids)
+        self._present = frozenset(filter(says_language, voice_ids))
         speakable = [language.letter for language in LANGUAGES if not missing_packages(language.letter)]
         self._voices = catalogue(MODEL_ID, voice_ids, speakable)
         if not self._voices:

@@ -168,10 +168,11 @@ class Network:
         if id not in self.packs:
             try:
                 pack = self._torch.load(self.voice_file(id), map_location="cpu", weights_only=True)
-            except (EOFError, UnpicklingError) as error:
+            except (EOFError, RuntimeError, UnpicklingError) as error:
                 raise OSError(f"the voice {id} is not a file of torch") from error
-            if tuple(pack.shape[1:]) != _STYLE:
-                raise OSError(f"the voice {id} has the shape {tuple(pack.shape)}, not (510, 1, 256)")
+            shape = tuple(pack.shape) if isinstance(pack, self._torch.Tensor) else ()
+            if shape[1:] != _STYLE:
+                raise OSError(f"the voice {id} has the shape {shape}, not (510, 1, 256)")
             self.packs[id] = pack.float()
         return self.packs[id]
 

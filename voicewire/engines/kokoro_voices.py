@@ -100,12 +100,13 @@ def catalogue(model: str, ids: Iterable[str], letters: Iterable[str]) -> list[Vo
 
     A voice that is not published, such as one's own mix in the folder, is listed under its id.
     """
-    present = {id for id in ids if id[:1] in set(letters) and _named(id)}
+    present = {id for id in ids if id[:1] in set(letters) and says_language(id)}
     own = [(id, id, "not one of the published voices") for id in sorted(present - set(PUBLISHED_IDS))]
     return [_voice(model, *row) for row in (*_PUBLISHED, *own) if row[0] in present]
 
 
-def _named(id: str) -> bool:
+def says_language(id: str) -> bool:
+    """Whether `id` begins as the model's voices do, with the letter of a language and that of a gender."""
     return re.fullmatch(r"[abefhijpz][fm]_\w+", id) is not None
 
 
