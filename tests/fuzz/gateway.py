@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.conftest import SERVER_STARTS_S, _greeted
+from tests.conftest import SERVER_STARTS_S, Served, _greeted
 
 KIB = 1024
 
@@ -37,6 +37,14 @@ class Watched(NamedTuple):
         return int(size) * KIB
 
 
+def _started(server: subprocess.Popen[bytes], folder: Path) -> Served:
+    try:
+        return _greeted(server, folder)
+    except AssertionError:
+        sys.stderr.write((folder / "log").read_text(encoding="utf-8"))
+        raise
+
+
 @contextlib.contextmanager
 def watched(settings: Mapping[str, str]) -> Iterator[Watched]:
     """Start a server with `settings`, which logs everything; stop it at the end of the block."""
@@ -48,7 +56,7 @@ def watched(settings: Mapping[str, str]) -> Iterator[Watched]:
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environ)
         try:
-            served = _greeted(server, folder)
+            served = _started(server, folder)
             yield Watched(served.url, served.key, server.pid, folder / "log")
         finally:
             server.send_signal(signal.SIGTERM)
