@@ -59,12 +59,13 @@ def plan(first_chars: int = FIRST_CHARS) -> Plan:
 @pytest.mark.parametrize(("wait_s", "late_s", "retry_ms"), [(5.5, 0.0, 3_500), (0.5, 1.25, 1_250), (2.5, 4.0, 4_000)])
 def test_a_first_block_that_would_wait_too_long_is_refused(wait_s: float, late_s: float, retry_ms: int) -> None:
     pool = AskedPool(expected=Outlook(wait_s, late_s=late_s))
-    order = order_of("poor")
+    order, pipeline = order_of("poor"), pipeline_over(pool)
     with pytest.raises(Busy) as caught:
-        pipeline_over(pool).make(order, Making(0, order.block, 0.0), Silent(), priority=Priority.INTERACTIVE)
+        pipeline.make(order, Making(0, order.block, 0.0), Silent(), priority=Priority.INTERACTIVE)
     assert caught.value.retry_after_ms == retry_ms
     assert pool.asked == [(Priority.INTERACTIVE, "poor", 1.0)]
     assert not pool.tickets
+    assert pipeline.refused == {"tone": 1}
 
 
 def test_who_listens_is_never_refused_for_the_load() -> None:

@@ -95,8 +95,7 @@ def _voices(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _keys(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from voicewire.accounts.first_key import pepper_of
-    from voicewire.commands.keys import Bench, NewKey, create_key, list_keys, revoke_key, rotate_key
+    from voicewire.commands.keys import NewKey, create_key, list_keys, open_bench, revoke_key, rotate_key
     from voicewire.commands.operator import open_operator
     from voicewire.commands.target import server_config
 
@@ -104,7 +103,7 @@ def _keys(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
     async def work() -> None:
         async with open_operator(config) as operator:
-            bench = Bench(operator, pepper_of(config))
+            bench = await open_bench(operator, config, making=arguments.action in {"create", "rotate"})
             match arguments.action:
                 case "create":
                     fields = {name: getattr(arguments, name) for name in NewKey._fields}

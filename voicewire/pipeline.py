@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -79,6 +80,7 @@ class Pipeline:
         self.pools = pools
         self.shelf = shelf or Shelf(Noop())
         self.joined = 0  # blocks that were in the making already
+        self.refused: Counter[str] = Counter()  # utterances by model: their first block would have waited too long
         self._flight = flight
         self._public = public
         self._wait_max_s = wait_max_s
@@ -163,6 +165,7 @@ class Pipeline:
         """Refuse an utterance while it can be refused: no block behind the first is, once somebody listens."""
         outlook = pool.outlook(priority, tenant=order.tenant, weight=order.weight)
         if retry_ms := outlook.retry_ms(self._wait_max_s):
+            self.refused[order.model] += 1
             raise Busy(retry_after_ms=retry_ms)
 
     def first_chars(self, model: str, *, tenant: str, weight: float = 1.0, priority: Priority = Priority.LIVE) -> int:

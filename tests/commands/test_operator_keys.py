@@ -47,6 +47,21 @@ def test_keys_are_made_rotated_listed_and_revoked(run: Run) -> None:
     )
 
 
+def test_a_key_is_not_hashed_with_what_no_server_knows(
+    run: Run, tmp_path: Path, postgres_url: str, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    id = run("keys", "create")[1].split("_")[2]
+    environ = {"VOICEWIRE_POSTGRES_URL": postgres_url, "VOICEWIRE_REDIS_URL": redis_url}
+    elsewhere = ["--data", str(tmp_path / "elsewhere")]
+    for making in (["keys", "create"], ["keys", "rotate", id]):
+        assert main([*making, *elsewhere], environ) == 2
+        assert "set VOICEWIRE_KEY_PEPPER as the server has it" in capsys.readouterr().err
+    assert main(["keys", "list", *elsewhere], environ) == 0
+    assert not (tmp_path / "elsewhere" / "pepper").exists()
+    given = environ | {"VOICEWIRE_KEY_PEPPER": "0123456789abcdef0123456789abcdef"}
+    assert main(["keys", "create", *elsewhere], given) == 0
+
+
 def test_a_tenant_is_not_made_by_mistake(run: Run) -> None:
     status, out, err = run("keys", "create", "--tenant", "acmee")
     assert (status, out) == (2, "")

@@ -119,6 +119,10 @@ async def test_a_part_of_it_can_be_had(served: Served, http: httpx.AsyncClient) 
     assert (await http.get(url, headers={"Range": "bytes=0-1", "If-Range": etag})).status_code == 206
     beyond = await http.get(url, headers={"Range": f"bytes={size}-"})
     assert (beyond.status_code, beyond.json()["error"]["code"]) == (416, "range_not_satisfiable")
+    assert beyond.headers["content-range"] == f"bytes */{size}"
+    assert (await http.get(url, headers={"Range": f"bytes=0-{10**30}"})).status_code == 206
+    head = await http.head(url)
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(size))
 
 
 async def test_who_has_it_is_not_sent_it_again(served: Served, http: httpx.AsyncClient) -> None:

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Served
-from voicewire.server.metrics import OWN, READ
+from voicewire.server.metrics import ELSEWHERE, OWN, READ
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ async def test_metrics_are_those_of_the_table(http: httpx.AsyncClient) -> None:
     families = {
         family.name: family for family in text_string_to_metric_families(page) if not family.name.endswith("_created")
     }
-    assert set(families) == {name.removesuffix("_total") for name in (*OWN, *READ)}
+    assert set(families) == {name.removesuffix("_total") for name in (*OWN, *READ, *ELSEWHERE)}
     [spoken] = [
         s
         for s in families["voicewire_audio_seconds"].samples

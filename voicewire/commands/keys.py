@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, TextIO
 
-from voicewire.accounts.first_key import add_tenant
+from voicewire.accounts.first_key import add_tenant, pepper_of
 from voicewire.accounts.keys import Keys, Maker, Wish
 from voicewire.auth.keys import KeyRecord, utc_now
 from voicewire.auth.principal import HOME_TENANT
 from voicewire.auth.scopes import CLIENT_SCOPES, unknown_scopes
+from voicewire.auth.secret_files import PEPPER_FILE
 from voicewire.commands.operator import Operator
 from voicewire.commands.problems import Exit, Problem
 from voicewire.commands.table import write_table
+from voicewire.config import Config, variable
 from voicewire.errors import BadRequest
 
 HEADS = ("id", "label", "tenant", "scopes", "created", "last used", "state")
@@ -19,7 +21,7 @@ MINUTE = "%Y-%m-%d %H:%M"
 
 
 class Bench(NamedTuple):
-    """Where keys are made: the database, and what they are hashed with."""
+    """Where keys are made: the database, and what they are hashed with, where some are made."""
 
     operator: Operator
     pepper: bytes
@@ -37,6 +39,20 @@ class NewKey(NamedTuple):
     tenant: str = HOME_TENANT
     environment: Literal["live", "test"] = "live"
     new_tenant: bool = False
+
+
+async def open_bench(operator: Operator, config: Config, *, making: bool) -> Bench:
+    """Find what keys are hashed with, where some are to be made.
+
+    Raises `Problem` where the server has it from elsewhere: a key that is hashed with another is good nowhere.
+    """
+    here = config.key_pepper or (config.data_dir / PEPPER_FILE).exists()
+    if making and not here and await operator.store.fetchval("SELECT 1 FROM keys LIMIT 1"):
+        setting = variable("key_pepper")
+        raise Problem(
+            Exit.USAGE, f"what keys are hashed with is not in {config.data_dir}: set {setting} as the server has it"
+        )
+    return Bench(operator, pepper_of(config) if making else b"")
 
 
 async def create_key(bench: Bench, new: NewKey, out: TextIO) -> None:

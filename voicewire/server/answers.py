@@ -38,6 +38,8 @@ def error_response(error: VoicewireError) -> JSONResponse:
     if error.retry_after_ms is not None:
         body["retry_after_ms"] = error.retry_after_ms
         headers["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))
+    if error.row_code == "range_not_satisfiable":
+        headers["Content-Range"] = f"bytes */{error.fields['size']}"  # RFC 9110, section 15.5.17
     return JSONResponse({"error": body}, row.status, headers)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
@@ -38,6 +39,8 @@ from voicewire.server.workers import follow_workers
 from voicewire.session import Limits
 from voicewire.storage.ledger_service import LedgerService
 from voicewire.storage.store import Store
+
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
         supervise(stack, "watch", Watch(gateway.sessions, gateway.authenticator, gateway.accounts.news).run)
         start_heartbeat(stack, gateway.redis, gateway.sessions, gateway.pools)
         await follow_workers(config, gateway.redis, engines.result(), gateway.voices, gateway.metrics, stack)
+        if config.default_model not in gateway.pools:
+            LOGGER.warning("nothing here speaks the default model %s yet: another does meanwhile", config.default_model)
         opened = True
         yield gateway
 

@@ -43,7 +43,10 @@ READ: Mapping[str, tuple[str, str]] = {
     "voicewire_pool_workers": ("gauge", "workers alive"),
     "voicewire_pool_restarts_total": ("counter", "workers that were replaced"),
     "voicewire_pool_retries_total": ("counter", "blocks made once more after their worker died"),
-    "voicewire_pool_refused_total": ("counter", "blocks refused because the queue was full"),
+    "voicewire_pool_refused_total": (
+        "counter",
+        "blocks and utterances refused: the queue was full, or they would have waited too long",
+    ),
     "voicewire_pool_cancelled_total": ("counter", "blocks that nobody wanted any more"),
     "voicewire_pool_failed_total": ("counter", "blocks that were given up"),
     "voicewire_pool_halvings_total": ("counter", "batches that were halved because memory ran out"),
@@ -136,7 +139,7 @@ class Readings(Collector):
         if subject == "outbox":
             return [([], self._sessions.waiting_bytes)]
         if subject == "pool":
-            return [([model], self._pool_value(pool, what)) for model, pool in self._pools.items()]
+            return [([model], self._pool_value(model, pool, what)) for model, pool in self._pools.items()]
         if subject in {"clips", "cache"}:
             return [([], self._pipeline.figures()[f"{subject}_{what}"])]
         if subject == "mails":
@@ -146,13 +149,14 @@ class Readings(Collector):
         journal = self._journal
         return [([], {"failures": journal.failures, "sessions": journal.written_sessions}[what])]
 
-    @staticmethod
-    def _pool_value(pool: Pool, what: str) -> float:
+    def _pool_value(self, model: str, pool: Pool, what: str) -> float:
         if what == "wait_seconds":
             return pool.outlook().wait_s
         stats = pool.stats()
         if what == "rendered_seconds":
             return stats.rendered_ms / 1000
+        if what == "refused":
+            return stats.refused + self._pipeline.refused[model]
         value: int = getattr(stats, what)
         return value
 

@@ -174,6 +174,7 @@ def own_address(config: Config, port: int) -> str:
 
 def tell_address(config: Config, port: int) -> None:
     """Leave in the data folder where people reach this server, for commands that write links to it."""
+    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     (config.data_dir / ADDRESS_FILE).write_text(own_address(config, port), encoding="utf-8")
 
 

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from voicewire.errors import BadRequest
 
-RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+RANGE = re.compile(r"bytes=(\d{0,4000})-(\d{0,4000})", re.ASCII)
 READ_BYTES = 256 * 1024
 
 

@@ -210,6 +210,7 @@ async def test_what_is_asked_again_is_the_same_job(joined: Joins) -> None:
 async def test_its_text_is_heard_live(joined: Joins) -> None:
     tenant, stranger = await joined(), await joined()
     made = await ask(tenant)
+    assert made["ws_url"].startswith(str(tenant.http.base_url).replace("http", "ws", 1)), "as it was asked itself"
     headers = {"Authorization": f"Bearer {tenant.key}"}
     frames = 0
     said: list[dict[str, Any]] = []

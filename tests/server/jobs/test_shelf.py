@@ -34,6 +34,13 @@ def spoken(spool: Spool) -> None:
     spool.sync()
 
 
+def test_a_folder_that_cannot_be_written_is_found_out_before_anything_is_asked(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.prepare()
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        Shelf(tmp_path / "file").prepare()
+
+
 def test_a_file_and_its_words_come_of_what_was_written(shelf: Shelf) -> None:
     spool = shelf.open("j", 0, 0, 0)
     spoken(spool)

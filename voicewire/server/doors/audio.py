@@ -42,6 +42,7 @@ class AudioDoor:
             response_class=Response,
             responses={**files, **declared("range_not_satisfiable")},
         )
+        router.add_api_route("/audio/{sha256}", self.audio, methods=["HEAD"], include_in_schema=False)
         return router
 
     async def audio(

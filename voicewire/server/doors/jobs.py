@@ -64,7 +64,7 @@ class JobDoors:
     paces: Paces
     catalogue: Callable[[str], Names]  # of a tenant
     pepper: bytes
-    address: str
+    public_url: str
     wake: Callable[[], None]
     draining: Callable[[], bool]
 
@@ -98,6 +98,7 @@ class JobDoors:
             response_class=Response,
             responses={**files, **declared("range_not_satisfiable")},
         )
+        add("/jobs/{job_id}/audio", self.audio, methods=["HEAD"], include_in_schema=False)
         add("/jobs/{job_id}/words", self.words, methods=["GET"], response_model=SpokenWords)
         add(
             "/jobs/{job_id}/stream",
@@ -116,7 +117,9 @@ class JobDoors:
         """
         caller = await self._admit(request)
         wish = await self._wish(caller, body, model_id, body.text, "", set())
-        return await self._take(caller, response, "speech", [wish], body.webhook, once)
+        made = await self._take(caller, response, "speech", [wish], body.webhook, once)
+        made.ws_url = f"{self._origin(request).replace('http', 'ws', 1)}/v1/jobs/{made.job_id}/stream"
+        return made
 
     async def make_batch(self, request: Request, response: Response, body: NewBatch, once: Once = "") -> JobMade:
         """Have many texts spoken, each into a file of its own; where one fails, the others go on."""
@@ -167,10 +170,14 @@ class JobDoors:
         response.headers["Location"] = f"/v1/jobs/{id}"
         return JobMade(
             job_id=id,
-            ws_url=f"{self.address.replace('http', 'ws', 1)}/v1/jobs/{id}/stream" if kind == "speech" else None,
+            ws_url=None,
             est_sec=sum(each.estimate_ms for each in wishes) / 1000,
             webhook_secret=secret_for(self.pepper, caller.tenant, webhook) if webhook else None,
         )
+
+    def _origin(self, request: Request) -> str:
+        """Where callers reach this server: as is said to all, or as this one did."""
+        return self.public_url.rstrip("/") or str(request.base_url).rstrip("/")
 
     def _check(self, webhook: str, once: str) -> None:
         try:

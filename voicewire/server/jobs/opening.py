@@ -12,7 +12,7 @@ from starlette.routing import WebSocketRoute
 
 from voicewire.auth.authenticate import Authenticator
 from voicewire.catalogue import Names
-from voicewire.config import Config
+from voicewire.config import Config, ConfigError
 from voicewire.engines.pooling import Pool
 from voicewire.pipeline import Pipeline
 from voicewire.server.callers import Callers
@@ -30,7 +30,6 @@ from voicewire.server.limits import Limiter
 from voicewire.server.live.stream import StreamEndpoint
 from voicewire.server.metering import Meter
 from voicewire.server.metrics import Metrics
-from voicewire.server.people import own_address
 from voicewire.server.storage import Storage
 from voicewire.server.tasks import supervise
 from voicewire.storage.ledger import Ledger
@@ -70,7 +69,11 @@ class Jobs:
     sweep: Sweep
 
     def start(self, stack: contextlib.AsyncExitStack) -> None:
-        """Do jobs and tell of them, until `stack` is unwound."""
+        """Do jobs and tell of them, until `stack` is unwound. Raises `ConfigError` for a folder that cannot be used."""
+        try:
+            self.shelf.prepare()
+        except OSError as error:
+            raise ConfigError(f"the folder of jobs cannot be used: {error}") from error
         stack.push_async_callback(self.outward.aclose)
         supervise(stack, "old jobs", self._migrated(self.sweep.run))
         for number in range(SENDERS):
@@ -97,7 +100,7 @@ class Jobs:
             needs.meter.paces,
             needs.catalogue,
             needs.pepper,
-            own_address(self.config, callers.port),
+            self.config.public_url,
             self.runner.wake,
             needs.draining,
         )

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,6 +124,12 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    def prepare(self) -> None:
+        """Make the folder, and see that it can be written. Raises `OSError`."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self._folder):
+            pass
 
     def open(self, job: str, number: int, samples: int, words_bytes: int) -> Spool:
         """Go on with a text behind what is kept of it."""
