@@ -140,6 +140,10 @@ class Busy(VoicewireError):
     code = "busy"
 
 
+class Unstaffed(Busy):
+    """Whoever had the block has nobody to make it, or ends: it is as good as new for others."""
+
+
 class EngineFailed(VoicewireError):
     """The engine gave up on this block; the caller may try again or say something else."""
 

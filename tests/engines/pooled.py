@@ -71,8 +71,10 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def new_pool(options: Options, workers: int = 1, queue_limit: int = 100, stall_s: float = 10.0) -> LocalPool:
-    spec = EngineSpec(TONE, options)
+def new_pool(
+    options: Options, workers: int = 1, queue_limit: int = 100, stall_s: float = 10.0, factory: str = TONE
+) -> LocalPool:
+    spec = EngineSpec(factory, options)
     return LocalPool(spec, command=COMMAND, workers=workers, queue_limit=queue_limit, stall_s=stall_s)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from tests.engines.pooled import Options, new_pool
+from tests.engines.pooled import TONE, Options, new_pool
 from voicewire.engines.pool import LocalPool
 from voicewire.remote.exchange import Exchange
 from voicewire.remote.host import Host
@@ -45,10 +45,15 @@ class Hosted:
 
 @asynccontextmanager
 async def hosted(
-    redis: Redis, options: Options | None = None, *, processes: int = 1, lease_s: float = LEASE_S
+    redis: Redis,
+    options: Options | None = None,
+    *,
+    processes: int = 1,
+    lease_s: float = LEASE_S,
+    factory: str = TONE,
 ) -> AsyncIterator[Hosted]:
-    """A worker with a tone engine."""
-    pool = new_pool(options or {}, processes, 1_000)
+    """A worker with a tone engine, or another."""
+    pool = new_pool(options or {}, processes, 1_000, factory=factory)
     await pool.start()
     host = Host(pool, redis, f"w-{secrets.token_hex(4)}", processes=processes, lease_s=lease_s)
     stack = contextlib.AsyncExitStack()
@@ -72,7 +77,7 @@ class Gateway:
 
     async def follow(self) -> None:
         while True:
-            self.pool.staffed(workers(await self.fleet.members()).get("tone", []), 1)
+            self.pool.staffed(workers(await self.fleet.members()).get(self.pool.model.id, []), 1)
             await asyncio.sleep(0.05)
 
 

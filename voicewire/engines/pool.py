@@ -21,7 +21,7 @@ from voicewire.engines.pooling import PoolStats
 from voicewire.engines.schedule import Schedule, Worker
 from voicewire.engines.sinks import Sinks
 from voicewire.engines.ticket import Sink, Ticket
-from voicewire.errors import BadRequest, Busy, EngineFailed, VoicewireError
+from voicewire.errors import BadRequest, Busy, EngineFailed, Unstaffed, VoicewireError
 from voicewire.types import Job, Model, Priority, Slice, Voice
 
 DUE_S = 0.25  # a block due within this may take the lanes kept free
@@ -89,7 +89,7 @@ class LocalPool:
     async def close(self) -> None:
         """End the workers; blocks still here fail as `draining`."""
         self._closing = True
-        self._fail_all(Busy("draining"))
+        self._fail_all(Unstaffed("draining"))
         if self._supervisor:
             self._supervisor.cancel()
             await asyncio.wait({self._supervisor})
@@ -287,7 +287,7 @@ class LocalPool:
             if self._schedule.workers:
                 self._worker_seen_s = now
             elif now - self._worker_seen_s > NO_WORKER_S:
-                self._fail_all(Busy(retry_after_ms=int(1000 * NO_WORKER_S)))
+                self._fail_all(Unstaffed(retry_after_ms=int(1000 * NO_WORKER_S)))
             self._dispatch()
 
     def _kill_stalled(self, now: float) -> None:

@@ -13,7 +13,7 @@ from voicewire.engines.handoff import Failed, Made, Message
 from voicewire.engines.handoff import serialize as framed
 from voicewire.engines.pooling import Pool
 from voicewire.engines.ticket import Ticket
-from voicewire.errors import Busy, EngineFailed, VoicewireError
+from voicewire.errors import Busy, EngineFailed, Unstaffed, VoicewireError
 from voicewire.remote.scripts import Room, Taken, WorkerCalls
 from voicewire.remote.wire import parse
 from voicewire.storage.scripts import Call
@@ -85,6 +85,8 @@ class Hands:
             held.ticket = self._pool.submit(
                 order.job, deadline, held, tenant=order.tenant, priority=order.priority, weight=order.weight
             )
+        except Busy:
+            self._release(held)  # others may have room
         except VoicewireError as error:
             held.failed(error)
         except ValueError:
@@ -129,8 +131,8 @@ class Hands:
     def _say(self, held: Held, message: Message, last: bool) -> None:
         if self._held.get(held.job) is not held:
             return
-        if isinstance(message, Failed) and isinstance(message.error, Busy):
-            self._release(held)  # not the block's fault, and others may have room
+        if isinstance(message, Failed) and isinstance(message.error, Unstaffed):
+            self._release(held)  # this worker's trouble; what the engine says, busy or not, is the block's answer
             return
         if last:
             self._forget(held)

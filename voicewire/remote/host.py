@@ -97,7 +97,8 @@ class Host:
     async def _take(self) -> None:
         """One turn: what is there at once, else what comes within `WAIT_MS`, or fits once something has ended."""
         hands = self._hands
-        if self._draining or not hands.room.due:
+        able = self._pool.stats().workers and not self._draining
+        if not able or not hands.room.due:
             await self._freed(AGAIN_S)
             return
         reclaim = time.monotonic() >= self._reclaim_at
