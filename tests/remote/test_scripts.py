@@ -157,6 +157,16 @@ async def test_who_brings_something_new_is_not_to_blame(queue: Queue) -> None:
     assert await queue.redis.xlen(KEYS.dead) == 0
 
 
+async def test_a_block_that_kills_its_workers_in_its_middle_has_no_more_of_them(queue: Queue) -> None:
+    await queue.submit("a")
+    for nth in range(TRIES_MAX):
+        (taken,) = await queue.take_over(f"w{nth}")
+        assert await queue.answer(f"w{nth}", taken, 0, 7), "as far as each gets"
+    assert await queue.take_over("other") == []
+    assert await queue.redis.xlen(KEYS.dead) == 1
+    await queue.nothing_is_left()
+
+
 async def test_what_is_given_back_is_there_at_once_and_nobody_is_to_blame(queue: Queue) -> None:
     await queue.submit("a")
     for nth in range(2 * TRIES_MAX):

@@ -1,7 +1,7 @@
 -- What the scripts of the queue share. KEYS[1]: the jobs of a model; its other keys are made from it, in the same slot.
 -- A job's record: rung and entry (where it stands), due (in ms of Redis' clock; '' never), gateway, worker ('' waits),
--- token (fences every attempt but the last), tries (attempts in a row that brought nothing new) and best (packets that
--- were brought).
+-- token (fences every attempt but the last), tries (attempts since any brought something new, and that one) and best
+-- (packets that were brought).
 
 local GROUP = 'workers'
 local RUNGS = {'due', 'live', 'interactive', 'prefetch', 'batch'}

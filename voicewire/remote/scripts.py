@@ -12,7 +12,7 @@ from voicewire.remote.keys import RUNGS, SAID_KEY, SEEN_KEY, Keys
 from voicewire.storage.scripts import Argument, Call, Script
 from voicewire.types import KEY_PREFIX
 
-TRIES_MAX = 3  # of a block, in a row, that bring nothing new: then it is given up
+TRIES_MAX = 3  # of a block, in a row, that bring no more than the first of them: then it is given up
 
 FOLDER = Path(__file__).parent
 

@@ -53,7 +53,7 @@ answer(record.gateway, job, record.token, ARGV[5], ARGV[8])
 if ARGV[7] == '1' then
   forget(job, record)
 elseif tonumber(ARGV[6]) > record.best then
-  record.best, record.tries = tonumber(ARGV[6]), 0
+  record.best, record.tries = tonumber(ARGV[6]), 1  -- what died before is forgiven, and this is an attempt, too
   save(job, record)
 end
 return 1
