@@ -19,7 +19,7 @@ from voicewire.engines.sinks import Sinks
 from voicewire.engines.ticket import Sink, Ticket
 from voicewire.errors import BadRequest, Busy, EngineFailed, VoicewireError
 from voicewire.remote.flight import Flight, Verdict
-from voicewire.remote.presence import Member
+from voicewire.remote.presence import FRESH_S, Member
 from voicewire.remote.scripts import GatewayCalls
 from voicewire.remote.wire import DUE_S, Order, left_of, parse_answer, rung_of, serialize
 from voicewire.storage.scripts import Call
@@ -74,12 +74,12 @@ class RemotePool:
         self._schedule = Schedule(queue_limit=queue_limit, due_s=LANE_DUE_S)
         self._fleet = Worker(0, time.monotonic())  # all workers together
         self._schedule.workers.append(self._fleet)
-        self._bodies: dict[int, bytes] = {}  # by ticket, until it has ended
+        self._bodies: dict[Ticket, bytes] = {}  # of those that have not ended
         self._flights: dict[int, Flight] = {}  # of them, those in the queue
         self._sinks = Sinks(self.cancel)
         self._counts = self._sinks.counts
         self._hosts = 0
-        self._hosts_seen_s = self._ticked_s = time.monotonic()
+        self._hosts_seen_s = self._hosts_heard_s = self._ticked_s = time.monotonic()
         self._closing = False
 
     async def start(self) -> None:
@@ -99,6 +99,7 @@ class RemotePool:
         self._fleet.lanes = lanes + max(len(hosts), lanes // max(1, gateways))
         if hosts:
             self._hosts_seen_s = time.monotonic()
+            self._hosts_heard_s = self._hosts_seen_s - min(host.age_s for host in hosts)
             self._dispatch()
 
     def submit(
@@ -111,14 +112,14 @@ class RemotePool:
         priority: Priority = Priority.LIVE,
         weight: float = 1.0,
     ) -> Ticket:
-        """See `Pool`. Without a worker nothing is taken."""
+        """See `Pool`. Without a worker only what somebody listens to and has not come to yet is taken."""
         ticket = Ticket(self._post.number(), job, deadline, sink, tenant, priority, weight)
         try:
             body = serialize(Order(job, tenant, priority, weight))
         except ValueError as error:
             raise BadRequest(problem=str(error)) from error
         self._add(ticket)
-        self._bodies[ticket.id] = body
+        self._bodies[ticket] = body
         self._dispatch()
         return ticket
 
@@ -143,7 +144,9 @@ class RemotePool:
         self._dispatch()
 
     def outlook(self, priority: Priority = Priority.LIVE, *, tenant: str = "", weight: float = 1.0) -> Outlook:
-        """See `Pool`."""
+        """See `Pool`. Without a worker, nobody knows better than the longest that a block waits for one."""
+        if not self._hosts and priority < Priority.PREFETCH:
+            return Outlook(self._no_worker_s)
         return self._schedule.outlook(priority, tenant, weight, time.monotonic())
 
     def stats(self) -> PoolStats:
@@ -192,11 +195,13 @@ class RemotePool:
     def tick(self, now: float) -> None:
         """What only time brings about: blocks becoming due, and waiting in vain."""
         if now - self._ticked_s > LATE_S:
-            self._hosts_seen_s = now
+            self._hosts_seen_s = self._hosts_heard_s = now
         self._ticked_s = now
         if now - self._hosts_seen_s > self._no_worker_s:
             self.staffed([], 1)  # also where nobody can be seen because Redis is away
-            self._fail_all(Busy(retry_after_ms=int(1000 * self._no_worker_s)))
+            self._fail_all(self._no_worker())
+        elif not self._hosts and now - self._hosts_heard_s > FRESH_S:
+            self._refuse_new(now)
         for flight in self._flights.values():
             if flight.rung == "live" and not flight.token and flight.ticket.deadline - now <= DUE_S:
                 self._move(flight, now)
@@ -204,17 +209,29 @@ class RemotePool:
 
     def _add(self, ticket: Ticket) -> None:
         try:
-            self._check()
+            self._check(ticket)
             self._schedule.add(ticket, time.monotonic())
         except Busy:
             self._counts["refused"] += 1
             raise
 
-    def _check(self) -> None:
+    def _check(self, ticket: Ticket) -> None:
         if self._closing:
             raise Busy("draining")
-        if not self._hosts or self._post.full:
-            raise Busy(retry_after_ms=int(1000 * self._no_worker_s))
+        in_hand_s = left_of(ticket.deadline, time.monotonic()) if ticket.awaited else None
+        if self._post.full or not (self._hosts or (in_hand_s or 0.0) > LANE_DUE_S):
+            raise self._no_worker()
+
+    def _no_worker(self) -> Busy:
+        return Busy(retry_after_ms=int(1000 * self._no_worker_s))
+
+    def _refuse_new(self, now: float) -> None:
+        """Nobody has heard anything of an utterance that is new: better `busy` at once. Who listens may wait."""
+        for ticket in [each for each in self._bodies if each.awaited and not each.ahead and not each.delivered.packets]:
+            if not ticket.ended:  # by what another sink did when it was told
+                self._schedule.cancel(ticket, now)
+                self._fleet.owed.discard(ticket.id)
+                self._fail(ticket, self._no_worker())
 
     def _dispatch(self) -> None:
         if not self._hosts:
@@ -222,7 +239,7 @@ class RemotePool:
         now = time.monotonic()
         for _, ticket in self._schedule.assign(now):
             left_s = left_of(ticket.deadline, now)
-            flight = Flight(ticket, self._bodies[ticket.id], rung_of(ticket.priority, left_s), now)
+            flight = Flight(ticket, self._bodies[ticket], rung_of(ticket.priority, left_s), now)
             self._flights[ticket.id] = flight
             self._put(flight, left_s)
 
@@ -283,7 +300,7 @@ class RemotePool:
 
     def _forget(self, ticket: Ticket, *, tell: bool = False) -> None:
         """A block has ended; `tell` whoever may have it in the queue."""
-        del self._bodies[ticket.id]
+        del self._bodies[ticket]
         flight = self._flights.pop(ticket.id, None)
         if flight and tell:
             self._post.put(self._post.calls.cancel(self.model.id, self.job(flight)))
