@@ -63,6 +63,16 @@ async def test_it_finds_the_fleet_and_what_waits(redis: Redis) -> None:
     assert seen.given_up == {"kokoro": 1, "tone": 0}
 
 
+async def test_a_model_whose_workers_are_all_gone_is_shown_as_long_as_a_gateway_asks_for_it(redis: Redis) -> None:
+    await Fleet(redis, FleetCalls()).beat("g1", Beat(kind="gateway", host="a", models=("kokoro",)))
+    await wait_in(redis, "due", taken=1, left=2)
+    seen = await look(redis, [])
+    assert {line.model for line in seen.lines} == {"kokoro"}
+    _, queues, _ = page(seen, "").split("\n\n")
+    assert queues.splitlines()[1].split()[:2] == ["kokoro", "2"]
+    assert queues.splitlines()[1].split()[-2:] == ["0", "0"], "no workers, none given up"
+
+
 async def test_the_lag_is_that_of_the_oldest_block_that_nobody_took(redis: Redis) -> None:
     key, now_s = Keys("kokoro").queue("due"), (await redis.time())[0]
     await redis.xgroup_create(key, GROUP, "0", mkstream=True)
@@ -87,11 +97,28 @@ def seen() -> Look:
 def test_a_page_has_a_table_for_each() -> None:
     head, *tables = page(seen(), "redis://a:***@b:1").split("\n\n")
     assert head == "2 gateways, 1 worker, 12 streams on redis://a:***@b:1 at 22:13:20 UTC"
-    gateways, workers, queues = ([line.split() for line in table.splitlines()] for table in tables)
+    queues, gateways, workers = ([line.split() for line in table.splitlines()] for table in tables)
     assert gateways[1:] == [["g1", "a", "1.0", "7", "0", "0", "ready"], ["g2", "b", "1.1", "5", "0", "0", "draining"]]
     assert workers[1] == ["w1", "kokoro", "[2Jc", "4", "2", "12", "1", "silent", "for", "2.5", "s"]
     assert queues[1] == ["kokoro", "0", "1", "2", "3", "4", "5", "2.0", "s", "1", "3"]
     assert "\x1b" not in page(seen(), ""), "what another host says cannot steer the terminal"
+
+
+@pytest.mark.parametrize("lines", [3, 5, 6, 9, 12, 16, 23, 40])
+def test_a_low_terminal_shows_what_waits_and_as_many_members_as_it_has_room_for(lines: int) -> None:
+    few = seen()
+    many = few._replace(
+        gateways=tuple(few.gateways[0]._replace(name=f"g{nth}") for nth in range(10)),
+        workers=tuple(few.workers[0]._replace(name=f"w{nth}") for nth in range(10)),
+    )
+    shown = page(many, "", lines).splitlines()
+    assert len(shown) <= lines
+    named = {kind: sum(line.startswith(kind) and line[1].isdigit() for line in shown) for kind in "gw"}
+    assert any(line.startswith("kokoro") for line in shown) == (lines > 3)
+    assert (sum(named.values()) == 20) == (lines >= 28)
+    if lines >= 12:
+        hidden = sum(int(line.split()[2]) for line in shown if line.startswith("… and"))
+        assert (sum(named.values()) + hidden, min(named.values()) > 0) == (20, True)
 
 
 def test_an_object_has_all_of_it() -> None:

@@ -37,10 +37,14 @@ class Look(NamedTuple):
 
 
 async def look(redis: Redis, models: Iterable[str], prefix: str = KEY_PREFIX) -> Look:
-    """Look at the whole fleet, and at the queues of its models and of `models`. Raises `RedisError` and `OSError`."""
+    """Look at the whole fleet, and at the queues of its models and of `models`. Raises `RedisError` and `OSError`.
+
+    A model whose workers are all gone is still one of the fleet's as long as gateways ask for it.
+    """
     members = await Fleet(redis, FleetCalls(prefix)).members()
     spoken = {member.beat.model.id for member in members if member.beat.model}
-    ids = sorted(spoken | set(models))
+    asked = {model for member in members for model in member.beat.models}
+    ids = sorted(spoken | asked | set(models))
     seconds, micros = await redis.time()
     at_s = seconds + micros / 1_000_000
     return Look(

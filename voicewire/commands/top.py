@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import TextIO
@@ -27,6 +27,8 @@ from voicewire.storage.embedded_redis import EmbeddedRedis
 from voicewire.storage.redis import open_redis
 
 REDRAW_S = 1.0
+LINES_MAX = 1 << 16  # where there is no screen to fill
+AROUND = 2  # lines of a table beside its rows
 LATE_S = 2 * BEAT_S  # without a word for so long, somebody is mentioned as silent
 ENTER, HOME, CLEAR_LINE, CLEAR_BELOW, LEAVE = (
     "\x1b[?1049h\x1b[?25l",
@@ -92,11 +94,11 @@ async def _told(redis: Redis, config: Config) -> str:
 
 
 async def _drawn(redis: Redis, config: Config, address: str) -> str:
+    columns, rows = shutil.get_terminal_size()
     try:
-        text = page(await _look(redis, config), address)
+        text = page(await _look(redis, config), address, rows - 1)
     except Problem as problem:
         text = f"{address}: {problem}\n"
-    columns, rows = shutil.get_terminal_size()
     lines = text.splitlines()[: max(1, rows - 1)]
     return HOME + "".join(f"{fit_begin(line, columns)}{CLEAR_LINE}\n" for line in lines) + CLEAR_BELOW
 
@@ -112,23 +114,40 @@ def _screen(out: TextIO) -> Iterator[None]:
         out.flush()
 
 
-def page(seen: Look, address: str) -> str:
-    """Return the tables of one look, as text."""
+def page(seen: Look, address: str, lines_max: int = LINES_MAX) -> str:
+    """Return the tables of one look, as text: what waits first, and of the members as many as there is room for."""
     out = io.StringIO()
     streams = sum(member.beat.streams for member in seen.gateways)
     at = datetime.fromtimestamp(seen.at_s, UTC)
     counts = {"gateway": len(seen.gateways), "worker": len(seen.workers), "stream": streams}
     said = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
     out.write(f"{said} on {address} at {at:%H:%M:%S} UTC\n")
-    for heads, rows in (
-        (GATEWAYS, [_gateway(member) for member in seen.gateways]),
-        (WORKERS, [_worker(member) for member in seen.workers]),
-        (QUEUES, [_queue(model, seen) for model in seen.given_up]),
-    ):
-        if rows:
-            out.write("\n")
-            write_table(heads, rows, out)
+    queues, gateways, workers = (
+        [_queue(model, seen) for model in seen.given_up],
+        [_gateway(member) for member in seen.gateways],
+        [_worker(member) for member in seen.workers],
+    )
+    left = lines_max - 1
+    left -= _write(QUEUES, queues, left, out)
+    left -= _write(GATEWAYS, gateways, max(left - _height(workers), left // 2), out)
+    _write(WORKERS, workers, left, out)
     return out.getvalue()
+
+
+def _height(rows: Sequence[tuple[str, ...]]) -> int:
+    return len(rows) + AROUND if rows else 0
+
+
+def _write(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], room: int, out: TextIO) -> int:
+    """Write a table into so many lines, or say how much of it there was no room for; return how many it took."""
+    if not rows or room <= AROUND:
+        return 0
+    shown = rows if _height(rows) <= room else rows[: room - AROUND - 1]
+    out.write("\n")
+    write_table(heads, shown, out)
+    if len(shown) < len(rows):
+        out.write(f"… and {len(rows) - len(shown)} more\n")
+    return min(_height(rows), room)
 
 
 def _gateway(member: Member) -> tuple[str, ...]:

@@ -18,12 +18,13 @@ logger = logging.getLogger(__name__)
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):
-    """One heartbeat. Gateways have no model."""
+    """One heartbeat. Gateways have no model of their own to offer; `models` are those that they ask workers for."""
 
     kind: Literal["gateway", "worker"]
     host: str = ""
     version: str = ""
     model: Model | None = None
+    models: tuple[str, ...] = ()
     voices: tuple[Voice, ...] = ()
     lanes: int = 0  # blocks that it can have open at once
     queued: int = 0

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from voicewire import __version__
 from voicewire.engines.pooling import Pool
 from voicewire.remote.presence import BEAT_S, Beat, Fleet
+from voicewire.remote.remote_pool import RemotePool
 from voicewire.remote.scripts import FleetCalls
 from voicewire.server.live.sessions import Sessions
 from voicewire.server.tasks import supervise
@@ -42,6 +43,7 @@ def beat_of(host: str, sessions: Sessions, pools: Mapping[str, Pool]) -> Beat:
         kind="gateway",
         host=host,
         version=__version__,
+        models=tuple(model for model, pool in pools.items() if isinstance(pool, RemotePool)),
         queued=sum(each.queued for each in stats),
         running=sum(each.running for each in stats),
         streams=len(sessions),
