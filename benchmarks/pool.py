@@ -101,7 +101,7 @@ async def flood(pool: LocalPool) -> tuple[float, float]:
 
 
 async def measure() -> tuple[list[float], tuple[float, float]]:
-    pool = LocalPool(ESPEAK, command=COMMAND, workers=1, queue_limit=FLOOD)
+    pool = LocalPool(ESPEAK, command=COMMAND, workers=1, queue_limit=2 * FLOOD)
     await pool.start()
     firsts, costs = await through(pool), min([await flood(pool) for _ in range(5)])
     await pool.close()
