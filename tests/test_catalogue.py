@@ -56,6 +56,11 @@ def test_what_is_not_there_is_refused(asked: tuple[str, str, str], code: str) ->
     assert refused.value.row_code == code
 
 
+def test_a_language_that_nobody_speaks_is_named() -> None:
+    with pytest.raises(BadRequest, match=r"^no voice speaks xx-YY$"):
+        CATALOGUE.resolve("", "", "xx-YY")
+
+
 def test_the_default_comes_first_and_no_voice_twice() -> None:
     assert [model.id for model in CATALOGUE.models()] == ["plain", "blender"]
     assert [voice.id for voice in CATALOGUE.voices()] == ["en-us", "de", "af_bella", "ff_siwis"]

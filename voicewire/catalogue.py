@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from voicewire.errors import RETRY_MS, BadRequest, Busy, Forbidden
+from voicewire.errors import RETRY_MS, BadRequest, Busy, Forbidden, Unspoken
 from voicewire.types import Model, Voice
 
 BLEND_MARKS = re.compile(r"[+,(]")
@@ -134,5 +134,5 @@ class Catalogue:
         family = (voice.id for voice in voices if voice.language.casefold().split("-")[0] == wanted.split("-")[0])
         found = next(exact, None) or next(family, None)
         if found is None:
-            raise BadRequest("unknown_voice", voice=f"speaking {language}")
+            raise Unspoken(voice=language)
         return found

@@ -87,6 +87,7 @@ class VoicewireError(Exception):
     """The root. `code` is a key of `TABLE`; `fields` fill its message."""
 
     code: ClassVar[str] = "internal"
+    wording: ClassVar[str] = ""  # instead of the table's, where that reads badly
 
     def __init__(self, code: str = "", /, *, retry_after_ms: int | None = None, **fields: object) -> None:
         self.row_code = code or self.code
@@ -101,13 +102,20 @@ class VoicewireError(Exception):
     @property
     def message(self) -> str:
         """The client's message, in one sentence without secrets."""
-        return without_secrets(self.row.message.format(**self.fields))
+        return without_secrets((self.wording or self.row.message).format(**self.fields))
 
 
 class BadRequest(VoicewireError):
     """The caller must say something else."""
 
     code = "bad_message"
+
+
+class Unspoken(BadRequest):
+    """The caller must ask for another language than `voice`."""
+
+    code = "unknown_voice"
+    wording = "no voice speaks {voice}"
 
 
 class UnsupportedFormat(BadRequest):
