@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 
 from voicewire.engines.upstream import Answer, Samples, Speech, Upstream, answer, refusal
@@ -23,6 +25,7 @@ LANGUAGE = "en-US"
 # The names that OpenAI documents; a server that is asked for others lists them, or they are configured.
 VOICES = "alloy,ash,ballad,cedar,coral,echo,fable,marin,nova,onyx,sage,shimmer,verse"
 FILES = (b"RIFF", b"ID3\x03", b"ID3\x04", b"OggS", b"fLaC")  # how files begin; a sample pair seldom does
+KIND = re.compile(r"[a-z]{1,20}/[\w.+-]{1,40}")
 VOICE_CODES = frozenset({"voice_not_found", "invalid_voice", "unknown_voice"})
 
 
@@ -61,7 +64,8 @@ class OpenAi:
             if told.status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
                 raise _refused(told, "")
             return parse_voices(VOICES, self._model_id, LANGUAGE)
-        return distinct([voice for entry in listed if (voice := self._voice(entry))])
+        ours = [entry for entry in listed if text_at(entry, "model") == self._model]  # some servers list those of all
+        return distinct([voice for entry in ours or listed if (voice := self._voice(entry))])
 
     def _voice(self, entry: object) -> Voice | None:
         if isinstance(entry, str):
@@ -119,4 +123,5 @@ def _require_audio(response: httpx.Response, data: bytes) -> None:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     mp3 = kind == "audio/mpeg" and data.startswith(b"\xff")
     if kind.startswith("text/") or kind.endswith("json") or data.startswith(FILES) or mp3:
-        raise EngineFailed(problem=f"the upstream answers with {kind or 'something'} instead of plain PCM")
+        named = kind if KIND.fullmatch(kind) else "something"
+        raise EngineFailed(problem=f"the upstream answers with {named} instead of plain PCM")

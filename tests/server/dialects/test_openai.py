@@ -134,5 +134,5 @@ async def test_the_lists_that_clients_ask_for(http: httpx.AsyncClient, served: S
     assert [model["id"] for model in models["data"]] == [model["id"] for model in models["models"]]
     async with httpx.AsyncClient(base_url=served.url, trust_env=False) as stranger:
         voices = (await stranger.get("/v1/audio/voices")).json()["voices"]
-        assert {"id", "name"} == set(voices[0])
+        assert {"id", "name", "model", "language"} == set(voices[0])
         assert (await stranger.get("/v1/audio/models")).json()["models"][0]["id"] == models["data"][0]["id"]

@@ -96,9 +96,13 @@ class OpenAi:
         return StreamingResponse(spoken.parts, media_type=media_type)
 
     async def voices(self, request: Request) -> Response:
-        """List the voices, as Open WebUI asks for them: without a key it gets those that are public."""
+        """List the voices, as Open WebUI asks for them: without a key it gets those that are public.
+
+        Others of us ask, too, and want those of one model.
+        """
         voices = (await self._catalogue(request)).voices()
-        return JSONResponse({"voices": [{"id": voice.id, "name": voice.name} for voice in voices]})
+        told = ("id", "name", "model", "language")
+        return JSONResponse({"voices": [{name: getattr(voice, name) for name in told} for voice in voices]})
 
     async def models(self, request: Request) -> Response:
         """List the models, as Open WebUI asks for them."""
