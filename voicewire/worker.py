@@ -245,9 +245,12 @@ def serve(connection: Connection) -> None:
     os.nice(asked.nice)
     try:
         engine = open_engine(asked.spec)
-    except Exception as error:
-        known = error.fields.get("problem") if isinstance(error, VoicewireError) else None
+    except (VoicewireError, ValueError) as error:  # it says all that there is to say: an upstream, an option
+        known = error.fields.get("problem") if isinstance(error, VoicewireError) else str(error)
         connection.send(Failed(0, EngineFailed(problem=known or f"{type(error).__name__}: {error}")))
+        return
+    except Exception as error:
+        connection.send(Failed(0, EngineFailed(problem=f"{type(error).__name__}: {error}")))
         raise
     worker = Worker(engine, connection)
     signal.signal(signal.SIGTERM, worker.finish)

@@ -158,7 +158,7 @@ def _error(event: Any, voice: str) -> VoicewireError | None:
     if not isinstance(code, int):
         return EngineFailed(problem="MiniMax says that something is wrong, and no number")
     if code in BUSY_CODES:
-        return Busy(retry_after_ms=RETRY_MS)
+        return Busy(retry_after_ms=RETRY_MS, problem=f"MiniMax says {code}: too much is asked for")
     if code in TEXT_CODES:
         return BadRequest(problem="the provider of this voice does not take this text")
     if code in VOICE_CODES:

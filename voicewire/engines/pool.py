@@ -15,6 +15,7 @@ from functools import partial
 
 from voicewire.engines.base import EngineSpec
 from voicewire.engines.child import Child, Launch
+from voicewire.engines.complaints import Complaints
 from voicewire.engines.handoff import Cancel, Cancelled, Failed, Halved, Made, Message, Postpone, Submit, serialize
 from voicewire.engines.outlook import Outlook
 from voicewire.engines.pooling import PoolStats
@@ -66,6 +67,7 @@ class LocalPool:
         self._messages: dict[int, tuple[bytes, float]] = {}  # by ticket: what hands it over, the deadline in it
         self._sinks = Sinks(self.cancel)
         self._counts = self._sinks.counts
+        self._complaints = Complaints()
         self._last_id = 0
         self._supervisor: asyncio.Task[None] | None = None
         self._started: asyncio.Future[None] | None = None
@@ -175,6 +177,7 @@ class LocalPool:
             case Failed(id, error) if id in worker.jobs:
                 ticket = worker.jobs[id]
                 self._schedule.finish(worker, ticket, now, made=False)
+                self._complaints.hear(self.model.id, error, now)
                 self._fail(ticket, error)
                 self._dispatch()
             case Cancelled(id):
@@ -254,12 +257,18 @@ class LocalPool:
             self._welcome(worker, child)
             await child.lost()
         except VoicewireError as error:
-            logger.error("a worker could not start: %s", error.fields.get("problem", error))  # noqa: TRY400  # its traceback is its own
-            if self._started and not self._started.done():
-                self._started.set_exception(error)
+            self._could_not_start(error)
         finally:
             await child.end()
             self._processes.discard(child)
+
+    def _could_not_start(self, error: VoicewireError) -> None:
+        """Tell who starts the pool, and later, where nobody does, the log."""
+        assert self._started
+        if not self._started.done():
+            self._started.set_exception(error)
+        elif not self._started.cancelled() and not self._started.exception():
+            logger.error("a worker could not start: %s", error.fields.get("problem", error))
 
     def _welcome(self, worker: Worker, child: Child) -> None:
         worker.lanes = self.model.lanes

@@ -34,6 +34,7 @@ KEEP_S = 60.0  # an idle connection
 BUFFER_SAMPLES = 1 << 18  # 11 s at 24 kHz: what may wait for the worker
 AUDIO_S_MAX = 600  # of one utterance: an upstream that does not end is broken
 BODY_BYTES_MAX = 1 << 20  # of an answer that is not audio
+KEY_STATUSES = frozenset({401, 403})
 BUSY_STATUSES = frozenset({429, 503, 529})
 RETRY_MS_MAX = 60_000
 NOTHING = Chunk(np.zeros(0, np.int16))
@@ -321,9 +322,10 @@ def refusal(status: int, headers: Mapping[str, str], code: str = "") -> Voicewir
 
     That a key is wrong or a balance empty is the operator's business: the caller's credential is another.
     """
+    problem = f"the upstream answers HTTP {status} {code if CODE.fullmatch(code) else ''}".strip()
     if status in BUSY_STATUSES:
-        return Busy(retry_after_ms=_retry_after_ms(headers))
-    return EngineFailed(problem=f"the upstream answers HTTP {status} {code if CODE.fullmatch(code) else ''}".strip())
+        return Busy(retry_after_ms=_retry_after_ms(headers), problem=problem)
+    return EngineFailed(problem=f"{problem}: it refuses the key" if status in KEY_STATUSES else problem)
 
 
 def _retry_after_ms(headers: Mapping[str, str]) -> int:
