@@ -1,10 +1,14 @@
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from voicewire.commands.problems import Exit, Problem
-from voicewire.commands.target import Target, find_target, get, key_named, problem, server_config
+from voicewire.commands.target import DEFAULT_URL, Target, find_target, get, key_named, problem, server_config
 from voicewire.dial import ServerError, Unreachable
+from voicewire.storage.whereabouts import leave_address
 
 KEY = "key-of-the-server-here"
 
@@ -21,6 +25,27 @@ def test_what_is_given_wins_over_the_environment_and_that_over_the_folder(data_d
     assert find_target(None, None, data_dir, environ) == ("http://127.0.0.1:9", "key-of-the-environment", None)
     given = find_target("localhost:8", "key-that-was-given", data_dir, environ)
     assert given == ("localhost:8", "key-that-was-given", None)
+
+
+@contextmanager
+def kept(folder: Path) -> Iterator[None]:
+    """As long as a server runs on it."""
+    with (folder / "lock").open("w") as lock:
+        lock.write("1")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def test_a_server_that_runs_on_the_folder_is_found_where_it_says_that_it_is(data_dir: Path) -> None:
+    leave_address(data_dir, "http://localhost:8123")
+    assert find_target(None, None, data_dir, {}).url == DEFAULT_URL, "it has ended"
+    with kept(data_dir):
+        assert find_target(None, None, data_dir, {}) == ("http://localhost:8123", KEY, data_dir)
+        assert find_target("http://127.0.0.1:9", None, data_dir, {}).url == "http://127.0.0.1:9"
+        assert find_target(None, None, data_dir, {"VOICEWIRE_URL": "http://[::1]:7"}).url == "http://[::1]:7"
+        leave_address(data_dir, "https://voice.example")
+        assert find_target(None, None, data_dir, {}).url == DEFAULT_URL
 
 
 def test_the_data_folder_is_the_servers(data_dir: Path) -> None:

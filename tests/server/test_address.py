@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from voicewire.config import Config
-from voicewire.server.people import ADDRESS_FILE, own_address, tell_address
+from voicewire.server.people import own_address, tell_address
+from voicewire.storage.whereabouts import ADDRESS_FILE
 
 
 def test_a_server_with_every_store_elsewhere_makes_its_folder(tmp_path: Path) -> None:

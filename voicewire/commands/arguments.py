@@ -8,7 +8,7 @@ from pathlib import Path
 
 from voicewire.config import ENGINES, settings
 
-LOCAL = "server (default: VOICEWIRE_URL, else http://127.0.0.1:8080)"
+LOCAL = "server (default: VOICEWIRE_URL, else the one on the data folder, else http://127.0.0.1:8080)"
 VARIABLE_WIDTH = 42
 TENANT = "a tenant's id, or the address of the person who owns it"
 COUNT_MAX = 2**31 - 1

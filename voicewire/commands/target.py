@@ -14,6 +14,7 @@ from voicewire.auth.secret_files import read_client_key
 from voicewire.commands.problems import Exit, Problem
 from voicewire.config import Config
 from voicewire.dial import LOOPBACK, ServerError, Unreachable, server_error, stream_url
+from voicewire.storage.whereabouts import find_address
 
 URL_VARIABLE = "VOICEWIRE_URL"
 KEY_VARIABLE = "VOICEWIRE_API_KEY"
@@ -48,12 +49,13 @@ def server_config(environ: Mapping[str, str], **overrides: object) -> Config:
 
 
 def find_target(url: str | None, key: str | None, data: Path | None, environ: Mapping[str, str]) -> Target:
-    """Return the server to talk to. Raises `Problem` when there is no key for it.
+    """Return the server to talk to: where none is named, the one that runs on the data folder, if it is near.
 
-    The key that a server left in its data folder is shown to servers on this machine only.
+    The key that a server left in its data folder is shown to servers on this machine only. Raises `Problem` when there
+    is no key.
     """
-    url = url or environ.get(URL_VARIABLE) or DEFAULT_URL
-    local = urlsplit(stream_url(url)).hostname in LOOPBACK
+    url = url or environ.get(URL_VARIABLE) or _near(find_address(data_dir(environ, data))) or DEFAULT_URL
+    local = _is_local(url)
     key = key or environ.get(KEY_VARIABLE) or ""
     folder = data_dir(environ, data) if local and not key else None
     if folder:
@@ -64,6 +66,15 @@ def find_target(url: str | None, key: str | None, data: Path | None, environ: Ma
     if not well_formed(key):
         raise Problem(Exit.REFUSED, "that is not a key: it must be 8 to 256 visible ASCII characters")
     return Target(url, key, folder)
+
+
+def _is_local(url: str) -> bool:
+    return urlsplit(stream_url(url)).hostname in LOOPBACK
+
+
+def _near(url: str) -> str:
+    """An address on this machine; a public one may lead through what this machine does not reach."""
+    return url if url and _is_local(url) else ""
 
 
 @contextmanager

@@ -33,10 +33,8 @@ from voicewire.server.doors.oidc import OidcDoor
 from voicewire.server.origins import own_origins
 from voicewire.server.storage import Storage
 from voicewire.server.tasks import supervise
-from voicewire.storage.embedded import holder
 from voicewire.storage.rates import Rates
-
-ADDRESS_FILE = "address"
+from voicewire.storage.whereabouts import find_address, leave_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,18 +172,12 @@ def own_address(config: Config, port: int) -> str:
 
 def tell_address(config: Config, port: int) -> None:
     """Leave in the data folder where people reach this server, for commands that write links to it."""
-    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (config.data_dir / ADDRESS_FILE).write_text(own_address(config, port), encoding="utf-8")
+    leave_address(config.data_dir, own_address(config, port))
 
 
 def told_address(config: Config) -> str:
     """Return where a server that runs on this data folder is reached; empty where none runs."""
-    if holder(config.data_dir) is None:
-        return ""
-    try:
-        return (config.data_dir / ADDRESS_FILE).read_text(encoding="utf-8")
-    except OSError:
-        return ""
+    return find_address(config.data_dir)
 
 
 def _sender(config: Config) -> str:
