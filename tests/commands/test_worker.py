@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from voicewire.__main__ import main
 from voicewire.commands.problems import Exit
 from voicewire.commands.worker import NAME_CHARS_MAX, worker_name
+
+PATIENCE_S = 60.0
 
 
 def test_without_a_redis_it_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,3 +37,21 @@ def test_no_two_workers_have_one_name() -> None:
     assert len(names) == 2
     assert all(name.startswith("gpu-1-a-") for name in names)
     assert len(worker_name("x" * 1_000)) < 2 * NAME_CHARS_MAX
+
+
+def test_a_worker_that_ends_with_its_whole_group_says_nothing_of_its_processes(redis_url: str) -> None:
+    """As systemd ends it: each of its processes gets the signal."""
+    command = [sys.executable, "-m", "voicewire", "worker", "--engine", "tone", "--workers", "2", "--redis", redis_url]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("VOICEWIRE_")}
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environ, start_new_session=True)
+    try:
+        assert process.stdout
+        assert "speaks tone" in process.stdout.readline()
+        os.killpg(process.pid, signal.SIGTERM)
+        _, log = process.communicate(timeout=PATIENCE_S)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == Exit.OK
+    assert log == ""

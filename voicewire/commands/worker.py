@@ -51,6 +51,7 @@ async def _work(config: Config, engine: str, name: str, out: TextIO) -> None:
                 out.write(f"worker {name} speaks {pool.model.id} for {without_password(config.redis_url)}\n")
                 out.flush()
                 await _first(serving, ended)
+                pool.retire()  # its processes may have had the signal, too
                 await host.drain(config.drain_s)
 
 

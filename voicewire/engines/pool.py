@@ -71,7 +71,7 @@ class LocalPool:
         self._last_id = 0
         self._supervisor: asyncio.Task[None] | None = None
         self._started: asyncio.Future[None] | None = None
-        self._closing = False
+        self._closing = self._retiring = False
         self._worker_seen_s = 0.0
 
     async def start(self) -> None:
@@ -87,6 +87,10 @@ class LocalPool:
         except BaseException:
             await self.close()
             raise
+
+    def retire(self) -> None:
+        """The end is near: workers that end from now on are replaced only for blocks that wait."""
+        self._retiring = True
 
     async def close(self) -> None:
         """End the workers; blocks still here fail as `draining`."""
@@ -207,8 +211,6 @@ class LocalPool:
 
     def _lose(self, worker: Worker) -> None:
         """A worker's connection has ended."""
-        if not self._closing:
-            logger.warning("a worker of %s is gone; another takes its place", self._launch.spec.factory)
         del self._children[worker]
         again, given_up = self._schedule.lose(worker)
         self._counts["retries"] += len(again)
@@ -239,14 +241,21 @@ class LocalPool:
         shortest, longest = BACKOFF_S
         while True:
             started_s = time.monotonic()
-            await self._run_worker()
+            if await self._run_worker():
+                await self._needed()
             failures = 0 if time.monotonic() - started_s > STEADY_S else failures + 1
             if failures > 1:
                 await asyncio.sleep(min(shortest * 2 ** min(failures - 2, 16), longest))
             self._counts["restarts"] += 1
 
-    async def _run_worker(self) -> None:
-        """Start a worker and stay until it is lost."""
+    async def _needed(self) -> None:
+        """Wait until one that was lost has to be replaced."""
+        while self._retiring and not self._schedule.queued:  # noqa: ASYNC110 - blocks wait for many reasons
+            await asyncio.sleep(TICK_S)
+        logger.warning("a worker of %s is gone; another takes its place", self._launch.spec.factory)
+
+    async def _run_worker(self) -> bool:
+        """Start a worker and stay until it is lost; return whether it ever worked."""
         worker = Worker(0, 0.0)  # it gets lanes when its engine is open
         child = Child(partial(self._receive, worker), partial(self._lose_if_known, worker))
         self._processes.add(child)
@@ -261,6 +270,7 @@ class LocalPool:
         finally:
             await child.end()
             self._processes.discard(child)
+        return worker.lanes > 0
 
     def _could_not_start(self, error: VoicewireError) -> None:
         """Tell who starts the pool, and later, where nobody does, the log."""
