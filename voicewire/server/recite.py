@@ -14,7 +14,7 @@ from starlette.requests import Request
 from voicewire.auth.principal import Principal
 from voicewire.catalogue import Choice, Names
 from voicewire.codecs.base import FileEncoder, FileKind, content_type, file_rate_hz, open_file_encoder
-from voicewire.errors import RETRY_MS, Busy
+from voicewire.errors import RETRY_MS, Busy, VoicewireError
 from voicewire.pipeline import Pipeline, Recital
 from voicewire.pipeline import Request as SpeechOrder
 from voicewire.server.bill import Bill
@@ -112,7 +112,7 @@ class Reciter:
             transcript = Transcript(rate_hz, Positions(wish.offsets), [])
             transcript.positions.push(wish.text)
             parts = self._parts(recital, bill, encoder, wish.kind, transcript, ending)
-            first = await anext(parts)
+            first = await begun(request, parts)
             unheard.pop_all()
         return Recitation(_after(first, parts), content_type(wish.kind, rate_hz), rate_hz, transcript)
 
@@ -144,6 +144,29 @@ class Reciter:
         if ending:
             await ending(transcript)
         yield encoder.finish() if inline else await asyncio.to_thread(encoder.finish)
+
+
+async def begun(request: Request, parts: AsyncGenerator[bytes, None]) -> bytes:
+    """Return the first bytes, or close `parts` when whoever asked is gone: until it is answered nobody else looks.
+
+    Raises `VoicewireError` then, which nobody hears, and what `parts` raises.
+    """
+    first = asyncio.ensure_future(anext(parts))
+    left = asyncio.create_task(_left(request), name="whether anybody waits for the first sound")
+    try:
+        await asyncio.wait({first, left}, return_when=asyncio.FIRST_COMPLETED)
+        if not first.done():
+            raise VoicewireError("slow_consumer")
+        return first.result()
+    finally:
+        for task in (first, left):
+            task.cancel()
+        await asyncio.wait({first, left})
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _pcm(run: Run) -> Pcm:
