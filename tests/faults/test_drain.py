@@ -111,3 +111,17 @@ async def test_a_peer_that_does_not_read_does_not_hold_up_the_end(tmp_path: Path
         listener.socket.transport.pause_reading()
         assert await server.end() == 0
         listener.socket.transport.abort()
+
+
+@pytest.mark.nightly
+async def test_a_text_over_http_that_does_not_begin_is_told_and_no_mistake_of_the_server(tmp_path: Path) -> None:
+    async with (
+        serving(tmp_path, tone={"hang_on": "stuck"}, **FAST | {"drain_s": 1.0}) as server,
+        httpx.AsyncClient(base_url=server.url, headers={"X-API-Key": KEY}, trust_env=False, timeout=30) as client,
+    ):
+        asked = asyncio.create_task(client.post("/v1/tts", json={"text": "stuck"}))
+        await server.metric_becomes("voicewire_pool_running", 1)
+        server.process.send_signal(signal.SIGTERM)
+        answer = await asked
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "draining")
+        assert await server.ended() == 0, "and nothing of it in the log"

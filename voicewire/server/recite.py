@@ -112,7 +112,12 @@ class Reciter:
             transcript = Transcript(rate_hz, Positions(wish.offsets), [])
             transcript.positions.push(wish.text)
             parts = self._parts(recital, bill, encoder, wish.kind, transcript, ending)
-            first = await begun(request, parts)
+            try:
+                first = await begun(request, parts)
+            except asyncio.CancelledError:
+                if not self.draining():
+                    raise
+                raise Busy("draining", retry_after_ms=RETRY_MS) from None  # uvicorn waits no longer
             unheard.pop_all()
         return Recitation(_after(first, parts), content_type(wish.kind, rate_hz), rate_hz, transcript)
 
