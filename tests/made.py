@@ -7,26 +7,32 @@ from collections.abc import Callable
 from voicewire.context import Context
 from voicewire.spans import word_spans
 from voicewire.timeline import Making
-from voicewire.types import Block, Format, Slice, Word
+from voicewire.types import Block, Format, Phoneme, Slice, Word
 
 FRAMES_PER_CHAR = 3
 FRAMES_PER_SLICE = 20
 
 
 def slices(block: Block, format: Format) -> list[Slice]:
-    """Return a block's slices: every character lasts 3 frames, every packet says which frame it is."""
+    """Return a block's slices: a character lasts 3 frames, a letter is a phoneme, a packet says which frame it is."""
     frame = format.frame_samples
     total = FRAMES_PER_CHAR * len(block.spoken)
     words = [
         Word(span.start, span.stop, FRAMES_PER_CHAR * frame * span.start, FRAMES_PER_CHAR * frame * span.stop)
         for span in word_spans(block.spoken)
     ]
+    phonemes = [
+        Phoneme(block.spoken[at], FRAMES_PER_CHAR * frame * at, FRAMES_PER_CHAR * frame * (at + 1))
+        for at in range(len(block.spoken))
+        if block.spoken[at].isalnum()
+    ]
     cut = []
     for at in range(0, total, FRAMES_PER_SLICE):
         until = min(total, at + FRAMES_PER_SLICE)
         packets = [f"{block.start}:{number}".encode() for number in range(at, until)]
         inside = tuple(word for word in words if at * frame <= word.begins < until * frame)
-        cut.append(Slice(packets, inside, until == total))
+        pronounced = tuple(phoneme for phoneme in phonemes if at * frame <= phoneme.begins < until * frame)
+        cut.append(Slice(packets, inside, until == total, pronounced))
     return cut
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Served
 from voicewire.client import StreamClient, connect
 from voicewire.dial import ServerError, Unreachable, server_error, stream_url
-from voicewire.frames import BlockStart, Cancelled, Done, FormatRequest, Opened, Words
+from voicewire.frames import BlockStart, Cancelled, Done, FormatRequest, Opened, Phonemes, Words
 from voicewire.script import Audio
 from voicewire.types import Codec
 
@@ -24,6 +24,7 @@ class Heard:
     def __init__(self) -> None:
         self.pcm = b""
         self.words: list[tuple[int, int, int, int]] = []
+        self.phonemes: list[tuple[str, int, int]] = []
         self.spans: list[tuple[int, int]] = []
         self.opened = 0
         self.end: Done | Cancelled | None = None
@@ -36,6 +37,8 @@ class Heard:
                 self.spans.append(event.span)
             case Words():
                 self.words += event.words
+            case Phonemes():
+                self.phonemes += event.phonemes
             case Audio():
                 assert event.pts * 2 == len(self.pcm)
                 self.pcm += b"".join(event.packets)
@@ -248,14 +251,16 @@ async def _cutting(served: Served, *after_bytes: int) -> AsyncIterator[tuple[str
 @pytest.mark.parametrize("cuts", [(4_000,), (50_000,), (9_000, 20_001, 33_333), (700, 700)])
 async def test_a_break_is_mended_without_a_sample_lost_or_doubled(served: Served, cuts: tuple[int, ...]) -> None:
     async with connect(served.url, served.key) as client:
-        whole = await _hear(client, TEXT)
+        whole = await _hear(client, TEXT, phonemes=True)
     async with _cutting(served, *cuts) as (url, proxy), connect(url, served.key) as client:
-        mended = await _hear(client, TEXT)
+        mended = await _hear(client, TEXT, phonemes=True)
     assert proxy.broken == len(cuts)
     assert isinstance(mended.end, Done)
     assert mended.opened == 1
     assert mended.pcm == whole.pcm
     assert mended.words == whole.words
+    assert mended.phonemes == whole.phonemes
+    assert len(whole.phonemes) > len(whole.words)
     assert mended.spans == whole.spans
     assert mended.end.billed_ms <= mended.end.audio_ms == len(mended.pcm) // 48
 

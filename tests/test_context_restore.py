@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tests.made import slices
 from voicewire.context import Context, Wire
 from voicewire.errors import Gone
-from voicewire.frames import BINARY_OPCODE, Done, Parser, unpack_audio
+from voicewire.frames import BINARY_OPCODE, Done, Parser, Phonemes, unpack_audio
 from voicewire.plan import Plan, State
+from voicewire.script import Tape
 from voicewire.timeline import Run
 from voicewire.types import Block, Format, Offsets
 
@@ -21,7 +22,8 @@ PIECES = ("Hello there. ", "It is $4.50, ", "👍 ", "**bold** and\n\n", "no end
 
 
 def plan(lead_ms: int = 600_000) -> Plan:
-    return Plan("c", 3, "m", "v", "en", 1.0, None, Format(), True, Offsets.UTF16, lead_ms, 600_000, 400, 200, 10_000)
+    spoken = ("m", "v", "en", 1.0, None, Format(), True, Offsets.UTF16)
+    return Plan("c", 3, *spoken, lead_ms, 600_000, 400, 200, 10_000, phonemes=True)
 
 
 class Kept:
@@ -70,6 +72,20 @@ def frames_of(wires: list[Wire]) -> list[tuple[int, int, int, bytes]]:
     return [(each.channel, each.seq, each.pts, packet) for each in parsed for packet in each.packets]
 
 
+def phonemes_of(*parts: list[Wire]) -> list[tuple[str, int, int]]:
+    """What a client keeps of the phonemes that it is told over several connections."""
+    tape = Tape()
+    told = [Parser().server(payload) for wires in parts for opcode, payload in wires if opcode != BINARY_OPCODE]
+    news = [tape.phonemes(message) for message in told if isinstance(message, Phonemes)]
+    return [phoneme for message in news if message for phoneme in message.phonemes]
+
+
+def until(wires: list[Wire], frame: int) -> list[Wire]:
+    """What came up to this frame."""
+    frames = [index for index, (opcode, _) in enumerate(wires) if opcode == BINARY_OPCODE]
+    return wires[: frames[frame] + 1] if frame >= 0 else []
+
+
 def test_a_restored_context_says_again_what_may_be_lost() -> None:
     context = Context(plan())
     kept = Kept(context)
@@ -77,7 +93,7 @@ def test_a_restored_context_says_again_what_may_be_lost() -> None:
     kept.write()
     wires = kept.restore(received=40).take(9.0, 10_000)
     messages = [Parser().server(payload) for opcode, payload in wires if opcode != BINARY_OPCODE]
-    assert [type(each).__name__ for each in messages] == ["BlockStart", "Words", "Done"]
+    assert [type(each).__name__ for each in messages] == ["BlockStart", "Words", "Phonemes", "Phonemes", "Done"]
     assert frames_of(wires)[0][1] == 41
 
 
@@ -93,7 +109,8 @@ def test_a_restored_context_says_again_what_may_be_lost() -> None:
 def test_restored_anywhere_it_gives_the_frames_of_the_uncut_run(
     texts: list[str], arrived: int, slices_made: int, lost: int, late: bool, chance: random.Random
 ) -> None:
-    whole = frames_of(finish(Context(plan()), texts, 0.0))
+    uncut = finish(Context(plan()), texts, 0.0)
+    whole = frames_of(uncut)
     context = Context(plan())
     kept, got = Kept(context), []
     for text in texts[:arrived]:
@@ -109,6 +126,7 @@ def test_restored_anywhere_it_gives_the_frames_of_the_uncut_run(
     assert restored.accepted == len("".join(texts[:arrived]).encode("utf-16-le")) // 2
     rest = finish(restored, texts[arrived:], 9.0)
     assert frames_of(got)[: received + 1] + frames_of(rest) == whole
+    assert phonemes_of(until(got, received), rest) == phonemes_of(uncut)
     done = Parser().server(rest[-1][1])
     assert isinstance(done, Done)
     assert done.audio_ms == done.billed_ms == 20 * len(whole)

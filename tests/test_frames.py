@@ -70,6 +70,7 @@ server_messages = st.one_of(
         st.integers(0),
         st.booleans(),
     ),
+    st.builds(frames.Phonemes, names, st.integers(0, 9), st.lists(st.tuples(st.text(), *[st.integers(0, 2**40)] * 2))),
     st.builds(frames.Words, names, st.integers(0, 9), st.lists(st.tuples(*[st.integers(0, 2**40)] * 4))),
     st.builds(frames.Done, names, *[st.integers(0)] * 4, st.none() | st.integers(), st.none() | st.integers(0)),
     st.builds(frames.Error.of, st.just(Busy(retry_after_ms=5)), names),

@@ -62,7 +62,7 @@ class Conversation:
             if isinstance(got, dict) and got["type"] == expected["type"]:
                 assert _matches(expected, got), f"{got} is not {expected}"
                 return got
-            assert not isinstance(got, dict) or got["type"] in {"block", "words"}, got
+            assert not isinstance(got, dict) or got["type"] in {"block", "words", "phonemes"}, got
 
     async def audio(self) -> None:
         while isinstance(await self._next(), dict):
@@ -116,7 +116,7 @@ async def test_an_example_happens_as_written(example: str, served: Served) -> No
 
 
 def test_the_page_has_its_examples() -> None:
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == 7
 
 
 def test_the_table_of_errors_is_the_codes_own() -> None:

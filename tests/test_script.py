@@ -12,6 +12,7 @@ from voicewire.frames import (
     End,
     Flush,
     Open,
+    Phonemes,
     Speak,
     Text,
     Words,
@@ -112,3 +113,10 @@ def test_words_and_blocks_that_come_again_are_dropped() -> None:
     assert tape.words(Words("c1", 0, [(0, 3, 0, 100)])) == Words("c1", 0, [(0, 3, 0, 100)])
     assert tape.words(Words("c1", 0, [(0, 3, 0, 100), (4, 9, 100, 300)])) == Words("c1", 0, [(4, 9, 100, 300)])
     assert tape.words(Words("c1", 0, [(4, 9, 100, 300)])) is None
+
+
+def test_phonemes_that_come_again_are_dropped() -> None:
+    tape = Tape()
+    assert tape.news(Phonemes("c1", 0, [("h", 0, 70)])) == Phonemes("c1", 0, [("h", 0, 70)])
+    assert tape.news(Phonemes("c1", 0, [("h", 0, 70), ("aɪ", 70, 90)])) == Phonemes("c1", 0, [("aɪ", 70, 90)])
+    assert tape.news(Phonemes("c1", 0, [("aɪ", 70, 90)])) is None

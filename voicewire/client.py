@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from voicewire import frames
 from voicewire.dial import OPEN_S, ServerError, Unreachable, closing_error, dial, stream_url
 from voicewire.errors import TABLE, BadRequest
-from voicewire.frames import BlockStart, Cancelled, ClientMessage, Done, Opened, Ready, ServerMessage, Words
+from voicewire.frames import BlockStart, Cancelled, ClientMessage, Done, Opened, Phonemes, Ready, ServerMessage, Words
 from voicewire.utterance import PIECE_CHARS, Event, Speech
 
 RETRY_DELAYS_S = (0.0, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
@@ -180,10 +180,8 @@ class StreamClient:
                 pass  # of an utterance that we gave up
             case frames.Error():
                 await speech.deliver(ServerError(message.code, message.message, retryable=message.retryable))
-            case BlockStart():
-                await _deliver(speech, speech.tape.block(message))
-            case Words():
-                await _deliver(speech, speech.tape.words(message))
+            case BlockStart() | Words() | Phonemes():
+                await _deliver(speech, speech.tape.news(message))
             case Opened():
                 if not speech.call:
                     self._channels[message.channel] = speech

@@ -13,6 +13,7 @@ from voicewire.types import Codec, Format, Job, Slice
 
 CLIP_BYTES = 512  # of memory, about, beside its slices: a block without a sound is not free either
 WORD_BYTES = 96  # of memory, about, beside the packets
+PHONEME_BYTES = 136
 PACKET_BYTES = 41  # of memory, beside a packet's own bytes
 MADE = 1  # raise it when `render` or an encoder comes to make other bytes of the same block
 
@@ -38,7 +39,10 @@ def clip_key(scope: str, model: str, version: str, job: Job) -> bytes:
     format = job.format
     opus = (format.bitrate, format.complexity) if format.codec is Codec.OPUS else ()
     sound = (format.codec, format.rate_hz, format.frame_ms, opus)
-    everything = (MADE, scope, model, version, job.utterance, sound, job.pause_ms)
+    said = msgspec.to_builtins(job.utterance)
+    if not said["phonemes"]:
+        del said["phonemes"]  # so that clips made before there were any are found
+    everything = (MADE, scope, model, version, said, sound, job.pause_ms)
     return hashlib.sha256(msgspec.msgpack.encode(everything)).digest()
 
 
@@ -90,4 +94,5 @@ def size_of(clip: Clip) -> int:
 
 
 def _size(slice: Slice) -> int:
-    return sum(len(packet) + PACKET_BYTES for packet in slice.packets) + WORD_BYTES * len(slice.words)
+    marks = WORD_BYTES * len(slice.words) + PHONEME_BYTES * len(slice.phonemes)
+    return sum(len(packet) + PACKET_BYTES for packet in slice.packets) + marks

@@ -182,6 +182,9 @@ class Context:
         if plan.words and run.words:
             words = [(at(word.start), at(word.stop), ms(word.begins), ms(word.ends)) for word in run.words]
             out.append((frames.TEXT_OPCODE, frames.serialize(frames.Words(plan.name, run.block, words))))
+        if plan.phonemes and run.phonemes:
+            phonemes = [(symbol, ms(begins), ms(ends)) for symbol, begins, ends in run.phonemes]
+            out.append((frames.TEXT_OPCODE, frames.serialize(frames.Phonemes(plan.name, run.block, phonemes))))
 
     def _audio(self, run: Run, count: int, now: float) -> bytes:
         taken = self._taken

@@ -80,6 +80,7 @@ class Open(Struct, tag="open"):
     lead_ms: Annotated[int, Meta(ge=0, le=600_000)] | None = None
     to: Label = ""  # "call:…": not to the client, but into a telephone call
     marks: Marks = Marks.SENTENCE  # how often a call is to say how far it was heard
+    phonemes: bool = False
 
 
 class Text(Struct, tag="text"):
@@ -160,6 +161,7 @@ class Opened(Struct, tag="opened"):
     voice: str
     format: FormatGranted
     words: WordTimes = WordTimes.MEASURED
+    phonemes: bool | UnsetType = UNSET  # true: they come
 
 
 class BlockStart(Struct, tag="block"):
@@ -175,6 +177,12 @@ class Words(Struct, tag="words"):
     context: str
     block: int
     words: list[tuple[int, int, int, int]]  # a, b, start_ms, end_ms
+
+
+class Phonemes(Struct, tag="phonemes"):
+    context: str
+    block: int
+    phonemes: list[tuple[str, int, int]]  # symbol, start_ms, end_ms
 
 
 class Done(Struct, tag="done"):
@@ -230,7 +238,7 @@ class Pong(Struct, tag="pong"):
     pass
 
 
-ServerMessage = Ready | Opened | BlockStart | Words | Done | Cancelled | Error | Draining | Pong | Call
+ServerMessage = Ready | Opened | BlockStart | Words | Phonemes | Done | Cancelled | Error | Draining | Pong | Call
 
 
 class Envelope(Struct):

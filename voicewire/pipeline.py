@@ -231,11 +231,13 @@ class Request:
     format: Format = field(default_factory=Format)
     priority: Priority = Priority.INTERACTIVE
     weight: float = 1.0  # of the tenant
+    phonemes: bool = False
 
     def order(self, block: Block) -> Order:
         choice = self.choice
         voice = (choice.model.id, choice.voice, choice.language, self.speed, self.seed)
-        return Order(self.tenant, *voice, self.format, block, self.weight)
+        phonemes = self.phonemes and choice.model.phonemes
+        return Order(self.tenant, *voice, self.format, block, self.weight, phonemes)
 
 
 class Recital:

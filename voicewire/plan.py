@@ -37,6 +37,7 @@ class Plan(Struct, frozen=True, array_like=True):
     number: int = 0  # of the session's contexts, for the ledger: channels come again after 65,536
     word_times: WordTimes = WordTimes.MEASURED
     first_chars: int = FIRST_CHARS  # of the first block at most: kept, so that blocks depend on plan and text alone
+    phonemes: bool = False  # asked for, of a model that knows them
 
     @property
     def group_frames(self) -> int:

@@ -7,7 +7,7 @@ so that blocks encoded apart follow each other without a click and decoders stay
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from voicewire.codecs.base import open_encoder
 from voicewire.codecs.resample import Resampler, position
 from voicewire.engines.base import Engine
-from voicewire.types import Chunk, Format, Job, Pcm, Slice, Word
+from voicewire.types import Chunk, Format, Job, Pcm, Phoneme, Slice, Word
 
 FIRST_MS = 100  # slices grow from here, behind the first, which is a single frame
 STEP_MS = 65  # pieces grow from here: what a resampler needs before it gives a frame of 20 ms
@@ -117,18 +117,18 @@ def render(
             if packets is None:
                 if made:
                     frames += len(made)
-                    yield Slice(made, track.words(), False)
+                    yield Slice(made, track.words(), False, track.phonemes())
                     made = []
                 yield WAITING
                 continue
             made += packets
             if made and (not frames or len(made) * format.frame_ms >= _goal_ms(frames * format.frame_ms, slice_ms)):
                 frames += len(made)
-                yield Slice(made, track.words(), False)
+                yield Slice(made, track.words(), False, track.phonemes())
                 made = []
             elif not packets:
                 yield Slice([], (), False)
-        yield Slice(made, track.words(), True)
+        yield Slice(made, track.words(), True, track.phonemes())
 
 
 def _goal_ms(sent_ms: int, slice_ms: int) -> int:
@@ -148,7 +148,7 @@ def _packets(
             yield None
             continue
         pcm = trim.push(chunk.pcm)
-        track.hear(chunk.words, trim)
+        track.hear(chunk, trim)
         while len(pcm):
             step = step_ms * rate_hz // 1000
             yield chain.push(pcm[:step])
@@ -231,7 +231,7 @@ class Trim:
 
 
 class Track:
-    """The words of a block, moved along with its audio."""
+    """The words and phonemes of a block, moved along with its audio."""
 
     def __init__(self, rate_hz: int, job: Job) -> None:
         self.in_hz = rate_hz
@@ -241,21 +241,29 @@ class Track:
         self._waiting: deque[Word] = deque()  # at the engine's rate, from the utterance's first sample
         self._placed: list[Word] = []  # at the format's, from the block's; not handed over
         self._ends = 0  # of the last word placed
+        self._pronounced = Pronounced(self._position)
 
-    def hear(self, words: tuple[Word, ...], trim: Trim) -> None:
-        """Take an engine's words; place those whose audio is sure to stay."""
-        self._waiting.extend(words)
+    def hear(self, chunk: Chunk, trim: Trim) -> None:
+        """Take an engine's words and phonemes; place those whose audio is sure to stay."""
+        self._waiting.extend(chunk.words)
         sure = trim.lead + trim.kept
         while trim.heard and self._waiting and self._waiting[0].begins < sure:
             word = self._waiting.popleft()
             # What was seen behind the last sound may be cut off, and is not the word's.
             ends = min(word.ends, sure) if word.ends <= trim.seen else word.ends
             self._place(word._replace(ends=ends), trim.lead)
+        self._pronounced.push(chunk.phonemes)
+        if trim.heard:
+            self._pronounced.place(trim.lead, max(self._ends, self._position(trim.kept)))
 
     def words(self) -> tuple[Word, ...]:
         """The words placed since the last call."""
         placed, self._placed = tuple(self._placed), []
         return placed
+
+    def phonemes(self) -> tuple[Phoneme, ...]:
+        """The phonemes placed since the last call."""
+        return self._pronounced.taken()
 
     def finish(self, trim: Trim, tail_samples: int, total: int) -> int:
         """Place what is left; return the samples of silence that make the `total` made so far a whole block.
@@ -268,9 +276,47 @@ class Track:
             begins = min(word.begins, trim.lead + trim.kept)
             self._place(word._replace(begins=begins, ends=begins + 1), trim.lead)
         needed = max(self.pause_samples - tail_samples, self._frame, self._ends - total)
-        return needed + -(total + needed) % self._frame
+        needed += -(total + needed) % self._frame
+        self._pronounced.place(trim.lead, total + needed)
+        return needed
+
+    def _position(self, samples: int) -> int:
+        return position(samples, self.in_hz, self.out_hz)
 
     def _place(self, word: Word, lead: int) -> None:
-        begins = max(self._ends, position(max(0, word.begins - lead), self.in_hz, self.out_hz))
-        self._ends = max(begins + 1, position(max(0, word.ends - lead), self.in_hz, self.out_hz))
+        begins = max(self._ends, self._position(max(0, word.begins - lead)))
+        self._ends = max(begins + 1, self._position(max(0, word.ends - lead)))
         self._placed.append(Word(word.start, word.stop, begins, self._ends))
+
+
+class Pronounced:
+    """The phonemes of a block, moved as its words are. They never make a block longer: what has no room is left out.
+
+    `position` turns samples of the engine's into those of the format.
+    """
+
+    def __init__(self, position: Callable[[int], int]) -> None:
+        self._position = position
+        self._waiting: deque[Phoneme] = deque()  # as the engine counts
+        self._placed: list[Phoneme] = []  # as the format does; not handed over
+        self._ends = 0  # of the last one placed
+
+    def push(self, phonemes: tuple[Phoneme, ...]) -> None:
+        """Take what an engine says."""
+        self._waiting.extend(phonemes)
+
+    def place(self, lead: int, limit: int) -> None:
+        """Place what begins before sample `limit`, to which the block is sure to last; `lead` was cut off."""
+        while self._waiting:
+            symbol, begins, ends = self._waiting[0]
+            begins = max(self._ends, self._position(max(0, begins - lead)))
+            if begins >= limit:
+                return
+            self._waiting.popleft()
+            self._ends = min(limit, max(begins + 1, self._position(max(0, ends - lead))))
+            self._placed.append(Phoneme(symbol, begins, self._ends))
+
+    def taken(self) -> tuple[Phoneme, ...]:
+        """What was placed since the last call."""
+        placed, self._placed = tuple(self._placed), []
+        return placed

@@ -15,6 +15,7 @@ from voicewire.frames import (
     BlockStart,
     ClientMessage,
     Open,
+    Phonemes,
     Speak,
     Text,
     Words,
@@ -79,12 +80,13 @@ class Audio(NamedTuple):
 
 
 class Tape:
-    """How far a context was received: words that come again are dropped, a hole in the audio is an error."""
+    """How far a context was received: what comes again is dropped, a hole in the audio is an error."""
 
     def __init__(self) -> None:
         self.seq = -1  # of the last frame received
         self._block = -1
         self._stop = 0  # of the last word
+        self._begun_ms = -1  # of the last phoneme
 
     def audio(self, frames: AudioFrames) -> Audio:
         """Return a binary message as audio. Raises `BadRequest` for one that is not the very next."""
@@ -93,6 +95,15 @@ class Tape:
         self.seq = frames.seq + len(frames.packets) - 1
         first, last = bool(frames.flags & FIRST_OF_BLOCK), bool(frames.flags & LAST_OF_CONTEXT)
         return Audio(frames.packets, frames.seq, frames.pts, first, last)
+
+    def news(self, message: BlockStart | Words | Phonemes) -> BlockStart | Words | Phonemes | None:
+        """Return what was not here before of what a message says, or None."""
+        match message:
+            case BlockStart():
+                return self.block(message)
+            case Words():
+                return self.words(message)
+        return self.phonemes(message)
 
     def block(self, block: BlockStart) -> BlockStart | None:
         """Return `block` unless it was here before."""
@@ -108,3 +119,11 @@ class Tape:
             return None
         self._stop = fresh[-1][1]
         return Words(words.context, words.block, fresh)
+
+    def phonemes(self, phonemes: Phonemes) -> Phonemes | None:
+        """Return `phonemes` without those that were here before, or None."""
+        fresh = [phoneme for phoneme in phonemes.phonemes if phoneme[1] > self._begun_ms]
+        if not fresh:
+            return None
+        self._begun_ms = fresh[-1][1]
+        return Phonemes(phonemes.context, phonemes.block, fresh)

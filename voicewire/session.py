@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from msgspec import UNSET
+
 from voicewire import frames
 from voicewire.blocks import FIRST_CHARS
 from voicewire.catalogue import Names, require_model
@@ -163,7 +165,9 @@ class Session:
         """Return what a client is told of a context's grant."""
         plan = context.plan
         granted = frames.FormatGranted.of(plan.format)
-        return text_wire(frames.Opened(plan.name, plan.channel, plan.model, plan.voice, granted, plan.word_times))
+        voice = (plan.model, plan.voice)
+        phonemes = plan.phonemes or UNSET
+        return text_wire(frames.Opened(plan.name, plan.channel, *voice, granted, plan.word_times, phonemes))
 
     def _plan(self, message: frames.Open) -> Plan:
         choice = self._catalogue.resolve(message.model, message.voice, message.language)
@@ -191,6 +195,7 @@ class Session:
             self.channels,
             choice.model.words if message.words else WordTimes.NONE,
             self._first_chars(choice.model.id),
+            message.phonemes and choice.model.phonemes,
         )
 
     def _free_channel(self) -> int:

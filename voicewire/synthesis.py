@@ -37,10 +37,11 @@ class Order:
     format: Format
     block: Block
     weight: float = 1.0  # of the tenant, where there is more to do than can be done
+    phonemes: bool = False  # of a model that knows them
 
     @cached_property
     def job(self) -> Job:
-        utterance = Utterance(self.block.spoken, self.voice, self.language, self.speed, self.seed)
+        utterance = Utterance(self.block.spoken, self.voice, self.language, self.speed, self.seed, self.phonemes)
         return Job(utterance, self.format, self.block.pause_ms)
 
 

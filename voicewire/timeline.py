@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-from voicewire.types import Block, Slice, Word
+from voicewire.types import Block, Phoneme, Slice, Word
 
 MAKING_AT_ONCE = 2  # the block being heard and the one behind it
 SPOKEN_CHAR_S = 0.065  # of speech at speed 1: only a guess of what is not made yet, for deadlines
 
 
 class Run(Struct, array_like=True):
-    """Consecutive frames of one block, and the words that begin in them; what a journal keeps.
+    """Consecutive frames of one block, the words and phonemes that begin in them; what a journal keeps.
 
     Words count code points of the context's text and samples of the context's audio.
     """
@@ -33,6 +33,7 @@ class Run(Struct, array_like=True):
     words: list[Word]
     packets: list[bytes]
     audio: str = ""  # of the first of a block: the name of its clip
+    phonemes: list[Phoneme] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,7 @@ class Timeline:
             words,
             packets,
             piece.audio if first else "",
+            [Phoneme(symbol, begins + piece.begins, ends + piece.begins) for symbol, begins, ends in slice.phonemes],
         )
         piece.frames += len(packets)
         self.seq += len(packets)

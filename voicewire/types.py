@@ -149,6 +149,17 @@ class Word(NamedTuple):
     ends: int
 
 
+class Phoneme(NamedTuple):
+    """A speech sound in the letters of the IPA, without stress, and its audio `[begins, ends)` in samples.
+
+    What these are counted from, and at which rate, is said where a `Phoneme` is handed over.
+    """
+
+    symbol: str
+    begins: int
+    ends: int
+
+
 class Block(msgspec.Struct, frozen=True, gc=False):
     """Text spoken as one, and where it stands in the client's text.
 
@@ -180,6 +191,7 @@ class Utterance:
     language: str = ""  # BCP 47; empty: the voice's own
     speed: float = 1.0  # 0.5 to 2.0
     seed: int | None = None
+    phonemes: bool = False  # whether their times are wanted, from a model that knows them
 
 
 class Chunk(NamedTuple):
@@ -188,10 +200,12 @@ class Chunk(NamedTuple):
     Words count code points from the beginning of the utterance's text and samples, at the model's
     rate, from the beginning of the utterance. They ascend and do not overlap, neither in the text nor
     in time, across all chunks. A word is in the chunk in which its audio begins, with its true end.
+    Phonemes, of an utterance that asks for them, are counted and kept alike; each lies inside of the time of words.
     """
 
     pcm: Pcm
     words: tuple[Word, ...] = ()
+    phonemes: tuple[Phoneme, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +232,7 @@ class Model:
     max_chars: int = 400  # of one utterance
     lanes: int = 1  # utterances that one engine object can have open at once
     words: WordTimes = WordTimes.MEASURED
+    phonemes: bool = False  # whether it knows when they sound
     blends: bool = False  # whether a voice may be a weighted sum of voices
     languages: tuple[str, ...] = field(default=())
     version: str = ""  # of what makes the sound, for cache keys: equal versions speak alike
@@ -233,7 +248,7 @@ class Job:
 
 
 class Slice(NamedTuple):
-    """A piece of a rendered block: at most about a second of encoded audio, and the words that begin in it.
+    """A piece of a rendered block: at most about a second of encoded audio, the words and phonemes that begin in it.
 
     Words count code points of the utterance's text and samples, at the format's rate, from the block's
     first sample. `last` ends the block, whose audio is then a whole number of frames.
@@ -242,3 +257,4 @@ class Slice(NamedTuple):
     packets: list[bytes]
     words: tuple[Word, ...]
     last: bool
+    phonemes: tuple[Phoneme, ...] = ()

@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from voicewire import frames
-from voicewire.frames import BlockStart, Call, Cancelled, ClientMessage, Done, Opened, Words
+from voicewire.frames import BlockStart, Call, Cancelled, ClientMessage, Done, Opened, Phonemes, Words
 from voicewire.script import Audio, Script, Tape
 
-Event = Opened | BlockStart | Words | Audio | Call | Done | Cancelled
+Event = Opened | BlockStart | Words | Phonemes | Audio | Call | Done | Cancelled
 
 CALL = "call:"
 

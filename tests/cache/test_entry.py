@@ -6,9 +6,14 @@ import pytest
 
 from tests.cache.making import clip_of, key_of
 from voicewire.cache.entry import Corrupt, parse, serialize
-from voicewire.clips import Clip, clip_key
-from voicewire.types import Codec, Format, Job, Slice, Utterance
+from voicewire.clips import Clip, clip_key, size_of
+from voicewire.types import Codec, Format, Job, Phoneme, Slice, Utterance, Word
 
+BEFORE = bytes.fromhex(  # of a gateway that knew no phonemes
+    "56574331e6ef908588bc7bd3213db0024fd1f63f4bfc1f8bf1dc03bfa8080f3154dde4107500000094c4206b6b6b6b6b6b6b6b6b6b6b6b6b6b"
+    "6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6ba17486a5636f646563a4616c6177a7726174655f687acd1f40a86672616d655f6d7314a762697472"
+    "617465cd7d00aa636f6d706c657869747900a662756e646c65019293920201919400020009c2939090c3616263"
+)
 JOB = Job(Utterance("Hello.", "middle", "en", 1.0, 7), Format(), 100)
 
 
@@ -21,6 +26,20 @@ def test_a_clip_comes_back_as_it_was_made(size_bytes: int) -> None:
 def test_a_clip_without_a_sound_comes_back() -> None:
     clip = Clip("t", Format(Codec.ALAW, 8_000), (Slice([], (), True),))
     assert parse(b"k", serialize(b"k", clip)) == clip
+
+
+def test_a_clip_keeps_its_phonemes() -> None:
+    clip = clip_of(1)
+    slices = (*clip.slices[:1], *(slice._replace(phonemes=(Phoneme("oʊ", 5, 9),)) for slice in clip.slices[1:]))
+    pronounced = clip._replace(slices=slices)
+    assert parse(key_of(1), serialize(key_of(1), pronounced)) == pronounced
+    assert size_of(pronounced) > size_of(clip)
+
+
+def test_what_was_kept_before_there_were_phonemes_is_found_and_read() -> None:
+    assert clip_key("t", "m", "1", JOB).hex() == "53ba417eef205bc69019cbc637eaffc113f335c9c39c9bfbfc26e0fe11d2dbfd"
+    slices = (Slice([b"ab", b"c"], (Word(0, 2, 0, 9),), False), Slice([], (), True))
+    assert parse(b"k" * 32, BEFORE) == Clip("t", Format(Codec.ALAW, 8_000), slices)
 
 
 def test_any_change_is_noticed() -> None:
@@ -58,6 +77,7 @@ def test_whatever_makes_another_sound_has_another_key() -> None:
                 Utterance("Hello.", "middle", "en", 1.1, 7),
                 Utterance("Hello.", "middle", "en", 1.0, 8),
                 Utterance("Hello.", "middle", "en", 1.0, None),
+                Utterance("Hello.", "middle", "en", 1.0, 7, phonemes=True),
             )
         ),
         ("t", "m", "1", Job(JOB.utterance, Format(bitrate=24_000), 100)),

@@ -20,7 +20,7 @@ import pytest
 
 from voicewire.engines.base import Engine, WaitingEngine
 from voicewire.errors import BadRequest
-from voicewire.types import Chunk, Pcm, Utterance, Word, WordTimes
+from voicewire.types import Chunk, Pcm, Phoneme, Utterance, Word, WordTimes
 
 
 class Spoken(NamedTuple):
@@ -33,7 +33,18 @@ class Spoken(NamedTuple):
 def speak(engine: Engine, text: str, voice: str = "", language: str = "", speed: float = 1.0) -> Spoken:
     """Speak `text` to the end and check every promise that a `Chunk` makes."""
     utterance = Utterance(text, voice or engine.model.default_voice, language, speed)
-    return checked(text, list(heard(engine, engine.synthesize(utterance))))
+    chunks = list(heard(engine, engine.synthesize(utterance)))
+    assert not any(chunk.phonemes for chunk in chunks), "nobody asked for them"
+    return checked(text, chunks)
+
+
+def pronounce(engine: Engine, text: str, voice: str = "", speed: float = 1.0) -> tuple[Spoken, list[Phoneme]]:
+    """Speak `text` as `speak` does, and ask for its phonemes."""
+    utterance = Utterance(text, voice or engine.model.default_voice, "", speed, phonemes=True)
+    chunks = list(heard(engine, engine.synthesize(utterance)))
+    spoken, phonemes = checked(text, chunks), [phoneme for chunk in chunks for phoneme in chunk.phonemes]
+    check_phonemes(phonemes, spoken.words)
+    return spoken, phonemes
 
 
 def heard(engine: Engine, stream: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -63,12 +74,24 @@ def checked(text: str, chunks: Sequence[Chunk]) -> Spoken:
         assert chunk.pcm.dtype == np.int16
         assert chunk.pcm.ndim == 1
         assert len(chunk.pcm) > 0
-        for word in chunk.words:
-            assert at <= word.begins < at + len(chunk.pcm), "a word is in the chunk in which its audio begins"
+        begins = [*(word.begins for word in chunk.words), *(phoneme.begins for phoneme in chunk.phonemes)]
+        inside = range(at, at + len(chunk.pcm))
+        assert all(sample in inside for sample in begins), "a word or phoneme is in the chunk in which its audio begins"
         at += len(chunk.pcm)
     words = tuple(word for chunk in chunks for word in chunk.words)
     check_words(text, words, at)
     return Spoken(np.concatenate([chunk.pcm for chunk in chunks] or [np.zeros(0, np.int16)]), words)
+
+
+def check_phonemes(phonemes: Sequence[Phoneme], words: Sequence[Word]) -> None:
+    """Check that phonemes have a letter, ascend, do not overlap, and that each is inside of the time of words."""
+    edges = {word.begins for word in words} ^ {word.ends for word in words}  # where no two words touch
+    stretches = [*zip(sorted(edges)[::2], sorted(edges)[1::2], strict=True)]
+    for phoneme in phonemes:
+        assert any(map(str.isalnum, phoneme.symbol))
+        assert phoneme.begins < phoneme.ends
+        assert any(begins <= phoneme.begins and phoneme.ends <= ends for begins, ends in stretches)
+    assert all(before.ends <= after.begins for before, after in pairwise(phonemes))
 
 
 def check_words(text: str, words: Sequence[Word], samples: int) -> None:
@@ -93,6 +116,10 @@ def check_same_words(words: Sequence[Word], others: Sequence[Word], rate_hz: int
 def named(text: str, words: Sequence[Word]) -> list[str]:
     """The characters that words name."""
     return [text[word.start : word.stop] for word in words]
+
+
+def _in(phoneme: Phoneme, word: Word) -> bool:
+    return word.begins <= phoneme.begins and phoneme.ends <= word.ends
 
 
 class EngineContract:
@@ -131,6 +158,16 @@ class EngineContract:
         assert np.abs(spoken.pcm.astype(np.int32)).max() < 32768
         if engine.model.words is not WordTimes.NONE:
             assert named(self.sentence, spoken.words) == list(self.sentence_words)
+
+    def test_phonemes_come_to_who_asks_and_change_no_sample_and_no_word(self, engine: Engine) -> None:
+        for text in (self.sentence, *self.others):
+            plain, (asked, phonemes) = speak(engine, text), pronounce(engine, text)
+            assert bool(phonemes) == engine.model.phonemes
+            check_same_words(asked.words, plain.words, engine.model.rate_hz)
+            assert abs(len(asked.pcm) - len(plain.pcm)) <= engine.model.rate_hz // 20
+            if phonemes:
+                unspoken = [word for word in asked.words if not any(_in(phoneme, word) for phoneme in phonemes)]
+                assert unspoken == [], "words without a phoneme"
 
     @pytest.mark.parametrize("text", ["$4.50, doesn't it?", "“Quoted” (really)", "a\nb", "tab\tand  spaces", "U.S.A."])
     def test_awkward_text_covers_every_letter_and_digit(self, engine: Engine, text: str) -> None:

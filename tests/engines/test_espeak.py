@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.contracts.engine_contract import EngineContract, check_same_words, checked, named, speak
+from tests.contracts.engine_contract import EngineContract, check_same_words, checked, named, pronounce, speak
 from voicewire.engines.espeak import EspeakEngine, open_engine, rate_wpm, speakable
 from voicewire.engines.espeak_library import Event, Lane, open_lanes
 from voicewire.errors import BadRequest, Busy, EngineFailed
@@ -300,3 +300,31 @@ def test_closing_stops_the_library_at_once(lane: Lane) -> None:
     next(stream)
     stream.close()
     assert len(pieces) == 1
+
+
+@pytest.mark.parametrize(
+    ("voice", "text", "symbols"),
+    [
+        ("en-us", "Hello, my boy (a dog).", "h ə l oʊ m aɪ b ɔɪ ɐ d ɑː ɡ"),
+        ("de", "Schöne Zwölf!", "ʃ øː n ə ts v œ l f"),
+        ("fr-fr", "Bonjour, enfants", "b ɔ̃ ʒ u ʁ ɑ̃ f ɑ̃"),
+        ("ru", "Привет", "p rʲ i vʲ e t"),
+    ],
+)
+def test_phonemes_are_those_of_the_language(espeak: EspeakEngine, voice: str, text: str, symbols: str) -> None:
+    assert [phoneme.symbol for phoneme in pronounce(espeak, text, voice)[1]] == symbols.split()
+
+
+@pytest.mark.parametrize("speed", [0.5, 2.0])
+@pytest.mark.parametrize("voice", ["en-us", "de", "ru", "cmn", "hi", "ar", "ja", "vi", "pt", "it"])
+def test_phonemes_of_any_language_are_exact(espeak: EspeakEngine, voice: str, speed: float) -> None:
+    for text in (SENTENCE, "Привет, мир. 你好，世界！ नमस्ते दुनिया; مرحبا بالعالم. Olá: così — Xin chào 4,50."):
+        spoken, phonemes = pronounce(espeak, text, voice, speed)
+        assert len(phonemes) > len(spoken.words)
+
+
+def test_who_asks_for_phonemes_changes_nothing_for_the_next(espeak: EspeakEngine) -> None:
+    plain = speak(espeak, SENTENCE)
+    for _ in range(espeak.model.lanes):
+        pronounce(espeak, SENTENCE)
+    check_same_words(speak(espeak, SENTENCE).words, plain.words, espeak.model.rate_hz)

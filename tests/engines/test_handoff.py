@@ -26,20 +26,25 @@ from voicewire.engines.handoff import (
     serialize,
 )
 from voicewire.errors import BadRequest, Busy, EngineFailed, UnsupportedFormat
-from voicewire.types import Codec, Format, Job, Model, Slice, Utterance, Voice, Word
+from voicewire.types import Codec, Format, Job, Model, Phoneme, Slice, Utterance, Voice, Word
 
 U32 = st.integers(0, 2**32 - 1)
 IDS = U32
 TEXTS = st.text(max_size=60)
 DEADLINES = st.floats(allow_nan=False) | st.just(math.inf)
 WORDS = st.builds(Word, U32, U32, U32, U32)
+PHONEMES = st.builds(Phoneme, TEXTS, U32, U32)
 SLICES = st.builds(
-    Slice, st.lists(st.binary(max_size=50), max_size=20), st.lists(WORDS, max_size=9).map(tuple), st.booleans()
+    Slice,
+    st.lists(st.binary(max_size=50), max_size=20),
+    st.lists(WORDS, max_size=9).map(tuple),
+    st.booleans(),
+    st.just(()) | st.lists(PHONEMES, max_size=9).map(tuple),
 )
 FORMATS = st.builds(Format, st.just(Codec.PCM_F32LE), st.just(48_000), st.integers(5, 100)) | st.just(Format())
 JOBS = st.builds(
     Job,
-    st.builds(Utterance, TEXTS, TEXTS, TEXTS, st.floats(0.5, 2.0), st.none() | st.integers(0, 2**31)),
+    st.builds(Utterance, TEXTS, TEXTS, TEXTS, st.floats(0.5, 2.0), st.none() | st.integers(0, 2**31), st.booleans()),
     FORMATS,
     st.integers(0, 5_000),
 )

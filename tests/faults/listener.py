@@ -33,6 +33,7 @@ class Told:
     frame_samples: int = 0
     frames: list[tuple[int, int, bytes]] = field(default_factory=list)  # seq, pts, packet
     words: set[tuple[int, ...]] = field(default_factory=set)
+    phonemes: set[tuple[int, int, str]] = field(default_factory=set)
     blocks: dict[int, tuple[int, int, int]] = field(default_factory=dict)  # span, start_ms
     end: dict[str, Any] | None = None
 
@@ -60,6 +61,8 @@ class Told:
                 assert self.blocks.setdefault(message["block"], told) == told, "a block came again, changed"
             case "words":
                 self.words |= {tuple(word) for word in message["words"]}
+            case "phonemes":
+                self.phonemes |= {(begins, ends, symbol) for symbol, begins, ends in message["phonemes"]}
             case "done" | "cancelled" | "error":
                 self.end = message
 
@@ -70,7 +73,7 @@ class Told:
         times = [word[2:] for word in words]
         assert times == sorted(times), "a word came again, at another time"
         money = (self.end["type"], self.end.get("audio_ms"), self.end.get("billed_ms"), self.end.get("blocks"))
-        return self.frames, words, self.blocks, money
+        return self.frames, words, sorted(self.phonemes), self.blocks, money
 
 
 class Listener:

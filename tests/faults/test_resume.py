@@ -75,8 +75,10 @@ def harms(chance: random.Random, count: int, mean_bytes: int) -> list[Harm]:
 
 async def cut_and_compare(server: Server, format: dict[str, Any], count: int, seed: int) -> int:
     """Break two contexts of one session so often; return how many breaks there were."""
-    speaks = [speak("a", format=format), speak("b", TEXT[40:160], format=format)]
+    speaks = [speak("a", format=format, phonemes=True), speak("b", TEXT[40:160], format=format)]
     whole = await hear(server.url, speaks)
+    assert len(whole.told["a"].phonemes) > 2 * len(whole.told["a"].words) > 0
+    assert not whole.told["b"].phonemes
     size = sum(len(packet) for told in whole.told.values() for _, _, packet in told.frames)
     plan = harms(random.Random(seed), count, size // count)
     async with fault_proxy(server.url, plan, seed=seed) as proxy:

@@ -23,6 +23,7 @@ CARTESIA: Message = {
     "continue": True,
     "language": "en",
     "add_timestamps": True,
+    "add_phoneme_timestamps": True,
     "max_buffer_delay_ms": 0,
     "speed": "normal",
     "generation_config": {"speed": 1.1, "volume": 1},

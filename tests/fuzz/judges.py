@@ -16,7 +16,7 @@ Takes = Callable[[str | bytes], bytes]
 
 CLOSES = {1000, 1007, 1008, 1009} | {row.close for name, row in TABLE.items() if name != "internal"}
 CODES = set(TABLE) - {"internal"}
-SOUND = {"chunk", "timestamps", "flush_done", "done"}
+SOUND = {"chunk", "timestamps", "phoneme_timestamps", "flush_done", "done"}
 V1 = {"Metadata", "Flushed", "Cleared"}
 V2 = {
     *("Connected", "SpeechStarted", "Flushed", "SpeechMetadata", "SpeechInterrupted", "ConfigureSuccess"),

@@ -36,9 +36,15 @@ async def test_cartesia(speaking: Served) -> None:
     assert turn["words"] == ["Hello", "there", "my", "friend.", "And", "more."]
     assert turn["starts"] == sorted(turn["starts"])
     assert turn["starts"][-1] < turn["bytes"] / 32_000 < 4
-    assert turn["types"] == ["chunk", "done", "flush_done", "timestamps"]
+    assert turn["types"] == ["chunk", "done", "flush_done", "phoneme_timestamps", "timestamps"]
+    times = [time for _, *span in turn["phonemes"] for time in span]
+    assert times == sorted(times)
+    assert times[0] < 0.1 < turn["starts"][-1] < times[-1] <= turn["bytes"] / 32_000
+    assert "".join(symbol for symbol, _, _ in turn["phonemes"]).startswith("həloʊðɛɹ")  # espeak's
+    assert said["events"]
     assert turn["last"] == after["last"] == "done"
     assert after["words"] == ["After", "that."]
+    assert after["phonemes"] == []
     assert said["error"] == [["error", "unknown_model"]]
     assert said["bytes"] > 32_000
     assert said["voices"]

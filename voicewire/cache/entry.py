@@ -15,7 +15,7 @@ import msgspec
 
 from voicewire.clips import Clip
 from voicewire.errors import UnsupportedFormat
-from voicewire.types import Format, Slice, Word
+from voicewire.types import Format, Phoneme, Slice, Word
 
 MAGIC = b"VWC1"
 
@@ -32,6 +32,9 @@ class _Head(msgspec.Struct, array_like=True):
     scope: str
     format: Format
     slices: list[tuple[list[int], tuple[Word, ...], bool]]  # lengths of packets, words, last
+    phonemes: list[
+        tuple[Phoneme, ...]
+    ] = []  # of each slice; none where nobody asked: gateways before had no such field
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -41,7 +44,8 @@ _decoder = msgspec.msgpack.Decoder(_Head)
 def serialize(key: bytes, clip: Clip) -> bytes:
     """Return the clip of `key` as bytes."""
     slices = [([*map(len, slice.packets)], slice.words, slice.last) for slice in clip.slices]
-    head = _encoder.encode(_Head(key, clip.scope, clip.format, slices))
+    phonemes = [slice.phonemes for slice in clip.slices]
+    head = _encoder.encode(_Head(key, clip.scope, clip.format, slices, phonemes if any(phonemes) else []))
     packets = (packet for slice in clip.slices for packet in slice.packets)
     content = b"".join((_LENGTH.pack(len(head)), head, *packets))
     return b"".join((MAGIC, hashlib.sha256(content).digest(), content))
@@ -56,7 +60,7 @@ def parse(key: bytes, data: bytes) -> Clip:
         (size,) = _LENGTH.unpack_from(content)
         head = _decoder.decode(content[_LENGTH.size : _LENGTH.size + size])
         slices = tuple(_slices(head, data, _CONTENT_AT + _LENGTH.size + size))
-    except (struct.error, msgspec.MsgspecError, UnsupportedFormat) as error:
+    except (struct.error, msgspec.MsgspecError, UnsupportedFormat, ValueError) as error:
         raise Corrupt(str(error)) from error
     if head.key != key:
         raise Corrupt("it is the clip of another key")
@@ -65,8 +69,9 @@ def parse(key: bytes, data: bytes) -> Clip:
 
 def _slices(head: _Head, data: bytes, begins: int) -> Iterator[Slice]:
     cut = _cut(data, begins, (length for lengths, _, _ in head.slices for length in lengths))
-    for lengths, words, last in head.slices:
-        yield Slice([packet for _, packet in zip(lengths, cut, strict=False)], words, last)
+    phonemes = head.phonemes or [()] * len(head.slices)
+    for (lengths, words, last), pronounced in zip(head.slices, phonemes, strict=True):
+        yield Slice([packet for _, packet in zip(lengths, cut, strict=False)], words, last, pronounced)
 
 
 def _cut(data: bytes, begins: int, lengths: Iterable[int]) -> Iterator[bytes]:

@@ -8,11 +8,12 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from voicewire.engines.espeak_library import PHONEME, WORD, Event, Lane, open_lanes
+from voicewire.engines.espeak_phonemes import Sounds
 from voicewire.engines.names import DEFAULT, Directory
 from voicewire.errors import BadRequest, Busy
 from voicewire.spans import word_spans
 from voicewire.timing import Placer
-from voicewire.types import Chunk, Model, Utterance, Voice, Word
+from voicewire.types import Chunk, Model, Phoneme, Utterance, Voice, Word
 
 LANES = 4
 RATE_WPM = 175  # espeak's own, at speed 1
@@ -55,6 +56,7 @@ class EspeakEngine:
             default_voice=DEFAULT,
             description="Speaks more than a hundred languages at once, clear rather than human.",
             lanes=len(self._lanes),
+            phonemes=True,
             languages=tuple(dict.fromkeys(voice.language for voice in self._directory.voices)),
         )
 
@@ -105,8 +107,8 @@ def _speak(lane: Lane, utterance: Utterance, voice: str) -> Generator[Chunk, Non
     text = speakable(utterance.text, voice)
     if not text.strip():
         return
-    assembly = Assembly(text, lane.rate_hz)
-    for _ in lane.speak(text, voice, rate_wpm(voice, utterance.speed), assembly.take):
+    assembly = Assembly(text, lane.rate_hz, phonemes=utterance.phonemes)
+    for _ in lane.speak(text, voice, rate_wpm(voice, utterance.speed), assembly.take, ipa=utterance.phonemes):
         yield assembly.cut()
     assembly.finish()
     while assembly.ready:
@@ -135,11 +137,13 @@ def _language(voice: str) -> str:
 class Assembly:
     """Gathers the pieces of one utterance and cuts them into chunks that keep their words whole."""
 
-    def __init__(self, text: str, rate_hz: int) -> None:
+    def __init__(self, text: str, rate_hz: int, *, phonemes: bool = False) -> None:
         self._rate_hz = rate_hz
         self._placer = Placer(word_spans(text))
         self._pcm = bytearray()
         self._words: list[Word] = []
+        self._sounds = Sounds() if phonemes else None  # then events are in the IPA, which has nothing for a pause
+        self._phonemes: list[Phoneme] = []
         self._passed = 0  # samples already cut off
         self._target_s = 0.0
         self._ended = False
@@ -149,13 +153,16 @@ class Assembly:
         self._pcm += pcm
         for event in events:
             self._place(event)
-        self._words += self._placer.taken()
+        self._gather()
         return self.ready
 
     def finish(self) -> None:
         """The utterance is spoken: what is left may go."""
-        self._placer.finish(self._passed + len(self._pcm) // 2)
-        self._words += self._placer.taken()
+        total = self._passed + len(self._pcm) // 2
+        self._placer.finish(total)
+        if self._sounds:
+            self._sounds.stop(total)
+        self._gather()
         self._ended = True
 
     @property
@@ -176,16 +183,34 @@ class Assembly:
         self._passed += samples
         words = tuple(word for word in self._words if word.begins < self._passed)
         del self._words[: len(words)]
-        return Chunk(pcm, words)
+        phonemes = tuple(phoneme for phoneme in self._phonemes if phoneme.begins < self._passed)
+        del self._phonemes[: len(phonemes)]
+        return Chunk(pcm, words, phonemes)
+
+    def _gather(self) -> None:
+        self._words += self._placer.taken()
+        if self._sounds:
+            self._phonemes += self._sounds.taken()
 
     def _edge(self) -> int:
-        held = None if self._ended else self._placer.held
-        return self._passed + len(self._pcm) // 2 if held is None else held
+        received = self._passed + len(self._pcm) // 2
+        if self._ended:
+            return received
+        word, sound = self._placer.held, self._sounds.held if self._sounds else None
+        return min(received if word is None else word, received if sound is None else sound)
 
     def _place(self, event: Event) -> None:
         if event.type == WORD:
             self._placer.word(event.position - 1, event.sample)
-        elif event.type == PHONEME and event.phoneme.startswith(b"_"):
-            self._placer.silence(event.sample)
+            if self._sounds:
+                self._sounds.stop(event.sample)
         elif event.type == PHONEME:
+            self._pronounce(event)
+
+    def _pronounce(self, event: Event) -> None:
+        if self._sounds:
+            self._sounds.sound(event.phoneme, event.sample)
+        if event.phoneme.startswith(b"_") or (self._sounds and not event.phoneme):
+            self._placer.silence(event.sample)
+        else:
             self._placer.sound(event.sample)

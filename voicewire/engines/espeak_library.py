@@ -3,7 +3,7 @@
 The library keeps global state and calls back with audio until a text is spoken. Each lane loads a file
 of its own, hence has globals of its own, and runs `espeak_Synth` on a greenlet: the callback switches
 back to whoever asked, so several texts can be under way on one thread. Source of the declarations:
-espeak-ng 1.52, `speak_lib.h`.
+espeak-ng 1.52, `speak_lib.h` and `espeak_ng.h`.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         (c.c_char_p, c.c_size_t, c.c_uint, c.c_int, c.c_uint, c.c_uint, c.c_void_p, c.c_void_p),
     ),
     "espeak_Terminate": (c.c_int, ()),
+    "espeak_ng_SetPhonemeEvents": (c.c_int, (c.c_int, c.c_int)),
 }
 
 Take = Callable[[bytes, list[Event]], bool]
@@ -117,9 +118,15 @@ class Lane:
         """List the variants, which change the sound of any voice."""
         return _natives(self._library.espeak_ListVoices(c.byref(_Voice(languages=_address(b"variant")))))
 
-    def speak(self, text: str, voice: str, rate_wpm: int, take: Take) -> Generator[None, None, None]:
-        """Speak `text`; pause wherever `take` says so. Closing the generator ends the speech at once."""
+    def speak(
+        self, text: str, voice: str, rate_wpm: int, take: Take, *, ipa: bool = False
+    ) -> Generator[None, None, None]:
+        """Speak `text`; pause wherever `take` says so. Closing the generator ends the speech at once.
+
+        With `ipa`, events name phonemes so, pauses and what has no letter there by nothing, instead of in espeak's own.
+        """
         self._tune(voice, rate_wpm)
+        self._library.espeak_ng_SetPhonemeEvents(1, int(ipa))
         encoded = text.encode() + b"\0"
         self._take, self._stopped, self._problem = take, False, None
         inside = self._inside = greenlet(self._synthesize)

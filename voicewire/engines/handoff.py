@@ -1,7 +1,8 @@
 """What a pool and its worker processes say to each other over a stream socket; sans I/O.
 
 Every message is a header, `<IBI`: body length, kind, job (or a count); then the body. Control is msgpack; a slice
-is its counts, lengths, words and packets as they are, since audio is most of what passes here.
+is its counts, lengths, words and packets as they are, since audio is most of what passes here. One with phonemes,
+which only who asked for them gets, is of a kind of its own and has them in front, in msgpack behind their length.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from voicewire.errors import (
     UnsupportedFormat,
     VoicewireError,
 )
-from voicewire.types import Job, Model, Slice, Voice, Word
+from voicewire.types import Job, Model, Phoneme, Slice, Voice, Word
 
 BODY_BYTES_MAX = 4 << 20
 FIELD_CHARS_MAX = 2_000
@@ -35,6 +36,7 @@ FIELD_CHARS_MAX = 2_000
 _HEADER = struct.Struct("<IBI")
 _COUNTS = struct.Struct("<?HH")  # last, packets, words
 _DEADLINE = struct.Struct("<d")
+_SIZE = struct.Struct("<I")
 
 
 class Malformed(Exception):
@@ -53,6 +55,7 @@ class Kind(IntEnum):
     FAILED = 7
     CANCELLED = 8
     HALVED = 9
+    PRONOUNCED = 10
 
 
 class Open(NamedTuple):
@@ -144,6 +147,7 @@ _msgpack = msgspec.msgpack.Encoder()
 _open_body = msgspec.msgpack.Decoder(tuple[EngineSpec, int])
 _hello_body = msgspec.msgpack.Decoder(tuple[Model, tuple[Voice, ...]])
 _job_body = msgspec.msgpack.Decoder(Job)
+_phonemes_body = msgspec.msgpack.Decoder(tuple[Phoneme, ...])
 _failure_body = msgspec.msgpack.Decoder(_Failure)
 
 
@@ -151,7 +155,8 @@ def serialize(message: Message) -> bytes:
     """One message as bytes. Raises `ValueError` when it is larger than a message may be."""
     match message:
         case Made(id, slice):
-            return _framed(Kind.SLICE, id, _slice_body(slice))
+            kind = Kind.PRONOUNCED if slice.phonemes else Kind.SLICE
+            return _framed(kind, id, _slice_body(slice))
         case Submit(id, job, deadline):
             return _framed(Kind.SUBMIT, id, _DEADLINE.pack(deadline) + _msgpack.encode(job))
         case Cancel(id):
@@ -165,8 +170,8 @@ def serialize(message: Message) -> bytes:
         case Failed(id, error):
             return _framed(Kind.FAILED, id, _msgpack.encode(_failure(error)))
         case Open() | Hello():
-            kind = Kind.OPEN if isinstance(message, Open) else Kind.HELLO
-            return _framed(kind, 0, _msgpack.encode(tuple(message)))
+            opening = Kind.OPEN if isinstance(message, Open) else Kind.HELLO
+            return _framed(opening, 0, _msgpack.encode(tuple(message)))
 
 
 def _framed(kind: Kind, id: int, body: bytes) -> bytes:
@@ -176,11 +181,19 @@ def _framed(kind: Kind, id: int, body: bytes) -> bytes:
 
 
 def _slice_body(slice: Slice) -> bytes:
-    packets, words, last = slice
+    packets, words, last, phonemes = slice
+    pronounced = _msgpack.encode(phonemes) if phonemes else b""
+    front = _SIZE.pack(len(pronounced)) + pronounced if phonemes else b""
     lengths = struct.pack(f"<{len(packets)}I", *map(len, packets))
     numbers = [number for word in words for number in word]
     return b"".join(
-        (_COUNTS.pack(last, len(packets), len(words)), lengths, struct.pack(f"<{len(numbers)}I", *numbers), *packets)
+        (
+            front,
+            _COUNTS.pack(last, len(packets), len(words)),
+            lengths,
+            struct.pack(f"<{len(numbers)}I", *numbers),
+            *packets,
+        )
     )
 
 
@@ -238,6 +251,11 @@ def _slice(body: bytes) -> Slice:
     return Slice([body[a:b] for a, b in pairwise(ends)], marks, last)
 
 
+def _pronounced(body: bytes) -> Slice:
+    begins = _SIZE.size + _SIZE.unpack_from(body)[0]
+    return _slice(body[begins:])._replace(phonemes=_phonemes_body.decode(body[_SIZE.size : begins]))
+
+
 def _error(failure: _Failure) -> VoicewireError:
     kind = _ERRORS.get(failure.kind)
     if failure.code not in TABLE or kind is None:
@@ -247,6 +265,7 @@ def _error(failure: _Failure) -> VoicewireError:
 
 _READERS: dict[int, Callable[[int, bytes], Message]] = {
     Kind.SLICE: lambda job, body: Made(job, _slice(body)),
+    Kind.PRONOUNCED: lambda job, body: Made(job, _pronounced(body)),
     Kind.SUBMIT: lambda job, body: Submit(
         job, _job_body.decode(body[_DEADLINE.size :]), _DEADLINE.unpack_from(body)[0]
     ),

@@ -102,6 +102,7 @@ class KokoroEngine:
             description="Kokoro-82M: human speech from a small network; voices can be blended.",
             max_chars=max_chars,
             lanes=2 * self.batch_max if self.batch_max > 1 else 1,  # the next batch gathers while one is spoken
+            phonemes=True,
             blends=True,
             languages=tuple(dict.fromkeys(voice.language for voice in self._voices)),
             version=network.version,
@@ -177,7 +178,8 @@ class KokoroEngine:
         except VoicewireError as error:
             return error
         spoken = pieces(sounds, word_spans(utterance.text), self.network.vocabulary)
-        return Telling(passes(spoken, self._pass_phonemes), blend, utterance.speed, utterance.seed or 0)
+        cut, seed = passes(spoken, self._pass_phonemes), utterance.seed or 0
+        return Telling(cut, blend, utterance.speed, seed, phonemes=utterance.phonemes)
 
     def _spoken(
         self, tellings: dict[int, Telling], dropped: Collection[int]

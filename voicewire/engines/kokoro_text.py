@@ -153,10 +153,8 @@ def place(spoken: Sequence[Piece], durations: Sequence[int], offset: int) -> lis
     for piece in spoken:
         edges.append((at, at + len(piece.phonemes)))
         at += len(piece.phonemes)
-    lead = min(_LEAD_FRAMES, durations[0])
-    origin = offset + (durations[0] - lead) * FRAME_SAMPLES
     sounding = []
-    begins = origin
+    begins = origin(durations, offset)
     for nth, (piece, (first, last)) in enumerate(zip(spoken, edges, strict=True)):
         ends = begins + sum(durations[first:last]) * FRAME_SAMPLES
         if piece.words:
@@ -164,6 +162,11 @@ def place(spoken: Sequence[Piece], durations: Sequence[int], offset: int) -> lis
             sounding.append(Sounding(piece.words, begins - before, ends + after))
         begins = ends
     return sounding
+
+
+def origin(durations: Sequence[int], offset: int) -> int:
+    """The sample at which the first phoneme of a pass is heard."""
+    return offset + (durations[0] - min(_LEAD_FRAMES, durations[0])) * FRAME_SAMPLES
 
 
 def _half(spoken: Sequence[Piece], durations: Sequence[int], edges: list[tuple[int, int]], nth: int) -> int:

@@ -30,6 +30,7 @@ class Delivered(NamedTuple):
     packets: int = 0
     text: int = 0  # code points up to the end of the last word
     samples: int = 0  # up to the end of the last word
+    pronounced: int = 0  # samples up to the end of the last phoneme
 
 
 class Ticket:
@@ -86,17 +87,19 @@ class Ticket:
         was lost. An engine that does not make the same samples twice makes nearly the same: words are told by
         their text and kept from overlapping.
         """
-        packets, words, last = slice
+        packets, words, last, phonemes = slice
         skip = self.delivered.packets - self.passed
         self.passed += len(packets)
         if self.attempts > 1:
             packets = packets[max(0, skip) :]
             words = self._words_after(words, self.delivered)
-        count, text, samples = self.delivered
+            phonemes = tuple(phoneme for phoneme in phonemes if phoneme.begins >= self.delivered.pronounced)
+        count, text, samples, pronounced = self.delivered
         if words:
             text, samples = words[-1].stop, words[-1].ends
-        self.delivered = Delivered(count + len(packets), text, samples)
-        return Slice(packets, words, last)
+        pronounced = phonemes[-1].ends if phonemes else pronounced
+        self.delivered = Delivered(count + len(packets), text, samples, pronounced)
+        return Slice(packets, words, last, phonemes)
 
     @staticmethod
     def _words_after(words: tuple[Word, ...], before: Delivered) -> tuple[Word, ...]:

@@ -13,13 +13,14 @@ import zlib
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
 from voicewire.engines.base import BatchPart
 from voicewire.errors import BadRequest, EngineFailed, VoicewireError
 from voicewire.spans import word_spans
-from voicewire.types import Chunk, Model, Pcm, Utterance, Voice, Word
+from voicewire.types import Chunk, Model, Pcm, Phoneme, Utterance, Voice, Word
 
 RATE_HZ = 24_000
 OCTAVES = {"middle": 1.0, "low": 0.5, "high": 2.0}
@@ -62,6 +63,7 @@ class Tone:
             description="A beep per word, for tests.",
             lanes=options.lanes,
             languages=("und",),
+            phonemes=True,
         )
 
     @property
@@ -84,28 +86,33 @@ class Tone:
         time.sleep(delay_s)
         pending: list[Pcm] = []
         words: list[Word] = []
+        phonemes: list[Phoneme] = []
         made = sent = 0
         for pcm, word in _notes(utterance, self._options.noise):
             if word:
                 self._misbehave(utterance.text[word.start : word.stop])
                 words.append(word._replace(begins=made, ends=made + len(pcm)))
+                if utterance.phonemes:
+                    phonemes += _letters(utterance.text, words[-1])
             pending.append(pcm)
             made += len(pcm)
             if made - sent >= size:
                 joined = np.concatenate(pending)
                 while made - sent >= size:
-                    yield self._chunk(joined[:size], words, sent)
+                    yield self._chunk(joined[:size], words, phonemes, sent)
                     joined, sent = joined[size:], sent + size
                 pending = [joined]
         if made > sent:
-            yield self._chunk(np.concatenate(pending), words, sent)
+            yield self._chunk(np.concatenate(pending), words, phonemes, sent)
 
-    def _chunk(self, pcm: Pcm, words: list[Word], begins: int) -> Chunk:
-        """Make the chunk that begins at sample `begins`, taking the words in it out of `words`."""
+    def _chunk(self, pcm: Pcm, words: list[Word], phonemes: list[Phoneme], begins: int) -> Chunk:
+        """Make the chunk that begins at sample `begins`, taking what begins in it out of `words` and `phonemes`."""
         time.sleep(self._options.rtf * len(pcm) / RATE_HZ)
         inside = tuple(word for word in words if word.begins < begins + len(pcm))
         del words[: len(inside)]
-        return Chunk(pcm, inside)
+        pronounced = tuple(phoneme for phoneme in phonemes if phoneme.begins < begins + len(pcm))
+        del phonemes[: len(pronounced)]
+        return Chunk(pcm, inside, pronounced)
 
     def _misbehave(self, word: str) -> None:
         options = self._options
@@ -176,6 +183,13 @@ def _notes(utterance: Utterance, noise: int) -> Generator[tuple[Pcm, Word | None
         yield _beep(hertz, _samples(ms, speed)), Word(span.start, span.stop, 0, 0)
     if spans:
         yield _silence(TAIL_MS, speed, noise), None
+
+
+def _letters(text: str, word: Word) -> list[Phoneme]:
+    """The letters of a word for its phonemes, all equally long: a beep has none."""
+    letters = [letter for letter in text[word.start : word.stop].lower() if letter.isalnum()]
+    edges = [word.begins + nth * (word.ends - word.begins) // len(letters) for nth in range(len(letters) + 1)]
+    return [Phoneme(letter, *edge) for letter, edge in zip(letters, pairwise(edges), strict=True)]
 
 
 def _samples(ms: int, speed: float) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from starlette.requests import Request
@@ -35,17 +35,19 @@ INLINE = frozenset({FileKind.WAV, FileKind.PCM})  # so cheap that a thread would
 
 @dataclass(slots=True)
 class Transcript:
-    """The words of an answer while it is made."""
+    """The words and phonemes of an answer while it is made."""
 
     rate_hz: int
     positions: Positions
     words: list[tuple[int, int, int, int]]
     samples: int = 0
+    phonemes: list[tuple[str, int, int]] = field(default_factory=list)
 
     def add(self, run: Run, frame: int) -> None:
         at = self.positions.convert
         for start, stop, begins, ends in run.words:
             self.words.append((at(start), at(stop), self.ms(begins), self.ms(ends)))
+        self.phonemes += [(symbol, self.ms(begins), self.ms(ends)) for symbol, begins, ends in run.phonemes]
         self.samples += len(run.packets) * frame
 
     def ms(self, samples: int) -> int:
@@ -64,6 +66,7 @@ class Wish:
     rate_hz: int | None = None
     bitrate: int | None = None
     offsets: Offsets = Offsets.CODEPOINT
+    phonemes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,8 @@ class Reciter:
         encoder = open_file_encoder(wish.kind, rate_hz, wish.bitrate)
         format = Format(Codec.PCM_S16LE, rate_hz, FRAME_MS)
         weight = principal.limits.weight
-        order = SpeechOrder(principal.tenant, choice, wish.speed, wish.seed, format, weight=weight)
+        manner = (choice, wish.speed, wish.seed, format)
+        order = SpeechOrder(principal.tenant, *manner, weight=weight, phonemes=wish.phonemes)
         spoken = Spoken(principal, f"h_{secrets.token_urlsafe(STREAM_BYTES)}", choice.model.id, choice.voice)
         await self.limiter.speech(request, principal, spoken.stream, len(wish.text), spoken.model)
         with ExitStack() as unheard:

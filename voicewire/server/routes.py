@@ -32,6 +32,7 @@ class ModelInfo(BaseModel):
                     "rate": 24_000,
                     "languages": ["en-US"],
                     "words": "measured",
+                    "phonemes": True,
                     "blends": True,
                 }
             ]
@@ -45,6 +46,7 @@ class ModelInfo(BaseModel):
     rate: int
     languages: list[str]
     words: WordTimes
+    phonemes: bool
     blends: bool
 
     @classmethod
@@ -57,6 +59,7 @@ class ModelInfo(BaseModel):
             rate=model.rate_hz,
             languages=list(model.languages),
             words=model.words,
+            phonemes=model.phonemes,
             blends=model.blends,
         )
 

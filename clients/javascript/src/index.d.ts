@@ -66,6 +66,8 @@ export interface SpeechOptions {
   seed?: number;
   format?: Format;
   words?: boolean;
+  /** Whether to say when each phoneme sounds, by models that know it. */
+  phonemes?: boolean;
   /** How far the server may be ahead of the listener. */
   lead_ms?: number;
   /** `call:…`: speak into a telephone call; there is no audio then, and `call` events come. */
@@ -88,6 +90,7 @@ export interface Opened {
   voice: string;
   format: Required<Format>;
   words: "measured" | "estimated" | "none";
+  phonemes?: true;
 }
 
 export interface Block {
@@ -105,6 +108,16 @@ export interface Words {
   context: string;
   block: number;
   words: Word[];
+}
+
+/** A speech sound in the letters of the IPA, and when it is heard. */
+export type Phoneme = [symbol: string, start_ms: number, end_ms: number];
+
+export interface Phonemes {
+  type: "phonemes";
+  context: string;
+  block: number;
+  phonemes: Phoneme[];
 }
 
 export interface Audio {
@@ -152,7 +165,7 @@ export interface Call {
   digit?: string;
 }
 
-export type SpeechEvent = Opened | Block | Words | Audio | Call | Done | Cancelled;
+export type SpeechEvent = Opened | Block | Words | Phonemes | Audio | Call | Done | Cancelled;
 
 /**
  * An utterance. To iterate gives its events, the last of which is `Done` or `Cancelled`; it throws `WireError` when the

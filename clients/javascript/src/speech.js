@@ -19,6 +19,7 @@ export class Speech {
   #carry = ""; // half a character: the other half begins the next text
   #source = null; // the iterator of a text that comes by itself
   #words = 0; // where the last word ended
+  #begunMs = -1; // when the last phoneme began
   #block = -1;
   #settle;
 
@@ -105,10 +106,10 @@ export class Speech {
     }
   }
 
-  /** Take what the connection has for it. After a break words and blocks may come again: each is handed on once. */
+  /** Take what the connection has for it. After a break words, phonemes and blocks may come again: each is handed on once. */
   deliver(event) {
     if (event.type === "error") return this.fail(WireError.from(event));
-    const news = event.type === "words" ? this.#freshWords(event) : event;
+    const news = this.#fresh(event);
     if (event.type === "block" && event.block <= this.#block) return undefined;
     if (event.type === "block") this.#block = event.block;
     return news && this.#hand(news);
@@ -119,6 +120,18 @@ export class Speech {
     this.#error = error;
     this.#settle.reject(error);
     this.#end();
+  }
+
+  #fresh(event) {
+    if (event.type === "words") return this.#freshWords(event);
+    return event.type === "phonemes" ? this.#freshPhonemes(event) : event;
+  }
+
+  #freshPhonemes(event) {
+    const phonemes = event.phonemes.filter(([, beginsMs]) => beginsMs > this.#begunMs);
+    if (!phonemes.length) return null;
+    this.#begunMs = phonemes.at(-1)[1];
+    return { ...event, phonemes };
   }
 
   #freshWords(event) {

@@ -34,10 +34,11 @@ function tunnel() {
 }
 
 async function heard(speech, onAudio = () => {}) {
-  const all = { bytes: 0, words: [], seqs: [], types: [] };
+  const all = { bytes: 0, words: [], phonemes: [], seqs: [], types: [] };
   for await (const event of speech) {
     all.types.push(event.type);
     all.last = event;
+    if (event.type === "phonemes") all.phonemes.push(...event.phonemes);
     if (event.type === "words") all.words.push(...event.words.map((word) => speech.textOf(word)));
     if (event.type !== "audio") continue;
     assert.equal(event.pts * 2, all.bytes, "audio stands where the audio before it ends");
@@ -117,16 +118,18 @@ test("a cancel with the listener's place splits the text there, and ends what ma
 test("it goes on exactly when the connection breaks", { skip }, async () => {
   const way = await tunnel();
   after(() => way.close());
-  const steady = await heard(client().speak(TEXT, { format: PCM }));
+  const steady = await heard(client().speak(TEXT, { format: PCM, phonemes: true }));
   const speaking = client({}, way.url);
   let cuts = 0;
-  const all = await heard(speaking.speak(tokens(TEXT), { format: PCM, lead_ms: 400 }), ({ bytes }) => {
+  const all = await heard(speaking.speak(tokens(TEXT), { format: PCM, lead_ms: 400, phonemes: true }), ({ bytes }) => {
     if (bytes > (cuts + 1) * 500 * BYTES_PER_MS && cuts < 3) way.cut(++cuts);
   });
   assert.equal(all.last.type, "done");
   assert.deepEqual(all.seqs, [...all.seqs.keys()]);
   assert.equal(all.bytes, steady.bytes);
   assert.deepEqual(all.words, steady.words);
+  assert.deepEqual(all.phonemes, steady.phonemes);
+  assert.ok(all.phonemes.length > all.words.length);
   assert.ok(speaking.reconnects >= 1);
 });
 

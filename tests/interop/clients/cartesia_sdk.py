@@ -23,7 +23,13 @@ def main(url: str, key: str) -> dict[str, object]:
     told: dict[str, object] = {"version": version("cartesia")}
     with client.tts.websocket_connect() as connection:
         context = connection.context(
-            "ctx-1", model_id="sonic-3", voice=VOICE, output_format=FORMAT, add_timestamps=True, timeout=20
+            "ctx-1",
+            model_id="sonic-3",
+            voice=VOICE,
+            output_format=FORMAT,
+            add_timestamps=True,
+            add_phoneme_timestamps=True,
+            timeout=20,
         )
         context.push("Hello there ")
         context.push("my friend. ", flush=True)
@@ -43,6 +49,12 @@ def main(url: str, key: str) -> dict[str, object]:
         wrong.push(TEXT)
         told["error"] = [[event.type, getattr(event, "error_code", None)] for event in wrong.receive()]
     body = {"model_id": "sonic-3", "transcript": TEXT, "voice": VOICE, "output_format": FORMAT}
+    with client.tts.generate_sse(**body, add_phoneme_timestamps=True) as events:
+        told["events"] = [
+            [event.type, len(event.phoneme_timestamps.phonemes)]
+            for event in events
+            if event.type == "phoneme_timestamps"
+        ]
     told["bytes"] = len(client.tts.generate(**body).read()) if hasattr(client.tts, "generate") else 0
     told["voices"] = [voice.id for voice in client.voices.list()][:3]
     try:
@@ -53,7 +65,7 @@ def main(url: str, key: str) -> dict[str, object]:
 
 
 def _heard(context: object) -> dict[str, object]:
-    sizes, words, starts, types = 0, [], [], []
+    sizes, words, starts, types, phonemes = 0, [], [], [], []
     for event in context.receive():  # type: ignore[attr-defined]  # the package's own
         types.append(event.type)
         if getattr(event, "audio", None):
@@ -61,7 +73,11 @@ def _heard(context: object) -> dict[str, object]:
         if getattr(event, "word_timestamps", None):
             words += event.word_timestamps.words
             starts += event.word_timestamps.start
-    return {"bytes": sizes, "words": words, "starts": starts, "types": sorted(set(types)), "last": types[-1]}
+        if getattr(event, "phoneme_timestamps", None):
+            times = event.phoneme_timestamps
+            phonemes += zip(times.phonemes, times.start, times.end, strict=True)
+    heard = {"bytes": sizes, "words": words, "starts": starts, "phonemes": phonemes}
+    return {**heard, "types": sorted(set(types)), "last": types[-1]}
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -43,7 +44,7 @@ async def hear(socket: ClientConnection, *until: str) -> list[dict[str, Any]]:
     async with asyncio.timeout(WAIT_S):
         while not heard or heard[-1]["type"] not in until:
             heard.append(json.loads(await socket.recv()))
-            assert heard[-1]["type"] in {*until, "chunk", "timestamps", "flush_done"}, heard[-1]
+            assert heard[-1]["type"] in {*until, "chunk", "timestamps", "phoneme_timestamps", "flush_done"}, heard[-1]
     return heard
 
 
@@ -57,6 +58,11 @@ def audio_s(heard: list[dict[str, Any]]) -> float:
 def words(heard: list[dict[str, Any]]) -> tuple[list[str], list[float], list[float]]:
     times = [each["word_timestamps"] for each in heard if each["type"] == "timestamps"]
     return tuple([value for each in times for value in each[name]] for name in ("words", "start", "end"))  # type: ignore[return-value]  # of three names
+
+
+def phonemes(heard: list[dict[str, Any]]) -> list[tuple[str, float, float]]:
+    times = [each["phoneme_timestamps"] for each in heard if each["type"] == "phoneme_timestamps"]
+    return [each for told in times for each in zip(told["phonemes"], told["start"], told["end"], strict=True)]
 
 
 async def test_one_utterance_with_its_words(socket: ClientConnection) -> None:
@@ -83,6 +89,23 @@ async def test_what_is_flushed_is_said_to_be_and_times_go_on(socket: ClientConne
     assert " ".join(spelt) == "Hello there my friend. And more."
     assert starts == sorted(starts)
     assert words(rest)[1][0] >= audio_s(first), "times are counted from the beginning of the context"
+
+
+async def test_phonemes_come_to_who_asks_and_their_times_go_on(socket: ClientConnection) -> None:
+    await say(socket, "Hello there. ", flush=True, add_timestamps=False, add_phoneme_timestamps=True)
+    await say(socket, "And more.", **LAST)
+    first, rest = await hear(socket, "flush_done"), await hear(socket, "done")
+    told = phonemes(first + rest)
+    assert "".join(symbol for symbol, _, _ in told) == "hellothereandmore"  # the letters, of a tone
+    assert all(start < end for _, start, end in told)
+    assert all(before[2] <= after[1] for before, after in pairwise(told))
+    assert phonemes(rest)[0][1] >= audio_s(first), "times are counted from the beginning of the context"
+    assert told[-1][2] <= audio_s(first + rest)
+    assert not words(first + rest)[0]
+    types = [each["type"] for each in first]
+    assert types.index("phoneme_timestamps") < types.index("chunk")
+    await say(socket, "Hello.", "plain", **LAST)
+    assert not phonemes(await hear(socket, "done"))
 
 
 async def test_without_a_buffer_a_sentence_waits_for_nothing(socket: ClientConnection) -> None:
@@ -168,6 +191,12 @@ async def test_over_http_it_is_the_same_speech(served: Served) -> None:
         assert heard[-1]["done"] is True
         assert audio_s(heard) == pytest.approx(len(raw) / 2 / RATE_HZ)
         assert " ".join(words(heard)[0]) == TEXT
+        assert not phonemes(heard)
+        events = (await http.post("/tts/sse", json={**body, "add_phoneme_timestamps": True})).text.strip().split("\n\n")
+        heard = [json.loads(event.partition("data: ")[2]) for event in events]
+        assert "".join(symbol for symbol, _, _ in phonemes(heard)) == "".join(filter(str.isalnum, TEXT)).lower()
+        assert 0 < phonemes(heard)[-1][2] <= audio_s(heard)
+        assert not words(heard)[0]
         voices = (await http.get("/voices")).json()
         assert voices["has_more"] is False
         assert (await http.get("/voices", params={"starting_after": voices["data"][-1]["id"]})).json()["data"] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -84,6 +84,7 @@ class CartesiaDoors:
         )
         text = body.transcript or ""
         wish = Wish(text, choice, kind, body.pace, None, output.sample_rate, output.bit_rate)
+        wish = replace(wish, phonemes=bool(body.add_phoneme_timestamps))
         return body, await self.reciter.begin(request, principal, wish)
 
     async def voices(self, request: Request) -> Response:
@@ -134,7 +135,7 @@ async def _encoded(body: forms.Request, spoken: Recitation) -> AsyncGenerator[by
 
 
 async def _events(body: forms.Request, spoken: Recitation) -> AsyncGenerator[bytes, None]:
-    spelling, told = Spelling(), 0
+    spelling, told, pronounced = Spelling(), 0, 0
     spelling.push(body.transcript or "")
     parts = _encoded(body, spoken)
     try:
@@ -148,6 +149,10 @@ async def _events(body: forms.Request, spoken: Recitation) -> AsyncGenerator[byt
                     "end": [ends / 1000 for _, _, _, ends in words],
                 }
                 yield _event("timestamps", word_timestamps=times, done=False, status_code=PARTIAL)
+            if phonemes := spoken.transcript.phonemes[pronounced:]:
+                pronounced += len(phonemes)
+                sounds = forms.phoneme_times(phonemes)
+                yield _event("phoneme_timestamps", phoneme_timestamps=sounds, done=False, status_code=PARTIAL)
             if part:
                 data = b64encode(part).decode()
                 yield _event("chunk", data=data, done=False, status_code=PARTIAL, step_time=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -47,6 +48,7 @@ class Request(Struct):
     language: Name | None = None
     output_format: OutputFormat | None = None
     add_timestamps: bool | None = None
+    add_phoneme_timestamps: bool | None = None
     max_buffer_delay_ms: float | None = None
     speed: Any = None
     generation_config: GenerationConfig | None = None
@@ -74,6 +76,15 @@ def read(data: str | bytes) -> Request:
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise BadRequest(problem=str(error).replace("{", "(").replace("}", ")")) from error
     return request
+
+
+def phoneme_times(phonemes: Sequence[tuple[str, int, int]], before_ms: int = 0) -> dict[str, list[Any]]:
+    """Return phonemes with their milliseconds as they write them; `before_ms` of audio went before."""
+    return {
+        "phonemes": [symbol for symbol, _, _ in phonemes],
+        "start": [(before_ms + begins) / 1000 for _, begins, _ in phonemes],
+        "end": [(before_ms + ends) / 1000 for _, _, ends in phonemes],
+    }
 
 
 def wanted_format(output: OutputFormat | None) -> frames.FormatRequest:

@@ -1,4 +1,4 @@
-"""Cartesia's WebSocket, `/tts/websocket`: contexts that are continued, flushed and cancelled, with times of words.
+"""Cartesia's WebSocket, `/tts/websocket`: contexts that are continued, flushed and cancelled, with times.
 
 Source: Cartesia's API reference of version 2026-08-14, and what its Python package 4.2, pipecat and LiveKit send. A
 context is a chain of utterances of ours, one for each `flush`: theirs says when what was flushed has been sent.
@@ -24,7 +24,7 @@ from voicewire.context import Wire
 from voicewire.errors import TABLE, BadRequest, VoicewireError
 from voicewire.server.dialects.ahead import Ahead
 from voicewire.server.dialects.aliases import Aliases
-from voicewire.server.dialects.cartesia_forms import Request, read, wanted_format
+from voicewire.server.dialects.cartesia_forms import Request, phoneme_times, read, wanted_format
 from voicewire.server.dialects.socket import Line
 from voicewire.server.dialects.spelling import Spelling
 
@@ -53,6 +53,7 @@ class Told:
     format: frames.FormatRequest
     speed: float
     timed: bool
+    pronounced: bool  # phonemes are timed
     ahead: Ahead
     parts: deque[Part] = field(default_factory=lambda: deque([Part()]))
     flushes: int = 0
@@ -94,7 +95,8 @@ class Cartesia:
                 self._line.catalogue(), request.model_id or "", request.voice_id, request.language or ""
             )
             format, timed = wanted_format(request.output_format), bool(request.add_timestamps)
-            told = Told(id, choice, format, request.pace, timed, Ahead(self._line.lead_ms))
+            pronounced = bool(request.add_phoneme_timestamps)
+            told = Told(id, choice, format, request.pace, timed, pronounced, Ahead(self._line.lead_ms))
         except BadRequest as error:
             error.fields.setdefault("context", id)
             raise
@@ -166,6 +168,7 @@ class Cartesia:
             told.speed,
             format=told.format,
             words=told.timed,
+            phonemes=told.pronounced,
             lead_ms=told.ahead.lead_ms(time.monotonic()),
         )
 
@@ -182,6 +185,8 @@ class Cartesia:
                 self._channels[channel] = self._spoken[name]
             case frames.Words(name, _, words) if name in self._spoken:
                 yield self._timestamps(self._spoken[name], words)
+            case frames.Phonemes(name, _, phonemes) if name in self._spoken:
+                yield self._pronounced(self._spoken[name], phonemes)
             case frames.Done(name, audio_ms) if name in self._spoken:
                 told = self._spoken.pop(name)
                 told.before_ms += audio_ms
@@ -225,6 +230,11 @@ class Cartesia:
             "end": [(told.before_ms + ends) / 1000 for _, _, _, ends in words],
         }
         return _message("timestamps", told.id, word_timestamps=times, done=False, status_code=PARTIAL)
+
+    @staticmethod
+    def _pronounced(told: Told, phonemes: list[tuple[str, int, int]]) -> Wire:
+        times = phoneme_times(phonemes, told.before_ms)
+        return _message("phoneme_timestamps", told.id, phoneme_timestamps=times, done=False, status_code=PARTIAL)
 
     def _error(self, error: frames.Error) -> Wire:
         name = error.context or ""

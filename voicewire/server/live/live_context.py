@@ -145,7 +145,7 @@ class LiveContext:
         plan = self.context.plan
         voice = (plan.model, plan.voice, plan.language, plan.speed, plan.seed)
         principal = self._host.principal
-        return Order(principal.tenant, *voice, plan.format, making.block, principal.limits.weight)
+        return Order(principal.tenant, *voice, plan.format, making.block, principal.limits.weight, plan.phonemes)
 
     def repace(self, now: float) -> None:
         """The listener is at another place, or has paused: what is being made is due at another time."""
