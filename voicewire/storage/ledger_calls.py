@@ -112,6 +112,9 @@ class Calls:
             _refuse(batch)
         except (RedisError, OSError):
             _refuse(batch)
+        except BaseException:
+            _refuse(batch)  # whatever it is, nobody waits for ever
+            raise
         else:
             for (_, future), answer in zip(batch, answers, strict=True):
                 if not future.done():
