@@ -15,6 +15,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.conftest import Served
+from voicewire.server.dialects.cartesia_socket import FAILED_MAX
 
 WAIT_S = 30
 RATE_HZ = 16_000
@@ -159,6 +160,37 @@ async def test_a_refusal_names_its_context_and_the_socket_lives(
     assert (error["context_id"], error["error_code"], error["status_code"]) == ("wrong", code, status)
     await say(socket, "Well.", **LAST)
     assert (await hear(socket, "done"))[-1]["context_id"] == "c"
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "code"),
+    [("long text. " * 2_000, {}, "text_too_long"), ("Well. ", {"voice": "nobody"}, "unknown_voice")],
+)
+async def test_nothing_of_a_context_follows_its_error(
+    socket: ClientConnection, text: str, fields: dict[str, Any], code: str
+) -> None:
+    for _ in range(2):  # a name can be used again once the client has ended its context
+        for _ in range(3):
+            await say(socket, text, "wrong", **fields)
+        await say(socket, "", "wrong", **fields, **LAST)
+        await say(socket, "Well.", "next", **LAST)
+        heard = await hear(socket, "error") + await hear(socket, "done")
+        assert [each["error_code"] for each in heard if each["context_id"] == "wrong"] == [code]
+        assert heard[-1]["context_id"] == "next"
+    await say(socket, text, "wrong", **fields)
+    await hear(socket, "error")
+    await socket.send('{"cancel":true,"context_id":"wrong"}')
+    await say(socket, "Well.", "wrong", **LAST)
+    assert (await hear(socket, "done"))[-1]["context_id"] == "wrong"
+
+
+async def test_of_failed_contexts_the_oldest_is_forgotten(socket: ClientConnection) -> None:
+    for number in range(FAILED_MAX + 1):
+        await say(socket, "Well.", f"c{number}", voice="nobody")
+        await hear(socket, "error")
+    await say(socket, "Well.", "c1", **LAST)
+    await say(socket, "Well.", "c0", **LAST)
+    assert {each["context_id"] for each in await hear(socket, "done")} == {"c0"}
 
 
 @pytest.mark.parametrize("rubbish", ["", "[]", "{", '{"transcript":7}', '{"output_format":"raw"}', b"\x00\x01"])

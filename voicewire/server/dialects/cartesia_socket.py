@@ -31,6 +31,7 @@ from voicewire.server.dialects.spelling import Spelling
 BUFFER_MS = 3_000  # how long their server waits for more, unless a message says otherwise
 PARTIAL, COMPLETE = 206, 200
 CONTEXTS_MAX = 64
+FAILED_MAX = 64  # that are remembered; then the oldest is forgotten
 
 
 @dataclass(slots=True)
@@ -74,23 +75,31 @@ class Cartesia:
         self._told: dict[str, Told] = {}  # by the client's name
         self._spoken: dict[str, Told] = {}  # by ours
         self._channels: dict[int, Told] = {}
+        self._failed: deque[str] = deque(maxlen=FAILED_MAX)  # and not ended by the client, who may not know it yet
         self._numbers = itertools.count()
 
     # what the client says
 
     def hear(self, data: str | bytes) -> None:
         request = read(data)
+        id = request.context_id or ""
         if request.cancel:
-            self._cancel(request.context_id or "")
-            return
-        told = self._told.get(request.context_id or "") or self._begin(request)
-        self._take(told, request)
+            self._cancel(id)
+        elif id in self._failed:
+            self._swallow(id, request)
+        else:
+            self._take(self._told.get(id) or self._begin(request), request)
+
+    def _swallow(self, id: str, request: Request) -> None:
+        """Their package hands on what follows an error to the next context, which would end by it."""
+        if not request.continue_:
+            self._failed.remove(id)
 
     def _begin(self, request: Request) -> Told:
-        if len(self._told) >= CONTEXTS_MAX:
-            raise BadRequest("too_many_contexts", limit=CONTEXTS_MAX)
         id = request.context_id or f"context-{next(self._numbers)}"
         try:
+            if len(self._told) >= CONTEXTS_MAX:
+                raise BadRequest("too_many_contexts", limit=CONTEXTS_MAX)
             choice = self._aliases.resolve(
                 self._line.catalogue(), request.model_id or "", request.voice_id, request.language or ""
             )
@@ -99,6 +108,8 @@ class Cartesia:
             told = Told(id, choice, format, request.pace, timed, pronounced, Ahead(self._line.lead_ms))
         except BadRequest as error:
             error.fields.setdefault("context", id)
+            if request.context_id and request.continue_:
+                self._failed.append(id)
             raise
         self._told[id] = told
         return told
@@ -130,6 +141,8 @@ class Cartesia:
             self._line.ask(frames.Flush(part.name))
 
     def _cancel(self, id: str) -> None:
+        if id in self._failed:
+            self._failed.remove(id)
         told = self._told.pop(id, None)
         if told is None:
             return
@@ -192,7 +205,7 @@ class Cartesia:
                 told.before_ms += audio_ms
                 yield from self._ended(told)
             case frames.Error():
-                yield self._error(message)
+                yield from self._error(message)
 
     def _ended(self, told: Told) -> Iterator[Wire]:
         part = told.parts.popleft()
@@ -236,13 +249,15 @@ class Cartesia:
         times = phoneme_times(phonemes, told.before_ms)
         return _message("phoneme_timestamps", told.id, phoneme_timestamps=times, done=False, status_code=PARTIAL)
 
-    def _error(self, error: frames.Error) -> Wire:
-        name = error.context or ""
-        told = self._spoken.pop(name, None)
-        if told is not None:
+    def _error(self, error: frames.Error) -> Iterator[Wire]:
+        if error.context is None:
+            yield _refusal(error.code, error.message, None)
+        elif told := self._spoken.pop(error.context, None):
             told.forget()
             self._told.pop(told.id, None)
-        return _refusal(error.code, error.message, told.id if told else None)
+            if not told.parts[-1].ended:
+                self._failed.append(told.id)
+            yield _refusal(error.code, error.message, told.id)
 
     def refused(self, error: VoicewireError) -> Iterable[Wire]:
         context = error.fields.get("context")
