@@ -11,8 +11,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.conftest import Served
-from tests.telephony.app import new_call
-from tests.telephony.carrier import SECRET, WAIT_S, connected, post, public, ring, token_of
+from tests.telephony.app import application, new_call
+from tests.telephony.carrier import SECRET, WAIT_S, Phone, connected, post, public, ring, token_of
 from voicewire.server.telephony.signatures import SETTINGS, SIGNATURE, algorithm_of, sign, signed_by
 
 URL = "https://example.com/myapp"
@@ -81,10 +81,18 @@ def start(call: str, token: object) -> str:
     return json.dumps({"event": "start", "streamSid": "MZ1", "start": begun})
 
 
+async def begun(answering: Served, phone: Phone) -> None:
+    """Wait until the call is held: what is said first on one connection may be read after what is said on another."""
+    async with application(answering) as app:
+        await app.say("speak", context="a", to=f"call:{phone.call}", text="Yes.")
+        await app.until("done", context="a")
+
+
 async def test_a_token_is_good_once_for_its_call(answering: Served) -> None:
     call = new_call()
     token = await token_of(answering.url, call)
-    async with connected(answering.url, call, token):
+    async with connected(answering.url, call, token) as phone:
+        await begun(answering, phone)
         assert await refused(answering, start(call, token)) == 4501
     stolen = await token_of(answering.url, new_call())
     assert await refused(answering, start(call, stolen)) == 4501
@@ -131,6 +139,7 @@ async def test_a_call_is_here_once_and_starts_once(answering: Served) -> None:
     again = await post(answering.url, [*ring(call), ("Retry", "1")])
     second = again.text.partition('value="')[2].partition('"')[0]
     async with connected(answering.url, call, token) as phone:
+        await begun(answering, phone)
         assert await refused(answering, start(call, second)) == 4500
         await phone.start(token)
         await asyncio.wait_for(phone.socket.wait_closed(), WAIT_S)

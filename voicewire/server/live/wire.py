@@ -107,8 +107,8 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def finish(self, code: int, reason: str) -> None:
         """Send a close frame, and end the connection when the peer does not answer it in time."""
-        if not self.writing or self.close_sent or self.transport.is_closing():
-            return
+        if not self.writing or self.conn.state is not State.OPEN or self.transport.is_closing():
+            return  # the peer's close may have been read together with what is answered here
         self.writing = False
         self.stop_keepalive()
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
