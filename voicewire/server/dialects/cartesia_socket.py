@@ -98,21 +98,23 @@ class Cartesia:
     def _begin(self, request: Request) -> Told:
         id = request.context_id or f"context-{next(self._numbers)}"
         try:
-            if len(self._told) >= CONTEXTS_MAX:
-                raise BadRequest("too_many_contexts", limit=CONTEXTS_MAX)
-            choice = self._aliases.resolve(
-                self._line.catalogue(), request.model_id or "", request.voice_id, request.language or ""
-            )
-            format, timed = wanted_format(request.output_format), bool(request.add_timestamps)
-            pronounced = bool(request.add_phoneme_timestamps)
-            told = Told(id, choice, format, request.pace, timed, pronounced, Ahead(self._line.lead_ms))
+            told = self._told[id] = self._opened(id, request)
         except BadRequest as error:
             error.fields.setdefault("context", id)
             if request.context_id and request.continue_:
                 self._failed.append(id)
             raise
-        self._told[id] = told
         return told
+
+    def _opened(self, id: str, request: Request) -> Told:
+        if len(self._told) >= CONTEXTS_MAX:
+            raise BadRequest("too_many_contexts", limit=CONTEXTS_MAX)
+        choice = self._aliases.resolve(
+            self._line.catalogue(), request.model_id or "", request.voice_id, request.language or ""
+        )
+        format, timed = wanted_format(request.output_format), bool(request.add_timestamps)
+        pronounced = bool(request.add_phoneme_timestamps)
+        return Told(id, choice, format, request.pace, timed, pronounced, Ahead(self._line.lead_ms))
 
     def _take(self, told: Told, request: Request) -> None:
         part = told.parts[-1]
@@ -250,9 +252,10 @@ class Cartesia:
         return _message("phoneme_timestamps", told.id, phoneme_timestamps=times, done=False, status_code=PARTIAL)
 
     def _error(self, error: frames.Error) -> Iterator[Wire]:
-        if error.context is None:
+        name = error.context or ""
+        if not name:
             yield _refusal(error.code, error.message, None)
-        elif told := self._spoken.pop(error.context, None):
+        elif told := self._spoken.pop(name, None):
             told.forget()
             self._told.pop(told.id, None)
             if not told.parts[-1].ended:
