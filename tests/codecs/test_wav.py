@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import struct
 import wave
+from collections.abc import Callable
 from io import BytesIO
 
+import av
+import pytest
+
 from tests.codecs.speechlike import speechlike
-from voicewire.codecs.pcm import serialize_s16le
+from voicewire.codecs import g711
+from voicewire.codecs.pcm import serialize_f32le, serialize_s16le
 from voicewire.codecs.wav import WavFile, header
+from voicewire.types import Codec, Pcm
 
 
 def test_the_exact_header_is_what_the_standard_library_reads() -> None:
@@ -17,6 +23,23 @@ def test_the_exact_header_is_what_the_standard_library_reads() -> None:
         assert (reader.getnchannels(), reader.getsampwidth(), reader.getframerate()) == (1, 2, 22_050)
         assert reader.getnframes() == pcm.size
         assert reader.readframes(pcm.size) == serialize_s16le(pcm)
+
+
+@pytest.mark.parametrize(
+    ("codec", "name", "serialize"),
+    [
+        (Codec.PCM_F32LE, "pcm_f32le", serialize_f32le),
+        (Codec.MULAW, "pcm_mulaw", g711.serialize_mulaw),
+        (Codec.ALAW, "pcm_alaw", g711.serialize_alaw),
+    ],
+)
+def test_other_samples_are_read_as_what_they_are(codec: Codec, name: str, serialize: Callable[[Pcm], bytes]) -> None:
+    data = serialize(speechlike(8_000, 1_001))
+    for samples in (1_001, None):  # the whole file, and the stream
+        with av.open(BytesIO(header(8_000, samples, codec) + data), "r") as file:
+            stream = file.streams.audio[0]
+            assert (stream.codec_context.name, stream.rate, stream.layout.nb_channels) == (name, 8_000, 1)
+            assert b"".join(bytes(packet) for packet in file.demux()) == data
 
 
 def test_an_unknown_length_is_the_largest_there_is() -> None:

@@ -27,5 +27,5 @@ def contain(format: Format, frames: Sequence[bytes]) -> Contained:
         return Contained(data, content_type(FileKind.OPUS, format.rate_hz))
     if format.codec in BARE:
         return Contained(b"".join(frames), content_type(BARE[format.codec], format.rate_hz))
-    head = header(format.rate_hz, len(frames) * format.frame_samples, floats=format.codec is Codec.PCM_F32LE)
+    head = header(format.rate_hz, len(frames) * format.frame_samples, format.codec)
     return Contained(b"".join((head, *frames)), content_type(FileKind.WAV, format.rate_hz))

@@ -15,7 +15,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.conftest import Served
+from voicewire.codecs.wav import header
 from voicewire.server.dialects.cartesia_socket import FAILED_MAX
+from voicewire.types import Codec
 
 WAIT_S = 30
 RATE_HZ = 16_000
@@ -217,6 +219,9 @@ async def test_over_http_it_is_the_same_speech(served: Served) -> None:
         floats = {**FORMAT, "encoding": "pcm_f32le"}
         samples = np.frombuffer((await http.post("/tts/bytes", json={**body, "output_format": floats})).content, "<f4")
         assert np.allclose(samples, np.frombuffer(raw, "<i2") / (1 << 15), atol=2**-15)
+        wav = await http.post("/tts/bytes", json={**body, "output_format": {**floats, "container": "wav"}})
+        assert wav.headers["content-type"] == "audio/wav"
+        assert wav.content == header(RATE_HZ, codec=Codec.PCM_F32LE) + samples.tobytes()
         events = (await http.post("/tts/sse", json={**body, "add_timestamps": True})).text.strip().split("\n\n")
         heard = [json.loads(event.partition("data: ")[2]) for event in events]
         assert [event.partition("\n")[0] for event in events] == [f"event: {each['type']}" for each in heard]

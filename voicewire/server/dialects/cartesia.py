@@ -13,8 +13,9 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse, StreamingResponse
 
 from voicewire.catalogue import Catalogue
-from voicewire.codecs.base import FileKind
+from voicewire.codecs.base import FILES, FileKind
 from voicewire.codecs.pcm import serialize_f32le
+from voicewire.codecs.wav import header
 from voicewire.errors import BadRequest, VoicewireError
 from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
@@ -31,8 +32,12 @@ KINDS = {
     ("raw", "pcm_mulaw"): FileKind.MULAW,
     ("raw", "pcm_alaw"): FileKind.ALAW,
     ("wav", "pcm_s16le"): FileKind.WAV,
+    ("wav", "pcm_f32le"): FileKind.PCM,
+    ("wav", "pcm_mulaw"): FileKind.MULAW,
+    ("wav", "pcm_alaw"): FileKind.ALAW,
     ("mp3", ""): FileKind.MP3,
 }
+OTHERS = frozenset({"pcm_f32le", "pcm_mulaw", "pcm_alaw"})  # than our WAV files have
 CREATED = "1970-01-01T00:00:00Z"  # nobody knows when
 PARTIAL, COMPLETE = 206, 200
 
@@ -62,7 +67,9 @@ class CartesiaDoors:
             body, spoken = await self._begin(request)
         except VoicewireError as error:
             return self._refusal(error)
-        return StreamingResponse(_encoded(body, spoken), media_type=spoken.media_type)
+        wav = body.output_format is not None and body.output_format.container == "wav"
+        media_type = FILES[FileKind.WAV].media_type if wav else spoken.media_type
+        return StreamingResponse(_encoded(body, spoken), media_type=media_type)
 
     async def events(self, request: Request) -> Response:
         """Speak a text in server-sent events."""
@@ -124,12 +131,16 @@ def _voice(voice: Voice) -> dict[str, object]:
 
 
 async def _encoded(body: forms.Request, spoken: Recitation) -> AsyncGenerator[bytes, None]:
-    """The file's bytes; floats, which no file of ours has, are made of its samples."""
+    """The file's bytes; what no file of ours has, floats and WAV with other samples, is made of bare ones."""
     output = body.output_format or forms.OutputFormat()
-    floats = output.container == "raw" and output.encoding == "pcm_f32le"
+    floats = output.encoding == "pcm_f32le" and output.container != "mp3"
+    head = b""
+    if output.container == "wav" and output.encoding in OTHERS:
+        head = header(spoken.rate_hz, codec=forms.CODECS[output.encoding])
     try:
         async for part in spoken.parts:
-            yield serialize_f32le(np.frombuffer(part, "<i2")) if floats else part
+            yield head + (serialize_f32le(np.frombuffer(part, "<i2")) if floats else part)
+            head = b""
     finally:
         await spoken.parts.aclose()
 
