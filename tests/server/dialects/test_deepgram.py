@@ -14,6 +14,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.conftest import Served
+from voicewire.codecs.wav import header
+from voicewire.types import Codec
 
 WAIT_S = 30
 RATE_HZ = 24_000
@@ -115,6 +117,9 @@ async def test_rubbish_is_refused_and_the_socket_lives(socket: ClientConnection,
         ("encoding=linear16", "audio/wav"),
         ("encoding=linear16&container=none&sample_rate=16000", "audio/pcm; rate=16000"),
         ("encoding=mulaw&container=none&sample_rate=8000", "audio/PCMU; rate=8000"),
+        ("encoding=mulaw", "audio/PCMU; rate=8000"),
+        ("encoding=alaw", "audio/PCMA; rate=8000"),
+        ("encoding=linear16&container=none", "audio/pcm; rate=24000"),
         ("encoding=opus&container=ogg", "audio/ogg; codecs=opus"),
         ("encoding=flac", "audio/flac"),
         ("encoding=aac", "audio/aac"),
@@ -127,6 +132,15 @@ async def test_files_over_http(served: Served, query: str, media_type: str) -> N
     assert (answer.status_code, answer.headers["content-type"].replace(";rate", "; rate")) == (200, media_type)
     assert answer.headers["dg-char-count"] == str(len(TEXT))
     assert len(answer.content) > 1_000
+
+
+async def test_wav_holds_the_same_samples_of_telephones(served: Served) -> None:
+    headers = {"Authorization": f"Token {served.key}"}
+    async with httpx.AsyncClient(base_url=served.url, headers=headers, timeout=WAIT_S, trust_env=False) as http:
+        bare = await http.post("/v1/speak?encoding=mulaw", json={"text": TEXT})
+        wav = await http.post("/v1/speak?encoding=mulaw&container=wav", json={"text": TEXT})
+    assert wav.headers["content-type"] == "audio/wav"
+    assert wav.content == header(8_000, codec=Codec.MULAW) + bare.content
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
@@ -11,26 +11,32 @@ from starlette.responses import JSONResponse, StreamingResponse
 
 from voicewire.auth.principal import Principal
 from voicewire.catalogue import Catalogue
-from voicewire.codecs.base import FileKind
+from voicewire.codecs.base import FILES, FileKind
+from voicewire.codecs.wav import header
 from voicewire.errors import UnsupportedFormat, VoicewireError
 from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
-from voicewire.server.dialects.deepgram_forms import number, read, wanted_speed
+from voicewire.server.dialects.deepgram_forms import RATES_HZ, number, read, wanted_speed
 from voicewire.server.metrics import Metrics
-from voicewire.server.recite import Reciter, Wish
+from voicewire.server.recite import Recitation, Reciter, Wish
+from voicewire.types import Codec
 
 KINDS = {
     ("linear16", "wav"): FileKind.WAV,
     ("linear16", "none"): FileKind.PCM,
     ("mulaw", "none"): FileKind.MULAW,
+    ("mulaw", "wav"): FileKind.MULAW,
     ("alaw", "none"): FileKind.ALAW,
+    ("alaw", "wav"): FileKind.ALAW,
     ("opus", "ogg"): FileKind.OPUS,
     ("mp3", ""): FileKind.MP3,
     ("flac", ""): FileKind.FLAC,
     ("aac", ""): FileKind.AAC,
 }
 CONTAINERS = {"linear16": "wav", "mulaw": "none", "alaw": "none", "opus": "ogg"}  # unless another is named
+WAV_TYPE = FILES[FileKind.WAV].media_type
+IN_WAV = {FileKind.MULAW: Codec.MULAW, FileKind.ALAW: Codec.ALAW}  # that no file of ours is
 
 
 class _Body(Struct):
@@ -68,17 +74,29 @@ class DeepgramDoors:
         model = query.get("model") or ""
         choice = self.aliases.resolve(self.catalogue(principal.tenant), "", model)
         text = read(await request.body(), _Body).text
-        kind = _kind(query.get("encoding"), query.get("container"))
-        rate_hz, bitrate = number(query, "sample_rate"), number(query, "bit_rate")
+        encoding, container = query.get("encoding") or "mp3", query.get("container")
+        kind = _kind(encoding, container)
+        rate_hz, bitrate = number(query, "sample_rate") or RATES_HZ.get(encoding), number(query, "bit_rate")
         wish = Wish(text, choice, kind, wanted_speed(query), None, rate_hz, bitrate)
         spoken = await self.reciter.begin(request, principal, wish)
         named = {"dg-request-id": _id(request), "dg-model-name": model, "dg-model-uuid": choice.model.id}
         headers = {**named, "dg-char-count": str(len(text))}  # their package before 5 fails without one of them
+        if container == "wav" and kind in IN_WAV:
+            return StreamingResponse(_in_wav(spoken, IN_WAV[kind]), media_type=WAV_TYPE, headers=headers)
         return StreamingResponse(spoken.parts, media_type=spoken.media_type, headers=headers)
 
 
-def _kind(encoding: str | None, container: str | None) -> FileKind:
-    encoding = encoding or "mp3"
+async def _in_wav(spoken: Recitation, codec: Codec) -> AsyncGenerator[bytes, None]:
+    head = header(spoken.rate_hz, codec=codec)
+    try:
+        async for part in spoken.parts:
+            yield head + part
+            head = b""
+    finally:
+        await spoken.parts.aclose()
+
+
+def _kind(encoding: str, container: str | None) -> FileKind:
     kind = KINDS.get((encoding, container or CONTAINERS.get(encoding, ""))) or KINDS.get((encoding, ""))
     if kind is None:
         raise UnsupportedFormat(problem=f"{encoding} in {container}")
