@@ -29,6 +29,7 @@ from voicewire.server.bounds import CutShort, RequestsAtOnce, TooLargeAnswer, Un
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.announcement import announced
 from voicewire.server.dialects.mount import Dialects, read_aliases
+from voicewire.server.dialects.refusals import refusal
 from voicewire.server.dialects.wyoming import Wyoming
 from voicewire.server.doors.audio import AudioDoor
 from voicewire.server.doors.description import describe
@@ -142,7 +143,7 @@ def _middleware(config: Config, callers: Callers, metrics: Metrics) -> list[Midd
     return [
         *chain,
         Middleware(RequestsAtOnce, requests_max=config.requests_max),
-        Middleware(AskFirst, callers=callers, metrics=metrics),
+        Middleware(AskFirst, callers=callers, metrics=metrics, refusal=refusal),
         Middleware(TooLargeAnswer, size_bytes_max=limit),
         Middleware(RequestBodyLimitMiddleware, max_body_size=limit),
     ]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from voicewire.errors import BadRequest, VoicewireError
@@ -31,6 +34,8 @@ OPERATOR_PATHS = ("/admin", "/metrics")
 
 PUBLIC_PATHS = ("/v1/auth/", "/v1/plans", "/v1/stream", "/v1/audio/voices", "/v1/audio/models", "/v1/twilio/")
 """Under `PRIVATE_PATHS`, what strangers may ask: to log in, what it costs; the socket asks by itself who is there."""
+
+Refusal = Callable[[Request, VoicewireError], Response]
 
 
 class SecurityHeaders:
@@ -76,20 +81,25 @@ class OperatorPort:
 
 
 class AskFirst:
-    """Lets nobody on without a credential, before a byte of the body is read; a new route is guarded unless listed."""
+    """Lets nobody on without a credential, before a byte of the body is read; a new route is guarded unless listed.
 
-    def __init__(self, app: ASGIApp, callers: Callers, metrics: Metrics) -> None:
+    `refusal` words the answer.
+    """
+
+    def __init__(self, app: ASGIApp, callers: Callers, metrics: Metrics, refusal: Refusal) -> None:
         self._app = app
         self._callers = callers
         self._metrics = metrics
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PRIVATE_PATHS):
+            request = Request(scope)
             try:
-                await self._ask(Request(scope))
+                await self._ask(request)
             except VoicewireError as error:
                 self._metrics.errors.labels(error.row_code).inc()
-                await error_response(error)(scope, receive, send)
+                await self._refusal(request, error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

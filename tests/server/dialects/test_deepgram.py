@@ -157,4 +157,15 @@ async def test_refusals_over_http(served: Served, query: str, body: dict[str, st
     headers = {"Authorization": f"Token {served.key}"}
     async with httpx.AsyncClient(base_url=served.url, headers=headers, timeout=WAIT_S, trust_env=False) as http:
         answer = await http.post(f"/v1/speak?{query}", json=body)
+    refused(answer, status)
+
+
+@pytest.mark.parametrize("path", ["/v1/speak", "/v2/speak"])
+async def test_a_wrong_key_is_refused_as_they_read_it(served: Served, path: str) -> None:
+    async with httpx.AsyncClient(base_url=served.url, trust_env=False) as http:
+        refused(await http.post(path, json={"text": TEXT}, headers={"Authorization": "Token wrong"}), 401)
+
+
+def refused(answer: httpx.Response, status: int) -> None:
     assert (answer.status_code, bool(answer.json()["err_msg"])) == (status, True)
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]

@@ -134,6 +134,16 @@ async def test_refusals_over_http(http: httpx.AsyncClient, path: str, body: dict
     assert (answer.status_code, bool(answer.json()["detail"]["message"])) == (status, True)
 
 
+@pytest.mark.parametrize("path", ["/v1/voices", "/v1/voices/nobody", "/v1/models", "/v2/voices", SPEECH])
+async def test_a_wrong_key_is_refused_as_they_read_it(served: Served, path: str) -> None:
+    method = "POST" if path == SPEECH else "GET"
+    async with httpx.AsyncClient(base_url=served.url, trust_env=False) as http:
+        answer = await http.request(method, path, headers={"xi-api-key": "wrong"})
+        assert (answer.status_code, answer.json()["detail"]["status"]) == (401, "unauthorized")
+        ours = await http.get("/v1/voices", headers={"Authorization": "Bearer wrong"})
+        assert (ours.status_code, ours.json()["error"]["code"]) == (401, "unauthorized")
+
+
 async def test_one_utterance_ends_its_connection(opens: Opens) -> None:
     socket = await opens("stream-input", "&model_id=eleven_flash_v2_5")
     await say(socket, text=" ", try_trigger_generation=True, voice_settings=None)

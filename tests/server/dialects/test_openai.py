@@ -117,7 +117,10 @@ async def test_a_wrong_key_is_refused(served: Served) -> None:
     async with httpx.AsyncClient(base_url=served.url, trust_env=False) as http:
         for headers in ({"Authorization": "Bearer sk-wrong"}, {"xi-api-key": "wrong"}):
             answer = await http.post("/v1/audio/speech", json=body, headers=headers)
-            assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"], error["type"]) == (401, "unauthorized", "authentication_error")
+            assert answer.headers["x-should-retry"] == "false"
+            assert answer.headers["www-authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize("header", ["xi-api-key", "X-API-Key"])

@@ -65,9 +65,7 @@ class DeepgramDoors:
             return await self._speak(request, await self.callers.require(request, "speak"))
         except VoicewireError as error:
             self.metrics.errors.labels(error.row_code).inc()
-            answer = error_response(error)
-            body = {"err_code": error.row_code.upper(), "err_msg": error.message, "request_id": ""}
-            return JSONResponse(body, answer.status_code, kept_headers(answer))
+            return refusal(request, error)
 
     async def _speak(self, request: Request, principal: Principal) -> Response:
         query = request.query_params
@@ -94,6 +92,13 @@ async def _in_wav(spoken: Recitation, codec: Codec) -> AsyncGenerator[bytes, Non
             head = b""
     finally:
         await spoken.parts.aclose()
+
+
+def refusal(request: Request, error: VoicewireError) -> Response:
+    """Return the error as Deepgram's clients read it."""
+    answer = error_response(error)
+    body = {"err_code": error.row_code.upper(), "err_msg": error.message, "request_id": _id(request)}
+    return JSONResponse(body, answer.status_code, kept_headers(answer))
 
 
 def _kind(encoding: str, container: str | None) -> FileKind:

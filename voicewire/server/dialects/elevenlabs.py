@@ -36,9 +36,12 @@ class OfTheirClients(APIRoute):
     """A path that others have too: theirs is who shows a key in their header."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if not any(name == KEY_HEADER for name, _ in scope.get("headers", ())):
-            return Match.NONE, {}
-        return super().matches(scope)
+        return super().matches(scope) if of_theirs(scope) else (Match.NONE, {})
+
+
+def of_theirs(scope: Scope) -> bool:
+    """Whether a key is shown as their clients show it."""
+    return any(name == KEY_HEADER for name, _ in scope.get("headers", ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +137,14 @@ class ElevenLabsDoors:
 
     def _refusal(self, error: VoicewireError) -> Response:
         self.metrics.errors.labels(error.row_code).inc()
-        answer = error_response(error)
-        detail = {"status": error.row_code, "message": error.message}
-        return JSONResponse({"detail": detail}, answer.status_code, kept_headers(answer))
+        return refusal(error)
+
+
+def refusal(error: VoicewireError) -> Response:
+    """Return the error as ElevenLabs' clients read it."""
+    answer = error_response(error)
+    detail = {"status": error.row_code, "message": error.message}
+    return JSONResponse({"detail": detail}, answer.status_code, kept_headers(answer))
 
 
 def _name(request: Request) -> dict[str, str]:

@@ -82,7 +82,7 @@ class OpenAi:
             return await self._speak(request, principal, _read(await request.body()))
         except VoicewireError as error:
             self.metrics.errors.labels(error.row_code).inc()
-            return _refusal(error)
+            return refusal(error)
 
     async def _speak(self, request: Request, principal: Principal, body: _Speech) -> Response:
         choice = self.aliases.resolve(self.catalogue(principal.tenant), body.model, body.voice_name)
@@ -141,8 +141,8 @@ def _event(**fields: Any) -> bytes:
     return b"data: " + msgspec.json.encode(fields) + b"\n\n"
 
 
-def _refusal(error: VoicewireError) -> Response:
-    """The error as OpenAI's packages read it; they ask again by themselves unless they are told not to."""
+def refusal(error: VoicewireError) -> Response:
+    """Return the error as OpenAI's packages read it; they ask again by themselves unless they are told not to."""
     answer = error_response(error)
     body = {
         "message": error.message,
