@@ -150,6 +150,8 @@ async def test_wav_holds_the_same_samples_of_telephones(served: Served) -> None:
         ("encoding=midi", {"text": TEXT}, 400),
         ("sample_rate=many", {"text": TEXT}, 400),
         ("speed=nan", {"text": TEXT}, 400),
+        ("", {"text": ""}, 400),
+        ("", {"text": " "}, 400),
         ("", {"url": "http://127.0.0.1/"}, 400),
     ],
 )

@@ -125,6 +125,8 @@ async def test_the_lists_are_theirs_for_who_shows_a_key_as_they_do(http: httpx.A
     [
         ("/v1/text-to-speech/nobody", {"text": TEXT}, 404),
         (SPEECH, {"text": 7}, 400),
+        (SPEECH, {"text": ""}, 400),
+        (f"{SPEECH}/stream/with-timestamps", {"text": " "}, 400),
         (f"{SPEECH}?output_format=midi_1", {"text": TEXT}, 400),
         (f"{SPEECH}?output_format=pcm_", {"text": TEXT}, 400),
     ],

@@ -93,6 +93,8 @@ async def test_speed_changes_the_length_and_strange_fields_nothing(http: httpx.A
         ({"speed": 9}, 400, "bad_message", None),
         ({"input": None}, 400, "bad_message", None),
         ({"input": 7}, 400, "bad_message", None),
+        ({"input": ""}, 400, "bad_message", "input"),
+        ({"input": " \n"}, 400, "bad_message", "input"),
     ],
 )
 async def test_a_refusal_is_one_as_openais_packages_read_it(

@@ -17,6 +17,7 @@ from voicewire.errors import UnsupportedFormat, VoicewireError
 from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
+from voicewire.server.dialects.blank import require_text
 from voicewire.server.dialects.deepgram_forms import RATES_HZ, number, read, wanted_speed
 from voicewire.server.metrics import Metrics
 from voicewire.server.recite import Recitation, Reciter, Wish
@@ -72,6 +73,7 @@ class DeepgramDoors:
         model = query.get("model") or ""
         choice = self.aliases.resolve(self.catalogue(principal.tenant), "", model)
         text = read(await request.body(), _Body).text
+        require_text(text, "text")
         encoding, container = query.get("encoding") or "mp3", query.get("container")
         kind = _kind(encoding, container)
         rate_hz, bitrate = number(query, "sample_rate") or RATES_HZ.get(encoding), number(query, "bit_rate")

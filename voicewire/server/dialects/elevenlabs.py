@@ -22,6 +22,7 @@ from voicewire.errors import VoicewireError
 from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
+from voicewire.server.dialects.blank import require_text
 from voicewire.server.dialects.elevenlabs_forms import Body, read, wanted_output
 from voicewire.server.dialects.letters import Alignment, Letters
 from voicewire.server.metrics import Metrics
@@ -103,6 +104,7 @@ class ElevenLabsDoors:
     async def _begin(self, request: Request, voice_id: str) -> tuple[Body, Recitation]:
         principal = await self.callers.require(request, "speak")
         body: Body = read(await request.body(), Body)
+        require_text(body.text, "text")
         output = wanted_output(request.query_params.get("output_format"))
         choice = self.aliases.resolve(
             self.catalogue(principal.tenant), body.model_id or "", voice_id, body.language_code or ""

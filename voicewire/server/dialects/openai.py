@@ -22,6 +22,7 @@ from voicewire.errors import BadRequest, VoicewireError
 from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
+from voicewire.server.dialects.blank import require_text
 from voicewire.server.metrics import Metrics
 from voicewire.server.recite import Reciter, Wish
 
@@ -122,6 +123,7 @@ def _read(body: bytes) -> _Speech:
         read.input.encode()
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise BadRequest(problem=str(error)) from error
+    require_text(read.input, "input")
     return read
 
 
@@ -147,7 +149,7 @@ def refusal(error: VoicewireError) -> Response:
     body = {
         "message": error.message,
         "type": TYPES.get(answer.status_code, "server_error" if answer.status_code >= 500 else TYPES[400]),
-        "param": FIELDS.get(error.row_code),
+        "param": FIELDS.get(error.row_code) or error.fields.get("field"),
         "code": error.row_code,
     }
     headers = kept_headers(answer)
