@@ -14,6 +14,7 @@ from tests.server.two_tenants import Tenant, new_tenant
 from tests.telephony.app import application, new_call
 from tests.telephony.carrier import WAIT_S, connected, token_of
 from voicewire.codecs.g711 import parse_mulaw
+from voicewire.server.telephony.call import NEXT_S
 
 TEXT = "It costs four dollars. Yes, it does."
 SHORT = "It costs four dollars."
@@ -138,6 +139,65 @@ async def test_a_call_that_is_over_costs_what_was_sent_by_the_ledger(answering: 
                 assert used["audio_ms"] < billed_ms
                 await asyncio.sleep(0.1)
     assert 0 < billed_ms <= sent_ms + 1_000
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+async def test_what_was_never_begun_is_unheard_as_a_whole(answering: Served, hangs_up: bool) -> None:
+    call = new_call()
+    token = await token_of(answering.url, call)
+    async with connected(answering.url, call, token) as phone, application(answering) as app:
+        await app.say("speak", context="a", to=f"call:{call}", text=LONG)
+        await app.say(
+            "speak", context="b", to=f"call:{call}", text=SHORT + "\N{MUSICAL SYMBOL G CLEF}", offsets="utf16"
+        )
+        await app.say("open", context="c", to=f"call:{call}")
+        for word in TEXT.split():
+            await app.say("text", context="c", text=word)
+        await app.say("open", context="d", to=f"call:{call}")
+        await app.until("opened", context="d")  # all before it was read
+        await phone.sounding.wait()
+        if hangs_up:
+            await phone.hang_up()
+        else:
+            for name in "bc":
+                await app.say("cancel", context=name)
+        for name, stop in (("b", len(SHORT) + 2), ("c", len(TEXT.replace(" ", "")))):
+            cancelled = await app.until("cancelled", context=name)
+            assert (cancelled["heard"], cancelled["unheard"], cancelled["billed_ms"]) == ([0, 0], [0, stop], 0)
+
+
+async def test_a_revoked_key_says_no_more_in_a_call(answering: Served, tenants: list[Tenant]) -> None:
+    tenant, call = tenants[0], new_call()
+    async with tenant.client(answering) as http:
+        made = (await http.post("/v1/keys", json={"scopes": ["speak"]})).json()
+        token = (await http.post("/v1/calls", json={"call": call})).json()["token"]
+        async with connected(answering.url, call, token) as phone, application(answering, made["key"]) as app:
+            for name in "abc":
+                await app.say("speak", context=name, to=f"call:{call}", text=LONG)
+            await phone.sounding.wait()
+            assert (await http.delete(f"/v1/keys/{made['id']}")).status_code == 204
+            assert (await app.until("error"))["code"] == "unauthorized"
+            await asyncio.wait_for(app.socket.wait_closed(), WAIT_S)
+            await asyncio.wait_for(phone.cleared.wait(), WAIT_S)
+            await asyncio.sleep(NEXT_S)  # nor is the next begun
+            assert "media" not in phone.said[phone.said.index("clear") :]
+
+
+async def test_a_session_that_is_lost_is_spoken_to_the_end(answering: Served) -> None:
+    call = new_call()
+    token = await token_of(answering.url, call)
+    async with connected(answering.url, call, token) as phone, application(answering) as other:
+        await other.say("speak", context="a", to=f"call:{call}", text="First.")
+        await phone.sounding.wait()
+        async with application(answering) as app:
+            await app.say("speak", context="b", to=f"call:{call}", text=SHORT)
+            await app.until("opened", context="b")
+            app.socket.transport.abort()
+        done = await other.until("done", context="a")
+        await other.say("speak", context="c", to=f"call:{call}", text="Last.")
+        last = await other.until("done", context="c")
+        assert phone.audio_ms > done["audio_ms"] + last["audio_ms"]
+        assert "clear" not in phone.said
 
 
 @pytest.mark.parametrize("to", ["call:", "call:nobody's", "CA1", "mailto:x"])

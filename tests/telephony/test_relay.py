@@ -29,6 +29,7 @@ class Held:
     def __init__(self) -> None:
         self.agents: dict[str, Agent] = {}
         self.said: list[str] = []
+        self.hushed: list[str] = []
         self.left = asyncio.Event()
 
     def take(self, agent: Agent, message: frames.ClientMessage) -> None:
@@ -39,6 +40,9 @@ class Held:
             raise BadRequest("unknown_context", context=message.context)
         if isinstance(message, frames.End):
             agent.tell(frames.Call(self.id, CallEvent.HEARD, message.context, (0, len(self.said))))
+
+    def hush(self, agent: Agent) -> None:
+        self.hushed.append(agent.id)
 
     def leave(self, agent: Agent) -> None:
         del self.agents[agent.id]
@@ -98,6 +102,25 @@ async def test_a_session_speaks_into_a_call_on_another_gateway(redis: Redis) -> 
         assert (await stranger.hear()).code == "unknown_call"
         way.leave(session)
         await asyncio.wait_for(held.left.wait(), WAIT_S)
+        assert not held.hushed
+
+
+async def test_who_may_not_speak_any_more_is_silenced_on_another_gateway(redis: Redis) -> None:
+    calls, held = Calls(), Held()
+    async with gateway(redis, calls) as there, gateway(redis, Calls()) as here:
+        calls.add(cast(Call, held))
+        await there.announce(cast(Call, held))
+        session = Session("s_1", "t_mine")
+        way, early = (Reach(here, "CA1", session) for _ in range(2))
+        early.take(session, frames.Text("a", "Never."))
+        early.hush()  # before the call was found
+        way.take(session, frames.Text("a", "Yes."))
+        await asyncio.gather(early.task, way.task)
+        way.take(session, frames.End("a"))
+        await session.hear()
+        way.hush()
+        await asyncio.wait_for(held.left.wait(), WAIT_S)
+    assert (held.said, held.hushed) == (["Yes."], ["s_1"])
 
 
 async def test_a_gateway_that_died_has_no_calls(redis: Redis) -> None:

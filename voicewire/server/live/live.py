@@ -47,6 +47,10 @@ class Elsewhere(Protocol):
         """Take a message, if it is for one of these."""
         ...
 
+    def hush(self) -> None:
+        """The client may not speak any more: nor does what it has said already."""
+        ...
+
     def leave(self) -> None:
         """The client is gone."""
         ...
@@ -304,6 +308,13 @@ class Live:
         """Close the socket for a reason that the client is told; what can be resumed stays so."""
         self._outbox.flush()
         self._socket.finish(error.row.close, error.row_code)
+
+    def expel(self, error: VoicewireError) -> None:
+        """Close the socket of whoever may not speak any more, wherever it speaks."""
+        self.send(frames.Error.of(error))
+        if self.elsewhere is not None:
+            self.elsewhere.hush()
+        self.close(error)
 
     @property
     def waiting_bytes(self) -> int:

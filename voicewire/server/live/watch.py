@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from voicewire import frames
 from voicewire.accounts.key_cache import KEYS_OF_TENANT_TOPIC, KEYS_TOPIC
 from voicewire.accounts.news import News
 from voicewire.accounts.plans import PLANS_TOPIC, TENANTS_TOPIC
@@ -61,8 +60,7 @@ class Watch:
             fresh.require("speak")
         except (Unauthorized, Forbidden) as error:
             for live in lives:
-                live.send(frames.Error.of(error))
-                live.close(error)
+                live.expel(error)
         except Busy:
             pass  # it cannot be known now: who was let in goes on
         else:

@@ -82,7 +82,7 @@ class Call:
 
     def hush(self, agent: Agent) -> None:
         """Say no more of what an agent said."""
-        for utterance in [each for each in self._by_name.values() if each.agent.id == agent.id]:
+        for utterance in [each for each in reversed(self._by_name.values()) if each.agent.id == agent.id]:
             if utterance.name in self._by_name:  # silencing one may silence the next
                 self._cancel(utterance, None)
 
@@ -102,7 +102,7 @@ class Call:
     def leave(self, agent: Agent) -> None:
         """An agent is gone: what it said is spoken, and no more awaited."""
         self.agents.pop(agent.id, None)
-        for utterance in [each for each in self._by_name.values() if each.agent.id == agent.id and not each.done]:
+        for utterance in [each for each in self._queue if each.agent.id == agent.id]:
             self._give(utterance, frames.End(utterance.name))
 
     def _open(self, agent: Agent, message: frames.Open) -> None:
@@ -114,7 +114,7 @@ class Call:
             raise OverQuota("too_many_contexts", limit=UTTERANCES_MAX)
         self.join(agent)
         name = f"u{next(self._numbers)}"
-        utterance = Utterance(name, agent, message.context, message.marks, message.words, Track(name))
+        utterance = Utterance(name, agent, message.context, message.marks, message.words, Track(name), message.offsets)
         self._by_name[name] = utterance
         self._queue.append(utterance)
         named = zip((message.model, message.voice, message.language), self._manner, strict=True)
@@ -305,6 +305,8 @@ class Call:
                 yield from self._done(utterance, message)
                 return
             case frames.Cancelled() | frames.Error():
+                if isinstance(message, frames.Cancelled) and not utterance.begun:
+                    message.unheard = (0, utterance.waiting_stop)  # our session has none of its text yet
                 self._forget(utterance)
                 self._later(0, self._go_on)
         utterance.tell(message)

@@ -71,6 +71,11 @@ class Elsewhere:
             way = self._ways[call] = Reach(self._relay, call, self)
         return way
 
+    def hush(self) -> None:
+        """The application may not speak any more: not a word of what it said is said from now on."""
+        for way in self._ways.values():
+            way.hush()
+
     def leave(self) -> None:
         """The application is gone."""
         for way in self._ways.values():

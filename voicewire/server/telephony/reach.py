@@ -42,6 +42,16 @@ class Reach:
         else:
             raise BadRequest("unknown_call", call=self._id)
 
+    def hush(self) -> None:
+        """The session may not speak any more."""
+        if self._waiting is not None:
+            self._waiting.clear()
+        elif isinstance(self._found, Call):
+            self._found.hush(self._agent)
+        elif self._found is not None:
+            with contextlib.suppress(Busy):  # then the gateway of the call has more letters than it can read
+                self._relay.send(self._found, self._letter(b"", hushed=True))
+
     def leave(self, agent: Agent) -> None:
         """The session is gone."""
         self._left = True
@@ -54,8 +64,8 @@ class Reach:
             with contextlib.suppress(Busy):  # then its contexts end with their call
                 self._relay.send(self._found, self._letter(b""))
 
-    def _letter(self, message: bytes) -> Letter:
-        return Letter(self._agent.id, message, self._id, self._agent.tenant, self._relay.gateway)
+    def _letter(self, message: bytes, *, hushed: bool = False) -> Letter:
+        return Letter(self._agent.id, message, self._id, self._agent.tenant, self._relay.gateway, hushed)
 
     async def _find(self) -> None:
         failed: VoicewireError = BadRequest("unknown_call", call=self._id)

@@ -49,6 +49,7 @@ class Letter(Struct, frozen=True):
     call: str = ""
     tenant: str = ""
     gateway: str = ""  # the session's
+    hushed: bool = False  # … because it may not speak any more
 
 
 class FarAgent:
@@ -197,6 +198,8 @@ class Relay:
         call = self._calls.find(letter.call, letter.tenant)
         agent = (call.agents.get(letter.agent) if call else None) or FarAgent(self, letter)
         if not letter.message:
+            if call is not None and letter.hushed:
+                call.hush(agent)
             if call is not None:
                 call.leave(agent)
             return

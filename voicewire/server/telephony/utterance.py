@@ -5,11 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Protocol
 
 from voicewire import frames
 from voicewire.server.telephony.playout import Track
-from voicewire.types import Marks
+from voicewire.timing import Positions
+from voicewire.types import Marks, Offsets
 
 ERROR = "error"
 Piece = frames.Text | frames.Flush | frames.End
@@ -39,6 +41,7 @@ class Utterance:
     marks: Marks
     words: bool  # whether the agent wants to hear of them
     track: Track
+    offsets: Offsets
     waiting: list[Piece] = field(default_factory=list)
     chars: int = 0
     begun: bool = False  # its text is being spoken
@@ -74,6 +77,15 @@ class Utterance:
             return self.stop
         index = bisect_left(self._begins, played_ms)
         return self._stops[index - 1] if index else 0
+
+    @property
+    def waiting_stop(self) -> int:
+        """The position in the text behind all of it that waits."""
+        positions = Positions(self.offsets)
+        for piece in takewhile(lambda piece: not isinstance(piece, frames.End), self.waiting):
+            if isinstance(piece, frames.Text):
+                positions.push(piece.text)
+        return positions.convert(positions.length)
 
     def cut(self, played_ms: int) -> frames.Cancelled:
         """What is said where all was handed over, and not all of it heard."""
