@@ -22,6 +22,7 @@ SECRETS = {
     "minimax_key": "hunter8",
     "elevenlabs_key": "hunter9",
     "twilio_auth_token": "hunter3-on-the-telephone",
+    "call_webhook_secret": "whsec_aHVudGVyIG9uIHRoZSB0ZWxlcGhvbmUsIGFnYWlu",
     "cache_s3_secret": "hunter2-in-s3",
 }
 PAIRED = {variable("cache_s3_key_id"): "AKID"}  # goes with its secret

@@ -146,6 +146,9 @@ class Config:
 
     twilio_auth_token: str = setting("", "what Twilio signs its requests with; empty: calls.toml says", secret=True)
     call_webhook: str = setting("", "address that is asked what to say in calls; empty: applications speak into them")
+    call_webhook_secret: str = setting(
+        "", "whsec_ and base64: what calls' webhooks are signed with; empty: as jobs' to that address", secret=True
+    )
 
     contexts_max: int = setting(16, "utterances open at once on one connection", 1, 1_024)
     text_chars_max: int = setting(10_000, "characters in one utterance on the socket", 1, 10_000_000)

@@ -22,25 +22,30 @@ from voicewire.server.telephony.signatures import sign
 from voicewire.types import Marks
 
 (MINE, MY_SECRET), (THEIRS, THEIR_SECRET) = ACCOUNTS.values()
+WEBHOOK_SECRET = "whsec_" + "A" * 40
 
 
 def test_a_row_says_whose_calls_they_are(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(
         '[[account]]\nid = "AC1"\nsecret = "s"\ntenant = "t_1"\nwebhook = "https://agent.example/calls"\n'
-        'model = "espeak"\nvoice = "en"\nlanguage = "en-us"\nmarks = "word"\n[[account]]\nid = "AC2"\n'
+        f'webhook_secret = "{WEBHOOK_SECRET}"\nmodel = "espeak"\nvoice = "en"\nlanguage = "en-us"\nmarks = "word"\n'
+        '[[account]]\nid = "AC2"\n'
     )
     accounts = Accounts.read(Config(data_dir=tmp_path))
     webhook = "https://agent.example/calls"
-    assert accounts.find("AC1") == Account("AC1", "s", "t_1", webhook, "espeak", "en", "en-us", Marks.WORD)
+    assert accounts.find("AC1") == Account(
+        "AC1", "s", "t_1", webhook, WEBHOOK_SECRET, "espeak", "en", "en-us", Marks.WORD
+    )
     assert accounts.find("AC2") == Account("AC2", "", HOME_TENANT)
     assert accounts.find("AC3") is None
-    assert "secret" not in repr(accounts.find("AC1"))
+    assert "sec" not in repr(accounts.find("AC1"))
 
 
 def test_the_settings_are_the_account_of_whoever_is_not_in_the_file(tmp_path: Path) -> None:
     assert Accounts.read(Config(data_dir=tmp_path)).find("AC1") is None
     (tmp_path / FILE).write_text('[[account]]\nid = "AC1"\nsecret = "s"\n')
-    accounts = Accounts.read(Config(data_dir=tmp_path, twilio_auth_token="home"))
+    accounts = Accounts.read(Config(data_dir=tmp_path, twilio_auth_token="home", call_webhook_secret=WEBHOOK_SECRET))
+    assert [row.webhook_secret for row in (accounts.find("AC1"), accounts.find("AC2")) if row] == ["", WEBHOOK_SECRET]
     assert [(row.id, row.secret) for row in (accounts.find("AC1"), accounts.find("AC2")) if row] == [
         ("AC1", "s"),
         (ANY, "home"),
@@ -57,6 +62,10 @@ def test_the_settings_are_the_account_of_whoever_is_not_in_the_file(tmp_path: Pa
         "[[account]]\nid = 'AC1'\nsecrets = 's'",
         "[[account]]\nid = 'AC1'\nmarks = 'letter'",
         "[[accounts]]\nid = 'AC1'",
+        "[[account]]\nid = 'AC1'\nwebhook_secret = 'sixteen letters'",
+        "[[account]]\nid = 'AC1'\nwebhook_secret = 'whsec_c2hvcnQ='",
+        f"[[account]]\nid = 'AC1'\nwebhook_secret = '{'A' * 40}'",
+        f"[[account]]\nid = 'AC1'\nwebhook_secret = 'whsec_{'A' * 88}'",
         "[[account]]\nid = 'AC1'\n[[account]]\nid = 'AC1'",
         "\xff",
     ],

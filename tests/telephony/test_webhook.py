@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.conftest import Served, started
 from tests.telephony.app import new_call
 from tests.telephony.carrier import SECRET, WAIT_S, connected, token_of
+from voicewire import frames
 from voicewire.auth.secret_files import PEPPER_FILE
+from voicewire.server.jobs.outward import Outward
 from voicewire.server.jobs.signing import secret_for, signature
+from voicewire.server.telephony.accounts import Account
+from voicewire.server.telephony.call import Call
+from voicewire.server.telephony.webhook import Hook
+from voicewire.types import CallEvent
 
 ANSWERS = {
     "call.started": ("text/plain", ["Good ", "morning. ", "How can I help you today, dear caller?"]),
@@ -44,6 +51,8 @@ class Program:
             await writer.drain()
             await asyncio.sleep(0.02)
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
         self.events.put_nowait(event)
 
     async def until(self, type: str) -> dict[str, Any]:
@@ -74,6 +83,37 @@ async def asked(private: bool = True) -> AsyncIterator[tuple[Program, Served, st
 
 def _pepper(folder: Path) -> bytes:
     return bytes.fromhex((folder / PEPPER_FILE).read_text("ascii"))
+
+
+class Held:
+    """Stands for a call in which nothing is heard."""
+
+    id, account, tenant = "CA1", "AC1", "t_mine"
+
+    def join(self, agent: Hook) -> None: ...
+
+    def take(self, agent: Hook, message: frames.ClientMessage) -> None: ...
+
+    def end(self, agent: Hook, context: str) -> None: ...
+
+
+@pytest.mark.parametrize("given", ["", "whsec_" + "A" * 40])
+async def test_who_gave_the_secret_can_check_what_is_asked(given: str) -> None:
+    program, outward = Program(), Outward(private=True, at_once=1)
+    async with await asyncio.start_server(program.serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/say"
+        hook = Hook(cast(Call, Held()), Account("AC1", webhook=url, webhook_secret=given), outward, b"pepper")
+        hook.tell(frames.Call("CA1", CallEvent.ENDED))
+        await asyncio.wait_for(hook.run(), WAIT_S)
+        await outward.aclose()
+        await program.until("call.ended")
+    headers, body = program.signed[-1]
+    event = json.loads(body)
+    secret = given or secret_for(b"pepper", "t_mine", url)
+    id, timestamp = headers["webhook-id"], int(headers["webhook-timestamp"])
+    assert event["type"] == "call.ended"
+    assert abs(datetime.fromisoformat(event["timestamp"]).timestamp() - timestamp) <= WAIT_S
+    assert headers["webhook-signature"] == signature(secret, id, timestamp, body)
 
 
 @pytest.mark.nightly

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what secrets begin with
+SECRET_BYTES = range(24, 65)  # of what is made elsewhere, as the specification has it
 PURPOSE = "webhook"
 
 
@@ -17,6 +18,15 @@ def secret_for(pepper: bytes, tenant: str, url: str) -> str:
     """Return what a tenant's messages to `url` are signed with: always the same, and kept nowhere."""
     purpose = "\n".join((PURPOSE, tenant, url)).encode()
     return SECRET_PREFIX + base64.b64encode(hmac.digest(pepper, purpose, hashlib.sha256)).decode()
+
+
+def is_secret(text: str) -> bool:
+    """Whether `text` is a secret as others make them."""
+    try:
+        key = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
+    except ValueError:
+        return False
+    return text.startswith(SECRET_PREFIX) and len(key) in SECRET_BYTES
 
 
 def signature(secret: str, id: str, timestamp: int, body: bytes) -> str:

@@ -5,6 +5,7 @@ id = "AC…"                  # the carrier's name of it
 secret = "…"                # what the carrier signs with: Twilio's auth token, or the shared key of HMAC_SHA256
 tenant = "t_…"              # whose calls they are; without it, the server's own tenant
 webhook = "https://…"       # asked what to say; without it, an application speaks
+webhook_secret = "whsec_…"  # what it is signed with; without it, as the tenant's jobs are to that address
 voice = "…"                 # and `model`, `language`: where nobody names one
 marks = "word"              # at what its webhook's speech is marked
 """
@@ -19,6 +20,7 @@ from msgspec import Struct, ValidationError, convert, field
 
 from voicewire.auth.principal import HOME_TENANT
 from voicewire.config import Config, ConfigError
+from voicewire.server.jobs.signing import SECRET_PREFIX, is_secret
 from voicewire.types import Marks
 
 FILE = "calls.toml"
@@ -27,12 +29,13 @@ ANY = "*"
 
 
 class Account(Struct, frozen=True, forbid_unknown_fields=True):
-    """One row. Its secret is not shown."""
+    """One row. Its secrets are not shown."""
 
     id: str
     secret: str = ""
     tenant: str = HOME_TENANT
     webhook: str = ""
+    webhook_secret: str = ""
     model: str = ""
     voice: str = ""
     language: str = ""
@@ -62,7 +65,18 @@ class Accounts:
         """Return what the settings and the file of the data folder say. Raises `ConfigError`."""
         rows = _rows(config.data_dir)
         if config.twilio_auth_token or config.call_webhook:
-            rows.append(Account(ANY, config.twilio_auth_token, webhook=config.call_webhook))
+            rows.append(
+                Account(
+                    ANY,
+                    config.twilio_auth_token,
+                    webhook=config.call_webhook,
+                    webhook_secret=config.call_webhook_secret,
+                )
+            )
+        if not all(is_secret(row.webhook_secret) for row in rows if row.webhook_secret):
+            raise ConfigError(
+                f"{FILE}, or the settings: a webhook_secret is not {SECRET_PREFIX} and base64 of 24 to 64 bytes"
+            )
         if len({row.id for row in rows}) < len(rows):
             raise ConfigError(f"{FILE}: an account stands there twice")
         return cls(rows)

@@ -13,6 +13,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -51,7 +52,7 @@ class Hook:
     def __init__(self, call: Call, account: Account, outward: Outward, pepper: bytes) -> None:
         self.tenant = call.tenant
         self._call, self._account, self._outward = call, account, outward
-        self._secret = secret_for(pepper, call.tenant, account.webhook)
+        self._secret = account.webhook_secret or secret_for(pepper, call.tenant, account.webhook)
         self._events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(EVENTS_MAX)
         self._numbers = itertools.count()
         self.happened("call.started")
@@ -60,7 +61,7 @@ class Hook:
         """Have the operator's program hear of something."""
         about = {"call": self._call.id, "account": self._call.account}
         try:
-            self._events.put_nowait({"type": type, "timestamp": time.time(), "data": {**about, **data}})
+            self._events.put_nowait({"type": type, "timestamp": datetime.now(UTC), "data": {**about, **data}})
         except asyncio.QueueFull:
             LOGGER.warning("a webhook does not keep up with its call")
 
