@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 
 from voicewire.accounts.news import News
+from voicewire.remote.turns import end
 
 
 @asynccontextmanager
@@ -16,10 +17,7 @@ async def running(*loops: Coroutine[None, None, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        while waiting := {task for task in tasks if not task.done()}:
-            for task in waiting:  # again and again: redis-py can take a cancel for the end of its own wait
-                task.cancel()
-            await asyncio.wait(waiting, timeout=0.1)
+        await end(tasks)
 
 
 async def live(news: News) -> None:

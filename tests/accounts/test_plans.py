@@ -19,6 +19,7 @@ from voicewire.accounts.plans import Plans
 from voicewire.accounts.subscriptions import Subscriptions, begin
 from voicewire.auth.principal import Limits
 from voicewire.errors import BadRequest, Busy
+from voicewire.remote.turns import end
 from voicewire.storage.store import Store
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
@@ -53,9 +54,7 @@ async def running(news: News) -> AsyncIterator[None]:
     task = asyncio.create_task(news.run())
     await until(lambda: news.live)
     yield
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await end([task])
 
 
 async def until(true: Callable[[], bool]) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from msgspec import Struct, convert
 
 from voicewire.errors import Busy
+from voicewire.remote.turns import end
 from voicewire.storage.facts import Facts
 from voicewire.storage.flusher import Flusher
 from voicewire.storage.ledger import Item
@@ -86,9 +87,7 @@ class Gateway:
         async with asyncio.timeout(RECORDED_S):
             while len(self.service.ledger.facts):
                 await asyncio.sleep(0.05)
-        for each in work:
-            each.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
+        await end(work)
 
     async def _stream(self, nth: int) -> None:
         dice = random.Random(f"{self.plan.seed}.{self.plan.name}.{nth}")

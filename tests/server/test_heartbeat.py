@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from voicewire.remote.presence import Beat, Fleet, Member
 from voicewire.remote.scripts import FleetCalls
+from voicewire.remote.turns import end
 from voicewire.server import heartbeat as module
 from voicewire.server.heartbeat import Heartbeat
 from voicewire.storage.redis import open_redis
@@ -30,9 +31,7 @@ async def beating(heartbeat: Heartbeat) -> AsyncIterator[asyncio.Task[None]]:
     try:
         yield task
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end([task])
 
 
 async def seen(fleet: Fleet, streams: int) -> Member:

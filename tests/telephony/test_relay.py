@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from redis.asyncio import Redis
 
 from voicewire import frames
 from voicewire.errors import BadRequest
+from voicewire.remote.turns import end
 from voicewire.server.telephony.call import Call
 from voicewire.server.telephony.calls import Calls
 from voicewire.server.telephony.reach import Reach
@@ -72,11 +73,7 @@ async def gateway(redis: Redis, calls: Calls) -> AsyncIterator[Relay]:
     try:
         yield relay
     finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await end(tasks)
 
 
 async def test_a_session_speaks_into_a_call_on_another_gateway(redis: Redis) -> None:
