@@ -76,6 +76,6 @@ async def test_so_it_is_from_javascript(served: Served, tmp_path: Path) -> None:
 
 async def test_curl_makes_a_file(served: Served, tmp_path: Path) -> None:
     program("curl")
-    await run(served, "sh", EXAMPLES / "speak.sh", "Hello there.", tmp_path / "speech.wav")
+    await run(served, "sh", EXAMPLES / "speak.sh", 'He said "hi", and then \\o/.\nBye.', tmp_path / "speech.wav")
     samples, rate_hz = soundfile.read(tmp_path / "speech.wav")
     assert 0.3 < len(samples) / rate_hz < 5

@@ -20,7 +20,7 @@ from tests.fuzz.gateway import Watched, watched
 from tests.fuzz.mutations import LONG_CHARS
 
 SEED = 20_261_121
-FEW, MANY = 300, 10_000
+FEW, MANY = 150, 10_000
 SIDES = 3  # connections at once
 GROWN_BYTES_MAX = 96 << 20
 STRANGE_SHARE = 0.05  # of what was said, at least so much was answered by an error or a close
