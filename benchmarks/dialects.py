@@ -124,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--asks", type=int, default=100)
     options = parser.parse_args()
-    with served(cache_bytes=0, cache="noop") as server:
+    with served(cache_bytes=0, cache="noop", dialect_lead_ms=30_000) as server:
         seconds = uvloop.run(measure(server.port, options.asks))
     p50 = {name: 1000 * percentile(each, 0.5) for name, each in seconds.items()}
     reference = p50.pop("voicewire")
