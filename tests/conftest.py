@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import hypothesis
@@ -189,11 +189,12 @@ async def store(postgres_url: str) -> AsyncIterator[Store]:
 
 
 class Served(NamedTuple):
-    """A running server: where it is, its first key, and its folder."""
+    """A running server: where it is, its first key, its folder, and its process."""
 
     url: str
     key: str
     data_dir: Path
+    process: int
 
 
 @pytest.fixture(scope="session")
@@ -204,8 +205,10 @@ def served() -> Iterator[Served]:
 
 
 @contextlib.contextmanager
-def started(settings: Mapping[str, str], files: Mapping[str, str] | None = None) -> Iterator[Served]:
-    """A real server as `served`, with `settings` beside its, and `files` in its folder."""
+def started(
+    settings: Mapping[str, str], files: Mapping[str, str] | None = None, log: IO[bytes] | None = None
+) -> Iterator[Served]:
+    """A real server as `served`, with `settings` beside its, and `files` in its folder; it logs to `log`, or here."""
     folder = Path(tempfile.mkdtemp(prefix="voicewire-"))
     for name, text in (files or {}).items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -215,7 +218,7 @@ def started(settings: Mapping[str, str], files: Mapping[str, str] | None = None)
     environ |= settings
     lay_database(folder)
     command = [sys.executable, "-m", "voicewire", "serve", "--port", "0", "--data", str(folder)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, env=environ)
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environ)
     try:
         yield _greeted(server, folder)
     finally:
@@ -234,4 +237,4 @@ def _greeted(server: subprocess.Popen[bytes], folder: Path) -> Served:
         data = os.read(server.stdout.fileno(), 4_096) if readable else b""
         assert data, f"the server did not start; it said {said!r}"
         said += data.decode()
-    return Served(url[0], key[0].strip(), folder)
+    return Served(url[0], key[0].strip(), folder, server.pid)
