@@ -69,9 +69,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def redis_address(worker: int) -> Iterator[str]:
     """A real Redis for the whole run; tests take `redis_url`, which is empty for each."""
-    given = os.environ.get("VOICEWIRE_TEST_REDIS_URL")
-    if given:
-        yield f"{given.rstrip('/')}/{worker}"  # a database for each process of the run
+    given = os.environ.get("VOICEWIRE_TEST_REDIS_URL", "").split()
+    if given:  # one for each process of the run, since channels, scripts and clients are a server's, not a database's
+        assert worker < len(given), "VOICEWIRE_TEST_REDIS_URL names fewer servers than there are processes (pytest -n)"
+        yield given[worker]
         return
     folder = Path(tempfile.mkdtemp(prefix="voicewire-"))  # short: a socket's path has 108 bytes at most
     socket = folder / "redis.sock"
