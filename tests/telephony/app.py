@@ -13,6 +13,7 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.conftest import Served
+from tests.server.two_tenants import client
 from tests.telephony.carrier import WAIT_S
 
 
@@ -25,6 +26,16 @@ async def token_for(served: Served, call: str) -> str:
     headers = {"Authorization": f"Bearer {served.key}"}
     async with httpx.AsyncClient(headers=headers, trust_env=False, verify=False, timeout=WAIT_S) as http:
         return str((await http.post(f"{served.url}/v1/calls", json={"call": call})).json()["token"])
+
+
+async def used_ms(served: Served, key: str, least_ms: int = 1) -> dict[str, int]:
+    """Return what a key's tenant has used by key, once as much as `least_ms` is recorded."""
+    async with client(served, key) as http, asyncio.timeout(WAIT_S):
+        while True:
+            used = (await http.get("/v1/usage", params={"by": "key"})).json()
+            if used["total"]["audio_ms"] >= least_ms:
+                return {line["name"]: line["audio_ms"] for line in used["items"]}
+            await asyncio.sleep(0.1)
 
 
 class App:

@@ -28,15 +28,20 @@ WEBHOOK_SECRET = "whsec_" + "A" * 40
 def test_a_row_says_whose_calls_they_are(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(
         '[[account]]\nid = "AC1"\nsecret = "s"\ntenant = "t_1"\nwebhook = "https://agent.example/calls"\n'
-        f'webhook_secret = "{WEBHOOK_SECRET}"\nmodel = "espeak"\nvoice = "en"\nlanguage = "en-us"\nmarks = "word"\n'
+        f'key = "k3j5q2wd"\nwebhook_secret = "{WEBHOOK_SECRET}"\n'
+        'model = "espeak"\nvoice = "en"\nlanguage = "en-us"\nmarks = "word"\n'
         '[[account]]\nid = "AC2"\n'
     )
     accounts = Accounts.read(Config(data_dir=tmp_path))
     webhook = "https://agent.example/calls"
     assert accounts.find("AC1") == Account(
-        "AC1", "s", "t_1", webhook, WEBHOOK_SECRET, "espeak", "en", "en-us", Marks.WORD
+        "AC1", "s", "t_1", webhook, "k3j5q2wd", WEBHOOK_SECRET, "espeak", "en", "en-us", Marks.WORD
     )
     assert accounts.find("AC2") == Account("AC2", "", HOME_TENANT)
+    assert [each.books_under for each in (accounts.find("AC1"), accounts.find("AC2")) if each] == [
+        "k3j5q2wd",
+        "calls:AC2",
+    ]
     assert accounts.find("AC3") is None
     assert "sec" not in repr(accounts.find("AC1"))
 
@@ -66,6 +71,7 @@ def test_the_settings_are_the_account_of_whoever_is_not_in_the_file(tmp_path: Pa
         "[[account]]\nid = 'AC1'\nwebhook_secret = 'whsec_c2hvcnQ='",
         f"[[account]]\nid = 'AC1'\nwebhook_secret = '{'A' * 40}'",
         f"[[account]]\nid = 'AC1'\nwebhook_secret = 'whsec_{'A' * 88}'",
+        f"[[account]]\nid = 'AC1'\nkey = 'vw_live_k3j5q2wd_{'x' * 43}'",  # of a key only its id
         "[[account]]\nid = 'AC1'\n[[account]]\nid = 'AC1'",
         "\xff",
     ],

@@ -54,7 +54,7 @@ class Session:
     """Stands for a session that speaks into calls."""
 
     def __init__(self, id: str, tenant: str) -> None:
-        self.id, self.tenant = id, tenant
+        self.id, self.tenant, self.key = id, tenant, f"key of {id}"
         self.told: asyncio.Queue[Any] = asyncio.Queue()
 
     def tell(self, message: frames.ServerMessage) -> None:
@@ -94,6 +94,7 @@ async def test_a_session_speaks_into_a_call_on_another_gateway(redis: Redis) -> 
         way.take(session, frames.End("a"))
         assert await session.hear() == frames.Call("CA1", CallEvent.HEARD, "a", (0, 200))
         assert held.said == words
+        assert [agent.key for agent in held.agents.values()] == [session.key]
         way.take(session, frames.Flush("a"))
         assert (await session.hear()).code == "unknown_context"
         assert (await stranger.hear()).code == "unknown_call"

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from tests.conftest import Served, started
-from tests.telephony.app import new_call
+from tests.telephony.app import new_call, used_ms
 from tests.telephony.carrier import SECRET, WAIT_S, connected, token_of
 from voicewire import frames
 from voicewire.auth.secret_files import PEPPER_FILE
@@ -103,6 +103,7 @@ async def test_who_gave_the_secret_can_check_what_is_asked(given: str) -> None:
     async with await asyncio.start_server(program.serve, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/say"
         hook = Hook(cast(Call, Held()), Account("AC1", webhook=url, webhook_secret=given), outward, b"pepper")
+        assert hook.key == "calls:AC1"
         hook.tell(frames.Call("CA1", CallEvent.ENDED))
         await asyncio.wait_for(hook.run(), WAIT_S)
         await outward.aclose()
@@ -132,6 +133,7 @@ async def test_what_a_webhook_answers_is_spoken_and_a_key_interrupts() -> None:
             await program.until("call.spoken")
             await phone.hang_up()
         await program.until("call.ended")
+        assert (await used_ms(served, served.key)).keys() == {"calls:*"}
         secret = secret_for(_pepper(served.data_dir), "home", url)
         for headers, body in program.signed:
             id, timestamp = headers["webhook-id"], int(headers["webhook-timestamp"])

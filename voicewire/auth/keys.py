@@ -27,7 +27,10 @@ CREDENTIAL_CHARS = (8, 256)  # shortest and longest key that can be right
 GIVEN_KEY_ID = "bootstrap"
 """The id of a key whose form is not ours: only the operator can have given it, in the configuration."""
 
-_FORM = re.compile(r"vw_(?:live|test)_([a-z2-7]{8})_[A-Za-z0-9_-]{43}", re.ASCII)
+KEY_ID = "[a-z2-7]{8}"
+"""What any other id looks like."""
+
+_FORM = re.compile(rf"vw_(?:live|test)_({KEY_ID})_[A-Za-z0-9_-]{{43}}", re.ASCII)
 _NOBODY = "0" * 64
 
 

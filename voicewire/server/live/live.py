@@ -136,15 +136,15 @@ class Live:
         else:
             self.take(message)
 
-    def take(self, message: frames.ClientMessage) -> None:
-        """Take one message that was parsed."""
+    def take(self, message: frames.ClientMessage, key: str = "") -> None:
+        """Take one message that was parsed. `key`: the id of the key under which usage has what it opens, if known."""
         now = self.last_message = time.monotonic()
         if self.elsewhere is not None and self.elsewhere.take(message):
             return
         self._run(self.session.receive(message, now))
         context = self.session.contexts.get(getattr(message, "context", ""))
         if context is not None:
-            live = self._register(context)
+            live = self._register(context, key=key)
             if isinstance(message, frames.Playhead):
                 live.repace(now)
             self.pump(live, now)
@@ -270,10 +270,10 @@ class Live:
             for live in [live for live in self._contexts.values() if live.context.over]:
                 self._finish(live)
 
-    def _register(self, context: Context, kept: Kept | None = None) -> LiveContext:
+    def _register(self, context: Context, kept: Kept | None = None, key: str = "") -> LiveContext:
         live = self._contexts.get(context.plan.channel)
         if live is None or live.context is not context:
-            live = self._contexts[context.plan.channel] = LiveContext(self, self._machinery, context, kept)
+            live = self._contexts[context.plan.channel] = LiveContext(self, self._machinery, context, kept, key)
             self._forget(lambda finished: finished.plan.name == context.plan.name)
         return live
 

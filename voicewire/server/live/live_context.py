@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from voicewire.auth.principal import Principal
@@ -42,10 +43,13 @@ class LiveContext:
 
     __slots__ = ("_host", "_machinery", "bill", "context", "due", "ending", "keeper", "makings")
 
-    def __init__(self, host: Host, machinery: Machinery, context: Context, kept: Kept | None = None) -> None:
+    def __init__(
+        self, host: Host, machinery: Machinery, context: Context, kept: Kept | None = None, key: str = ""
+    ) -> None:
         settings, plan = machinery.settings, context.plan
         window = int(settings.resume_s * plan.format.rate_hz)
-        spoken = Spoken(host.principal, f"{host.id}.{plan.number}", plan.model, plan.voice)
+        speaker = replace(host.principal, key=key) if key else host.principal
+        spoken = Spoken(speaker, f"{host.id}.{plan.number}", plan.model, plan.voice)
         self._host = host
         self._machinery = machinery
         self.context = context

@@ -5,6 +5,7 @@ id = "AC…"                  # the carrier's name of it
 secret = "…"                # what the carrier signs with: Twilio's auth token, or the shared key of HMAC_SHA256
 tenant = "t_…"              # whose calls they are; without it, the server's own tenant
 webhook = "https://…"       # asked what to say; without it, an application speaks
+key = "k3j5q2wd"            # the id of the key under which what that says is recorded
 webhook_secret = "whsec_…"  # what it is signed with; without it, as the tenant's jobs are to that address
 voice = "…"                 # and `model`, `language`: where nobody names one
 marks = "word"              # at what its webhook's speech is marked
@@ -15,9 +16,11 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Annotated
 
-from msgspec import Struct, ValidationError, convert, field
+from msgspec import Meta, Struct, ValidationError, convert, field
 
+from voicewire.auth.keys import GIVEN_KEY_ID, KEY_ID
 from voicewire.auth.principal import HOME_TENANT
 from voicewire.config import Config, ConfigError
 from voicewire.server.jobs.signing import SECRET_PREFIX, is_secret
@@ -35,6 +38,7 @@ class Account(Struct, frozen=True, forbid_unknown_fields=True):
     secret: str = ""
     tenant: str = HOME_TENANT
     webhook: str = ""
+    key: Annotated[str, Meta(pattern=rf"^(?:{KEY_ID}|{GIVEN_KEY_ID})?$")] = ""
     webhook_secret: str = ""
     model: str = ""
     voice: str = ""
@@ -48,6 +52,11 @@ class Account(Struct, frozen=True, forbid_unknown_fields=True):
     def manner(self) -> tuple[str, str, str]:
         """Model, voice and language where nobody names one."""
         return self.model, self.voice, self.language
+
+    @property
+    def books_under(self) -> str:
+        """What usage names as the key of what its webhook says: the key's id, or else whose calls they are."""
+        return self.key or f"calls:{self.id}"
 
 
 class _File(Struct, forbid_unknown_fields=True):

@@ -121,7 +121,8 @@ class Call:
         model, voice, language = (theirs or ours for theirs, ours in named)
         opening = frames.Open(name, model, voice, language, message.speed, message.seed, self._format)
         opening.offsets, opening.lead_ms = message.offsets, LEAD_MS
-        self._ask(opening)
+        assert self.live is not None
+        self.live.take(opening, agent.key)
         self._go_on()
 
     def _find(self, agent: Agent, context: str) -> Utterance:

@@ -30,6 +30,10 @@ class Elsewhere:
     def tenant(self) -> str:
         return self._live.principal.tenant
 
+    @property
+    def key(self) -> str:
+        return self._live.principal.key
+
     def tell(self, message: frames.ServerMessage) -> None:
         """Tell the application what became of what it says."""
         if isinstance(message, frames.Done | frames.Cancelled | frames.Error) and isinstance(message.context, str):

@@ -65,7 +65,8 @@ class Reach:
                 self._relay.send(self._found, self._letter(b""))
 
     def _letter(self, message: bytes, *, hushed: bool = False) -> Letter:
-        return Letter(self._agent.id, message, self._id, self._agent.tenant, self._relay.gateway, hushed)
+        agent = self._agent
+        return Letter(agent.id, message, self._id, agent.tenant, self._relay.gateway, hushed, agent.key)
 
     async def _find(self) -> None:
         failed: VoicewireError = BadRequest("unknown_call", call=self._id)

@@ -50,13 +50,15 @@ class Letter(Struct, frozen=True):
     tenant: str = ""
     gateway: str = ""  # the session's
     hushed: bool = False  # … because it may not speak any more
+    key: str = ""  # under which the session's speech is recorded
 
 
 class FarAgent:
     """A session on another gateway, as a call here has it."""
 
     def __init__(self, relay: Relay, letter: Letter) -> None:
-        self.id, self.tenant, self._gateway, self._relay = letter.agent, letter.tenant, letter.gateway, relay
+        self.id, self.tenant, self.key = letter.agent, letter.tenant, letter.key
+        self._gateway, self._relay = letter.gateway, relay
 
     def tell(self, message: frames.ServerMessage) -> None:
         """Send it there."""

@@ -26,6 +26,11 @@ class Agent(Protocol):
     @property
     def tenant(self) -> str: ...
 
+    @property
+    def key(self) -> str:
+        """The id of the key under which what it speaks is recorded; empty: there is none."""
+        ...
+
     def tell(self, message: frames.ServerMessage) -> None:
         """Say what became of what it speaks; contexts have its own names."""
         ...

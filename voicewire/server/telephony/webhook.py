@@ -50,7 +50,7 @@ class Hook:
     id = "webhook"
 
     def __init__(self, call: Call, account: Account, outward: Outward, pepper: bytes) -> None:
-        self.tenant = call.tenant
+        self.tenant, self.key = call.tenant, account.books_under
         self._call, self._account, self._outward = call, account, outward
         self._secret = account.webhook_secret or secret_for(pepper, call.tenant, account.webhook)
         self._events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(EVENTS_MAX)
