@@ -214,9 +214,10 @@ export interface ClientOptions {
   ticket?: () => Promise<string>;
   /** Default: the global one, or under Node 20 one of this package. */
   WebSocket?: SocketClass;
-  /** How often to try to connect in a row before an utterance fails. */
-  attemptsMax?: number;
-  onStatus?: (status: "connecting" | "open" | "closed") => void;
+  /** How long to be without a connection, in all, before an utterance of which nothing more comes fails; 32,000. */
+  giveUpMs?: number;
+  /** `why`: with "reconnecting", which comes as soon as a connection, or a try at one, fails. */
+  onStatus?: (status: "connecting" | "open" | "reconnecting" | "closed", why?: WireError) => void;
 }
 
 /** A session with the server at `url` (http or https). It connects when something is to be said. */

@@ -7,7 +7,7 @@ import { Wire } from "./wire.js";
 
 export { WireError } from "./errors.js";
 
-const ATTEMPTS_MAX = 16; // in a row: as long as a session can be resumed, and a little longer
+const GIVE_UP_MS = 32_000; // as the client for Python
 const PIECE_CHARS = 8_000;
 
 /**
@@ -15,8 +15,9 @@ const PIECE_CHARS = 8_000;
  *
  * `options`: `key`, an API key, which belongs on servers only; or `ticket`, an async function that gets a one-time
  * ticket for a browser (from your own backend); neither, on a page that the server itself delivers to who is logged in
- * on its own machine. `WebSocket`: the class to connect with. `attemptsMax`: how often to try in a row.
- * `onStatus("connecting" | "open" | "closed")`.
+ * on its own machine. `WebSocket`: the class to connect with. `giveUpMs`: how long to be without a connection before
+ * what is being said fails. `onStatus("connecting" | "open" | "reconnecting" | "closed", why)`: "reconnecting" comes
+ * as soon as a connection, or a try at one, fails, with the WireError.
  */
 export class Client {
   #wire;
@@ -24,7 +25,7 @@ export class Client {
   #speeches = new Map();
   #closed = false;
 
-  constructor(url, { key = "", ticket, WebSocket, attemptsMax = ATTEMPTS_MAX, onStatus } = {}) {
+  constructor(url, { key = "", ticket, WebSocket, giveUpMs = GIVE_UP_MS, onStatus } = {}) {
     if (!WebSocket && !globalThis.WebSocket) throw new TypeError("there is no WebSocket here: give one as `WebSocket`");
     const origin = originOf(url);
     const events = {
@@ -32,11 +33,11 @@ export class Client {
       audio: (context, packets, frameMs, place) =>
         this.#speeches.get(context)?.deliver({ type: "audio", context, packets, frame_ms: frameMs, ...place }),
       lost: (contexts) => contexts.forEach((context) => this.#speeches.get(context)?.fail(gone())),
-      status: (status) => onStatus?.(status),
+      status: (...status) => onStatus?.(...status),
       failed: (error) => this.#fail(error),
     };
     const stream = `${origin.replace(/^http/, "ws")}/v1/stream`;
-    this.#wire = new Wire(stream, ticket ?? ticketsFrom(origin, key), events, { WebSocket, attemptsMax });
+    this.#wire = new Wire(stream, ticket ?? ticketsFrom(origin, key), events, { WebSocket, giveUpMs });
   }
 
   /** How often a connection went on where another broke off. */

@@ -23,8 +23,9 @@ const ENDS = new Set(["done", "cancelled", "error"]);
  * `ticket()` resolves to a one-time ticket; a WireError of it is final, anything else is tried again.
  * `events`: `message(message)` for what the server says of an utterance, its end last;
  * `audio(context, packets, frameMs, {seq, pts})`; `lost(contexts)`, which cannot go on, though others may;
- * `status("connecting" | "open" | "closed")`; `failed(WireError)`, which ended every utterance.
- * `options`: the `WebSocket` to connect with, if not the global one; `attemptsMax`, how often to try in a row before giving up.
+ * `status("connecting" | "open" | "reconnecting" | "closed", why)`: a connection, or a try at one, that fails is
+ * "reconnecting" at once, with the WireError; `failed(WireError)`, which ended every utterance.
+ * `options`: the `WebSocket` to connect with, if not the global one; `giveUpMs`, how long to try before giving up.
  */
 export class Wire {
   #url;
@@ -37,15 +38,19 @@ export class Wire {
   #live = new Map(); // context → what `live` gives: not ended by the server
   #attempt = 0;
   #retry = 0;
+  #patienceMs; // left for being without a connection, until something is heard of an utterance
+  #tryingSince = null;
+  #deadline = 0;
   #refusal = null; // the last error without a context: why a close follows
   reconnects = 0; // connections that went on where another broke off
   limits = null;
 
-  constructor(url, ticket, events, { WebSocket, attemptsMax = Infinity } = {}) {
+  constructor(url, ticket, events, { WebSocket, giveUpMs = Infinity } = {}) {
     this.#url = url;
     this.#ticket = ticket;
     this.#events = events;
-    this.#options = { WebSocket, attemptsMax };
+    this.#options = { WebSocket, giveUpMs };
+    this.#patienceMs = giveUpMs;
   }
 
   /** Begin an utterance: `message` is a "speak" or an "open", with utf16 offsets. It is said again if it gets lost. */
@@ -83,7 +88,8 @@ export class Wire {
   connect() {
     clearTimeout(this.#retry);
     if (this.#connection) return;
-    this.#events.status("connecting");
+    this.#startClock();
+    if (!this.#attempt) this.#events.status("connecting");
     const events = {
       message: (message) => this.#onMessage(message),
       audio: (buffer) => this.#onAudio(parseAudio(buffer)),
@@ -101,6 +107,7 @@ export class Wire {
   /** End every utterance and the connection. */
   close() {
     clearTimeout(this.#retry);
+    this.#stopClock();
     this.#live.clear();
     this.#connection?.close(1000);
   }
@@ -131,6 +138,7 @@ export class Wire {
   }
 
   #onReady({ session, resume_token, resumed, limits, contexts = {} }) {
+    this.#stopClock();
     if (resumed) this.reconnects += 1;
     this.#ready = true;
     this.#session = { session, resume_token };
@@ -160,7 +168,7 @@ export class Wire {
     const { type, context } = message;
     const about = this.#live.get(context);
     if (!about) return;
-    this.#attempt = 0; // it goes on, so the next break gets every attempt again
+    this.#goesOn();
     const channel = about.call ? -1 : message.channel; // a call's is no channel of this connection
     if (type === "opened") Object.assign(about, { channel, ...timing(message.format) });
     if (ENDS.has(type)) this.#live.delete(context);
@@ -191,21 +199,45 @@ export class Wire {
     if (known < 0) return this.#lose(context); // a hole: never play over it
     const fresh = packets.slice(known);
     about.seq += fresh.length;
-    this.#attempt = 0;
+    this.#goesOn();
     const place = { seq: seq + known, pts: pts + known * about.frameSamples };
     return fresh.length ? this.#events.audio(context, fresh, about.frameMs, place) : undefined;
   }
 
   #onClosed(code, error) {
     const refusal = error instanceof WireError ? error : this.#refused(code);
-    const said = this.#refusal;
+    const said = this.#refusal ?? unreachable(this.#url);
     this.#connection = null;
     this.#ready = false;
     this.#refusal = null;
     if (refusal) this.#giveUp(refusal);
     else if (!this.#wanted()) this.#rest();
-    else if (++this.#attempt > this.#options.attemptsMax) this.#giveUp(said ?? unreachable(this.#url));
-    else this.#tryAgain();
+    else this.#tryAgain(said);
+  }
+
+  /** Something was heard of an utterance: the next break gets all the patience again. */
+  #goesOn() {
+    this.#attempt = 0;
+    this.#patienceMs = this.#options.giveUpMs;
+  }
+
+  #startClock() {
+    if (this.#tryingSince !== null || this.#patienceMs === Infinity) return;
+    this.#tryingSince = Date.now();
+    this.#deadline = setTimeout(() => this.#runOut(), Math.max(0, this.#patienceMs));
+  }
+
+  #stopClock() {
+    clearTimeout(this.#deadline);
+    if (this.#tryingSince !== null) this.#patienceMs -= Date.now() - this.#tryingSince;
+    this.#tryingSince = null;
+  }
+
+  #runOut() {
+    clearTimeout(this.#retry);
+    const error = this.#refusal ?? unreachable(this.#url);
+    if (this.#connection) this.#connection.close(0, error);
+    else this.#giveUp(error);
   }
 
   #wanted() {
@@ -216,7 +248,8 @@ export class Wire {
   #rest() {
     this.#session = null;
     this.#live.clear();
-    this.#attempt = 0;
+    this.#stopClock();
+    this.#goesOn();
     this.#events.status("closed");
   }
 
@@ -230,9 +263,10 @@ export class Wire {
     this.#events.failed(refusal);
   }
 
-  #tryAgain() {
-    const backoff = BACKOFF_MS[Math.min(this.#attempt, BACKOFF_MS.length) - 1];
-    this.#events.status("connecting");
+  #tryAgain(why) {
+    const backoff = BACKOFF_MS[Math.min(this.#attempt++, BACKOFF_MS.length - 1)];
+    this.#startClock();
+    this.#events.status("reconnecting", why);
     this.#retry = setTimeout(() => this.connect(), backoff * (0.75 + Math.random() / 2));
   }
 }

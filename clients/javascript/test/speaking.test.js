@@ -119,7 +119,8 @@ test("it goes on exactly when the connection breaks", { skip }, async () => {
   const way = await tunnel();
   after(() => way.close());
   const steady = await heard(client().speak(TEXT, { format: PCM, phonemes: true }));
-  const speaking = client({}, way.url);
+  const told = [];
+  const speaking = client({ onStatus: (status) => told.push(status) }, way.url);
   let cuts = 0;
   const all = await heard(speaking.speak(tokens(TEXT), { format: PCM, lead_ms: 400, phonemes: true }), ({ bytes }) => {
     if (bytes > (cuts + 1) * 500 * BYTES_PER_MS && cuts < 3) way.cut(++cuts);
@@ -131,6 +132,7 @@ test("it goes on exactly when the connection breaks", { skip }, async () => {
   assert.deepEqual(all.phonemes, steady.phonemes);
   assert.ok(all.phonemes.length > all.words.length);
   assert.ok(speaking.reconnects >= 1);
+  assert.deepEqual(told.slice(0, 4), ["connecting", "open", "reconnecting", "open"]);
 });
 
 test("what is wrong with an utterance is its own error", { skip }, async () => {
@@ -165,14 +167,46 @@ test("who throws in the middle of a text hears of it", { skip }, async () => {
   await assert.rejects(heard(client().speak(failing(), { format: PCM })), /and fails/);
 });
 
-test("nobody there is said after so many attempts", async () => {
+/** What a client is told while it cannot reach `at`, and what its utterance throws; a hang of the client's fails. */
+async function unreached(at) {
+  const told = [];
+  const onStatus = (status, why) => told.push(why ? `${status}: ${why.code}` : status);
+  const speaking = new Client(at, { key: "vw_live_x", giveUpMs: 1_000, onStatus });
+  const hangs = new Promise((resolve) => setTimeout(resolve, 7_000, "hangs").unref());
+  const outcome = heard(speaking.speak("Hello.")).catch((error) => error);
+  const error = await Promise.race([outcome, hangs]);
+  speaking.close();
+  return { told, error };
+}
+
+test("nobody there is said at once, and then for good", async () => {
   const server = http.createServer();
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address();
   await new Promise((resolve) => server.close(resolve));
-  const speaking = new Client(`http://127.0.0.1:${port}`, { key: "vw_live_x", attemptsMax: 2 });
-  await assert.rejects(heard(speaking.speak("Hello.")), { code: "unreachable", retryable: true });
-  speaking.close();
+  const { told, error } = await unreached(`http://127.0.0.1:${port}`);
+  assert.deepEqual([error.code, error.retryable], ["unreachable", true]);
+  assert.deepEqual(told.slice(0, 2), ["connecting", "reconnecting: unreachable"]);
+  assert.ok(!told.slice(1).includes("connecting"));
+  assert.equal(told.at(-1), "closed");
+});
+
+test("a server that takes the connection and says nothing is given up as soon", async () => {
+  const sockets = [];
+  const silent = net.createServer((socket) => sockets.push(socket));
+  await new Promise((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  after(() => (sockets.forEach((socket) => socket.destroy()), silent.close()));
+  const { told, error } = await unreached(`http://127.0.0.1:${silent.address().port}`);
+  assert.deepEqual([error.code, error.retryable], ["unreachable", true]);
+  assert.deepEqual(told, ["connecting", "closed"]);
+});
+
+test("patience is for being without a connection, not for a text that is late", { skip }, async () => {
+  const speech = client({ giveUpMs: 2_000 }).open({ format: PCM });
+  await new Promise((resolve) => setTimeout(resolve, 2_200));
+  speech.write("Here it is.");
+  speech.end();
+  assert.equal((await heard(speech)).last.type, "done");
 });
 
 test("a client that was closed ends what it said, and says no more", async () => {

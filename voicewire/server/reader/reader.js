@@ -185,12 +185,13 @@ export class Reader {
     else this.notice.error(complaint(code));
   }
 
-  /** The socket is "connecting", "open" or "closed". */
+  /** The socket is "connecting", "open", "reconnecting" or "closed". */
   onStatus(status) {
+    const trying = status.endsWith("connecting");
     if (status === "open") this.reading.onOpen();
-    if (status === "connecting" && this.#timers.status) return;
-    this.#later("status", PATIENCE_MS, () => status === "connecting" && this.#apologize());
-    if (status !== "connecting" && this.notice.kind === "busy") this.notice.hide();
+    if (trying && this.#timers.status) return;
+    this.#later("status", PATIENCE_MS, () => trying && this.#apologize());
+    if (!trying && this.notice.kind === "busy") this.notice.hide();
   }
 
   /** Keep text and place for the next visit. */
