@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match
 
@@ -26,6 +26,9 @@ HEADERS: Mapping[int, Mapping[str, str]] = MappingProxyType(
     }
 )
 """What an answer with this status has to say."""
+
+Refusal = Callable[[HTTPConnection, VoicewireError], Response]
+"""Words an error for who asks."""
 
 KEPT = frozenset({"retry-after", "www-authenticate"})
 
@@ -48,13 +51,13 @@ def kept_headers(answer: Response) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name in KEPT}
 
 
-def answering(metrics: Metrics, size_bytes_max: int) -> Any:
-    """Return the handler of all exceptions that endpoints raise."""
+def answering(metrics: Metrics, size_bytes_max: int, refusal: Refusal) -> Any:
+    """Return the handler of all exceptions that endpoints raise; `refusal` words the answers."""
 
     async def answer(request: Request, error: Exception) -> Response:
         translated = translate(error, size_bytes_max)
         metrics.errors.labels(translated.row_code).inc()
-        response = error_response(translated)
+        response = refusal(request, translated)
         if translated.row_code == "method_not_allowed":
             response.headers["Allow"] = ", ".join(_methods(request))
         return response

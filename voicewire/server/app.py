@@ -30,6 +30,7 @@ from voicewire.server.callers import Callers
 from voicewire.server.dialects.announcement import announced
 from voicewire.server.dialects.mount import Dialects, read_aliases
 from voicewire.server.dialects.refusals import refusal
+from voicewire.server.dialects.vendors import Prefixes
 from voicewire.server.dialects.wyoming import Wyoming
 from voicewire.server.doors.audio import AudioDoor
 from voicewire.server.doors.description import describe
@@ -77,7 +78,7 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
         middleware=_middleware(config, callers, gateway.metrics),
     )
     for kind in (VoicewireError, RequestValidationError, HTTPException, RedisError, Exception):
-        app.add_exception_handler(kind, answering(gateway.metrics, config.body_bytes_max))
+        app.add_exception_handler(kind, answering(gateway.metrics, config.body_bytes_max, refusal))
     reciter = _reciter(gateway)
     app.include_router(Speech(reciter, callers, gateway.redis).router())
     dialects = _dialects(gateway, reciter, callers)
@@ -130,6 +131,7 @@ def _middleware(config: Config, callers: Callers, metrics: Metrics) -> list[Midd
     limit = config.body_bytes_max
     sockets = sockets_of(public_origins(config, callers.port))
     chain = [
+        Middleware(Prefixes),
         Middleware(Requests),
         Middleware(CutShort, metrics=metrics),
         Middleware(SecurityHeaders, sockets=sockets, https=config.public_url.startswith("https://")),
@@ -142,9 +144,9 @@ def _middleware(config: Config, callers: Callers, metrics: Metrics) -> list[Midd
         chain.append(_sharing(config))
     return [
         *chain,
-        Middleware(RequestsAtOnce, requests_max=config.requests_max),
+        Middleware(RequestsAtOnce, requests_max=config.requests_max, refusal=refusal),
         Middleware(AskFirst, callers=callers, metrics=metrics, refusal=refusal),
-        Middleware(TooLargeAnswer, size_bytes_max=limit),
+        Middleware(TooLargeAnswer, size_bytes_max=limit, refusal=refusal),
         Middleware(RequestBodyLimitMiddleware, max_body_size=limit),
     ]
 

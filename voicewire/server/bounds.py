@@ -10,10 +10,11 @@ from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from voicewire.errors import RETRY_MS, BadRequest, Busy, VoicewireError
-from voicewire.server.answers import error_response
+from voicewire.server.answers import Refusal
 from voicewire.server.metrics import Metrics
 
 LOGGER = logging.getLogger(__name__)
@@ -27,10 +28,11 @@ LINGER_BYTES = 64 * 1024
 
 
 class RequestsAtOnce:
-    """Answers `busy` to what comes beyond so many requests."""
+    """Answers `busy` to what comes beyond so many requests, as `refusal` words it."""
 
-    def __init__(self, app: ASGIApp, requests_max: int) -> None:
+    def __init__(self, app: ASGIApp, requests_max: int, refusal: Refusal) -> None:
         self._app = app
+        self._refusal = refusal
         self._requests_max = requests_max
         self._requests = 0
 
@@ -38,7 +40,7 @@ class RequestsAtOnce:
         if scope["type"] != "http" or scope["path"] in WATCHED_PATHS:
             await self._app(scope, receive, send)
         elif self._requests >= self._requests_max:
-            await error_response(Busy(retry_after_ms=RETRY_MS))(scope, receive, send)
+            await self._refusal(HTTPConnection(scope), Busy(retry_after_ms=RETRY_MS))(scope, receive, send)
         else:
             self._requests += 1
             try:
@@ -48,10 +50,11 @@ class RequestsAtOnce:
 
 
 class TooLargeAnswer:
-    """Gives the library's answer to a body beyond `size_bytes_max` the shape of all errors."""
+    """Gives the library's answer to a body beyond `size_bytes_max` the shape of all errors, as `refusal` words them."""
 
-    def __init__(self, app: ASGIApp, size_bytes_max: int) -> None:
+    def __init__(self, app: ASGIApp, size_bytes_max: int, refusal: Refusal) -> None:
         self._app = app
+        self._refusal = refusal
         self._error = BadRequest("too_large", limit=size_bytes_max)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +64,7 @@ class TooLargeAnswer:
             nonlocal replaced
             if message["type"] == "http.response.start" and self._is_the_librarys(message):
                 replaced = True
-                await error_response(self._error)(scope, receive, send)
+                await self._refusal(HTTPConnection(scope), self._error)(scope, receive, send)
             elif not replaced:
                 await send(message)
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from voicewire.errors import BadRequest, VoicewireError
-from voicewire.server.answers import error_response
+from voicewire.server.answers import Refusal, error_response
 from voicewire.server.callers import Callers
 from voicewire.server.metrics import Metrics
 
@@ -34,8 +31,6 @@ OPERATOR_PATHS = ("/admin", "/metrics")
 
 PUBLIC_PATHS = ("/v1/auth/", "/v1/plans", "/v1/stream", "/v1/audio/voices", "/v1/audio/models", "/v1/twilio/")
 """Under `PRIVATE_PATHS`, what strangers may ask: to log in, what it costs; the socket asks by itself who is there."""
-
-Refusal = Callable[[Request, VoicewireError], Response]
 
 
 class SecurityHeaders:

@@ -114,14 +114,15 @@ class CartesiaDoors:
 
     def _refusal(self, error: VoicewireError) -> Response:
         self.metrics.errors.labels(error.row_code).inc()
-        answer = error_response(error)
-        body = {
-            "title": error.row_code.replace("_", " ").capitalize(),
-            "message": error.message,
-            "error_code": error.row_code,
-        }
-        headers = kept_headers(answer)
-        return JSONResponse(body, answer.status_code, headers)
+        return refusal(error)
+
+
+def refusal(error: VoicewireError) -> Response:
+    """Return the error as Cartesia's clients read it."""
+    answer = error_response(error)
+    title = error.row_code.replace("_", " ").capitalize()
+    body = {"title": title, "message": error.message, "error_code": error.row_code}
+    return JSONResponse(body, answer.status_code, kept_headers(answer))
 
 
 def _voice(voice: Voice) -> dict[str, object]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 from msgspec import Struct
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, StreamingResponse
 
 from voicewire.auth.principal import Principal
@@ -96,7 +97,7 @@ async def _in_wav(spoken: Recitation, codec: Codec) -> AsyncGenerator[bytes, Non
         await spoken.parts.aclose()
 
 
-def refusal(request: Request, error: VoicewireError) -> Response:
+def refusal(request: HTTPConnection, error: VoicewireError) -> Response:
     """Return the error as Deepgram's clients read it."""
     answer = error_response(error)
     body = {"err_code": error.row_code.upper(), "err_msg": error.message, "request_id": _id(request)}
@@ -110,5 +111,5 @@ def _kind(encoding: str, container: str | None) -> FileKind:
     return kind
 
 
-def _id(request: Request) -> str:
+def _id(request: HTTPConnection) -> str:
     return str(getattr(request.state, "request_id", ""))

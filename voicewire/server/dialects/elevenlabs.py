@@ -25,24 +25,19 @@ from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.blank import require_text
 from voicewire.server.dialects.elevenlabs_forms import Body, read, wanted_output
 from voicewire.server.dialects.letters import Alignment, Letters
+from voicewire.server.dialects.vendors import vendor_of
 from voicewire.server.metrics import Metrics
 from voicewire.server.recite import Recitation, Reciter, Wish
 from voicewire.types import Model, Voice
 
-KEY_HEADER = b"xi-api-key"
 SPEECH = "/v1/text-to-speech/{voice_id}"
 
 
 class OfTheirClients(APIRoute):
-    """A path that others have too: theirs is who shows a key in their header."""
+    """A path that others have too."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        return super().matches(scope) if of_theirs(scope) else (Match.NONE, {})
-
-
-def of_theirs(scope: Scope) -> bool:
-    """Whether a key is shown as their clients show it."""
-    return any(name == KEY_HEADER for name, _ in scope.get("headers", ()))
+        return super().matches(scope) if vendor_of(scope) == "elevenlabs" else (Match.NONE, {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,25 @@
-"""Which vendor's clients ask at an address: who is refused before any door there is, too, in that vendor's words."""
+"""An error as who asks reads it: also one that is said before any door, or where a door did not see it coming."""
 
 from __future__ import annotations
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from voicewire.errors import VoicewireError
 from voicewire.server.answers import error_response
-from voicewire.server.dialects import deepgram, elevenlabs, openai
+from voicewire.server.dialects import cartesia, deepgram, elevenlabs, openai
+from voicewire.server.dialects.vendors import vendor_of
 
-SHARED_PATHS = ("/v1/voices", "/v1/models")  # ours, and ElevenLabs' for who shows a key as its clients do
 
-
-def refusal(request: Request, error: VoicewireError) -> Response:
-    """Return `error` as who asks reads it."""
-    path = request.url.path
-    if path == "/v1/audio/speech":
-        return openai.refusal(error)
-    if path == "/v1/speak":
-        return deepgram.refusal(request, error)
-    if path.startswith("/v1/text-to-speech/") or (
-        path.startswith(SHARED_PATHS) and elevenlabs.of_theirs(request.scope)
-    ):
-        return elevenlabs.refusal(error)
+def refusal(connection: HTTPConnection, error: VoicewireError) -> Response:
+    """Return `error` in the words of the vendor whose client asks, or in ours."""
+    match vendor_of(connection.scope):
+        case "openai":
+            return openai.refusal(error)
+        case "elevenlabs":
+            return elevenlabs.refusal(error)
+        case "cartesia":
+            return cartesia.refusal(error)
+        case "deepgram":
+            return deepgram.refusal(connection, error)
     return error_response(error)

@@ -17,8 +17,8 @@ from voicewire.auth.principal import Principal
 from voicewire.catalogue import Catalogue
 from voicewire.context import Wire
 from voicewire.errors import RETRY_MS, TABLE, BadRequest, OverQuota, Unauthorized, VoicewireError
-from voicewire.server.answers import error_response
 from voicewire.server.dialects.credentials import echoed_protocol, shown_credential
+from voicewire.server.dialects.refusals import refusal
 from voicewire.server.live.live import Live
 from voicewire.server.live.pace import Pace
 from voicewire.server.live.sessions import Sessions
@@ -142,7 +142,7 @@ class DialectEndpoint:
                 principal = await self._greet(websocket, stranger)
             except VoicewireError as error:
                 self.metrics.refused.labels(error.row_code).inc()
-                await websocket.send_denial_response(error_response(error))
+                await websocket.send_denial_response(refusal(websocket, error))
                 return
             await websocket.accept(echoed_protocol(websocket.scope["subprotocols"]))
             line = Line(wire_of(websocket.scope), self.catalogue, websocket, self.lead_ms)
