@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.conftest import Served
-from voicewire.client import StreamClient, connect
+from voicewire.client import Status, StreamClient, connect
 from voicewire.dial import ServerError, Unreachable, server_error, stream_url
 from voicewire.frames import BlockStart, Cancelled, Done, FormatRequest, Opened, Phonemes, Words
 from voicewire.script import Audio
@@ -208,7 +208,10 @@ async def test_a_server_that_is_no_voicewire_is_said() -> None:
 
 
 class Cuts:
-    """A proxy that breaks each connection after so many bytes of the server's, then lets the last one live."""
+    """A proxy that breaks each connection after so many bytes of the server's, then lets the last one live.
+
+    Where none are to come, nothing does, and nothing ends.
+    """
 
     def __init__(self, after_bytes: list[int], target: int) -> None:
         self.after_bytes = after_bytes
@@ -219,6 +222,10 @@ class Cuts:
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
         left = self.after_bytes.pop(0) if self.after_bytes else 1 << 40
+        if not left:
+            await reader.read()  # and nobody answers
+            writer.transport.abort()
+            return
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
         upwards = asyncio.create_task(self._pass(reader, there_writer, 1 << 40))
         try:
@@ -300,6 +307,17 @@ async def test_when_nothing_mends_it_the_listener_is_told(served: Served) -> Non
         with pytest.raises(Unreachable):
             async with client as connected:
                 await _hear(connected, TEXT)
+
+
+async def test_a_server_that_falls_silent_is_given_up_in_time(served: Served) -> None:
+    told: list[Status] = []
+    async with _cutting(served, 9_000, 0, 0, 0) as (url, cuts):
+        client = connect(url, served.key, (0.0,) * 50, give_up_s=1.0, on_status=told.append)
+        async with client as connected, asyncio.timeout(8):  # one try alone would take ten seconds
+            with pytest.raises(Unreachable):
+                await _hear(connected, TEXT)
+        assert cuts.broken == 1
+    assert told == ["open", "reconnecting", "closed"]
 
 
 async def test_after_the_end_nobody_speaks_any_more(served: Served) -> None:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import UNSET
 from websockets.asyncio.client import ClientConnection
@@ -26,12 +27,23 @@ from voicewire.frames import BlockStart, Cancelled, ClientMessage, Done, Opened,
 from voicewire.utterance import PIECE_CHARS, Event, Speech
 
 RETRY_DELAYS_S = (0.0, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
+GIVE_UP_S = 32.0
+
+Status = Literal["open", "reconnecting", "closed"]
+"""What becomes of a connection: there, broken and being mended, or ended for good."""
 
 
 class StreamClient:
     """One session with a server. Made by `connect`."""
 
-    def __init__(self, url: str, key: str, retry_delays_s: Iterable[float]) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        retry_delays_s: Iterable[float],
+        give_up_s: float = GIVE_UP_S,
+        on_status: Callable[[Status], None] | None = None,
+    ) -> None:
         self._url = stream_url(url)
         self._key = key
         self._delays_s = tuple(retry_delays_s)
@@ -44,6 +56,8 @@ class StreamClient:
         self._fault: frames.Error | None = None
         self._ended: Exception | None = None
         self._attempts = 0
+        self._patience_s = self._give_up_s = give_up_s
+        self._on_status = on_status or (lambda _: None)
         self._wanted = asyncio.Event()  # somebody has something to say
         self.ready: Ready | None = None
 
@@ -96,13 +110,14 @@ class StreamClient:
     async def begin(self) -> None:
         """Connect, and wait until the server is ready. Raises `Unreachable` or `ServerError`."""
         self._socket = await self._dialled()
+        self._on_status("open")
 
     async def _dialled(self) -> ClientConnection:
         socket = await dial(self._url, self._key)
         try:
             self.ready = await self._until_ready(socket)
         except BaseException:
-            await socket.close()
+            socket.transport.abort()  # whoever does not get ready need not agree to the end
             raise
         return socket
 
@@ -123,6 +138,7 @@ class StreamClient:
 
     async def _end(self, error: Exception) -> None:
         self._ended = error
+        self._on_status("closed")
         for speech in list(self._speeches.values()):
             if not speech.over:
                 await speech.deliver(error)
@@ -163,7 +179,7 @@ class StreamClient:
         return self._parser.server(data)
 
     async def _audio(self, audio: frames.AudioFrames) -> None:
-        self._attempts = 0  # it goes on, so the next break gets every attempt again
+        self._attempts, self._patience_s = 0, self._give_up_s  # it goes on: the next break gets all of them again
         if speech := self._channels.get(audio.channel):
             await speech.deliver(speech.tape.audio(audio))
 
@@ -197,20 +213,29 @@ class StreamClient:
                 await speech.deliver(event)
 
     async def _mend(self) -> None:
+        self._on_status("reconnecting")
+        began_s = time.monotonic()
+        socket = await self._connected_again()
+        self._patience_s -= time.monotonic() - began_s
+        await self._go_on(socket)
+        self._on_status("open")
+
+    async def _connected_again(self) -> ClientConnection:
+        """Try until there is a session, or no patience left. Raises what the last try did."""
         lost: Exception = Unreachable(f"the connection to {self._url} was lost")
-        while self._attempts < len(self._delays_s):
-            await asyncio.sleep(self._delays_s[self._attempts])
-            self._attempts += 1
-            try:
-                await self._go_on()
-            except Unreachable as error:
-                lost = error
-            except ServerError as error:
-                if not error.retryable:
-                    raise
-                lost = error
-            else:
-                return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience_s):
+                while self._attempts < len(self._delays_s):
+                    await asyncio.sleep(self._delays_s[self._attempts])
+                    self._attempts += 1
+                    try:
+                        return await self._again()
+                    except Unreachable as error:
+                        lost = error
+                    except ServerError as error:
+                        if not error.retryable:
+                            raise
+                        lost = error
         raise lost
 
     def _name(self) -> str:
@@ -219,12 +244,16 @@ class StreamClient:
     def _living(self) -> list[Speech]:
         return [speech for speech in self._speeches.values() if not speech.over]
 
-    async def _go_on(self) -> None:
-        """Resume the session, or begin another; what had begun and cannot be continued ends with `resume_gone`."""
+    async def _again(self) -> ClientConnection:
+        """Resume the session, or begin another."""
         socket = await self._resume(self.ready) if self.ready else None
         if socket is None:
             self.ready = None
             socket = await self._dialled()
+        return socket
+
+    async def _go_on(self, socket: ClientConnection) -> None:
+        """Say what did not arrive; what had begun and cannot be continued ends with `resume_gone`."""
         assert self.ready
         known = (self.ready.contexts or {}) if self.ready.resumed else {}
         living = self._living()
@@ -240,8 +269,8 @@ class StreamClient:
         socket = await dial(self._url, "")  # the token is the proof; with a key a server would open a new session
         try:
             self.ready = await self._ask_to_resume(socket, before)
-        except (ServerError, Unreachable) as error:
-            await socket.close()
+        except BaseException as error:
+            socket.transport.abort()
             if isinstance(error, ServerError) and error.code == "resume_gone":
                 return None
             raise
@@ -261,12 +290,20 @@ class StreamClient:
 
 
 @asynccontextmanager
-async def connect(url: str, key: str, retry_delays_s: Iterable[float] = RETRY_DELAYS_S) -> AsyncIterator[StreamClient]:
+async def connect(
+    url: str,
+    key: str,
+    retry_delays_s: Iterable[float] = RETRY_DELAYS_S,
+    give_up_s: float = GIVE_UP_S,
+    on_status: Callable[[Status], None] | None = None,
+) -> AsyncIterator[StreamClient]:
     """Open a session with the server at `url` (http, https, ws or wss).
 
-    Raises `Unreachable` when nobody is there and `ServerError` when the key or the server's state forbids it.
+    A break is mended as often as there are `retry_delays_s`, and given up after `give_up_s` without a connection;
+    `on_status` hears of it at once. Raises `Unreachable` when nobody is there and `ServerError` when the key or the
+    server's state forbids it.
     """
-    client = StreamClient(url, key, retry_delays_s)
+    client = StreamClient(url, key, retry_delays_s, give_up_s, on_status)
     await client.begin()
     receiver = asyncio.create_task(client.run())
     try:
