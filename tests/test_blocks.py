@@ -233,12 +233,18 @@ def test_what_is_silent_does_not_count_as_the_first_block() -> None:
 
 
 def test_a_long_text_is_cut_at_clauses_then_words_then_anywhere() -> None:
-    clauses = blocks_of(LONG_ENOUGH + "so it went on and on, " * 20, max_chars=100)
-    assert {block.text for block in clauses[1:-1]} == {"so it went on and on, " * 4}
-    words = blocks_of(LONG_ENOUGH + "word " * 100, max_chars=98)
-    assert {block.text for block in words[1:-1]} == {"word " * 19}
-    letters = blocks_of(LONG_ENOUGH + "x" * 950, max_chars=100)
-    assert [len(block.text) for block in letters[1:]] == [100] * 9 + [50]
+    clauses = blocks_of(LONG_ENOUGH * 2 + "so it went on and on, " * 20, max_chars=100)
+    assert {block.text for block in clauses[2:-1]} == {"so it went on and on, " * 4}
+    words = blocks_of(LONG_ENOUGH * 2 + "word " * 100, max_chars=98)
+    assert {block.text for block in words[2:-1]} == {"word " * 19}
+    letters = blocks_of(LONG_ENOUGH * 2 + "x" * 950, max_chars=100)
+    assert [len(block.text) for block in letters[2:]] == [100] * 9 + [50]
+
+
+def test_blocks_grow_so_that_each_can_be_made_while_those_before_it_are_heard() -> None:
+    blocks = blocks_of("so it went on and on, " * 60, first_chars=36)
+    assert [len(block.text) for block in blocks] == [22, 44, 154, 396, 396, 308]
+    assert texts(blocks_of("Yes. " + "word " * 40))[:2] == ["Yes. ", "word " * 12]
 
 
 @pytest.mark.parametrize(

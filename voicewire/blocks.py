@@ -9,6 +9,7 @@ from voicewire.speakable import Place, ends_heading, read
 from voicewire.types import Block
 
 FIRST_CHARS = 60  # of the first block, where nobody waits
+GROWTH = 2.5  # how often what came before a block may fit into it: it is made while that is heard
 
 
 class Splitter:
@@ -17,7 +18,7 @@ class Splitter:
     A block comes out as soon as its end is certain: no later text would have moved it. Only `flush`, `end`
     and `hurry` cut what is not. The blocks depend on the text alone, not on how it was cut by `push`.
     The first block is a clause of at most `first_chars` code points, the others are sentences, headings,
-    items of lists or paragraphs of at most `max_chars`.
+    items of lists or paragraphs of at most `max_chars`, and of `GROWTH` times the text before them.
     """
 
     def __init__(self, *, language: str = "en", max_chars: int = 400, first_chars: int = FIRST_CHARS) -> None:
@@ -52,7 +53,7 @@ class Splitter:
         splitter._parts = [pending]
         splitter._place = Place(place)
         splitter._first = first
-        splitter._limit = splitter._first_chars if first else max_chars
+        splitter._limit = splitter._longest()
         splitter._edges.begin(splitter._place, first=first)
         return splitter
 
@@ -153,9 +154,15 @@ class Splitter:
         self._place = place
         if self._first and not block.silent:
             self._first = False
-            self._limit = self._max_chars
+        self._limit = self._longest()
         self._edges.begin(place, first=self._first)
         return block
+
+    def _longest(self) -> int:
+        """Code points that the next block may have."""
+        if self._first:
+            return self._first_chars
+        return min(self._max_chars, max(self._first_chars, int(GROWTH * self._position)))
 
 
 def _decides_nothing(behind: str) -> bool:
