@@ -11,10 +11,12 @@ import pytest
 from tests.conftest import Served
 from voicewire.__main__ import main
 from voicewire.commands.grant import Gift, give
-from voicewire.commands.operator import open_operator
-from voicewire.commands.plans import list_plans, set_plan
+from voicewire.commands.operator import DISAGREEMENT, DOUBT, billing_of, open_operator
+from voicewire.commands.plans import list_plans, set_plan, show_plan
 from voicewire.commands.problems import Exit, Problem
 from voicewire.config import Config
+from voicewire.remote.presence import Beat, Fleet
+from voicewire.remote.scripts import FleetCalls
 
 
 async def test_without_a_server(tmp_path: Path) -> None:
@@ -34,6 +36,22 @@ async def test_without_a_server(tmp_path: Path) -> None:
     assert out.getvalue().endswith("home has 60 s less: admin:home:a\n")
 
 
+@pytest.mark.parametrize(("billing", "balance"), [(True, "the balance"), (False, "no balance")])
+async def test_what_nobody_can_say_without_a_server_is_said(tmp_path: Path, billing: bool, balance: str) -> None:
+    out = io.StringIO()
+    async with open_operator(Config(data_dir=tmp_path, billing=billing)) as operator:
+        await set_plan(operator, "home", "pro", out)
+        await show_plan(operator, "home", out)
+        assert out.getvalue().endswith(
+            f"; {balance} limits speech\n{DOUBT}: that is with VOICEWIRE_BILLING={'on' if billing else 'off'}\n"
+        )
+        for name in ("one", "two"):
+            await Fleet(operator.redis, FleetCalls()).beat(name, Beat(kind="gateway", billing=name == "one"))
+        assert await billing_of(Config(billing=billing), operator.redis) == (billing, DISAGREEMENT)
+        await Fleet(operator.redis, FleetCalls()).leave("two")
+        assert await billing_of(Config(billing=billing), operator.redis) == (True, "")
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -49,8 +67,8 @@ def test_what_an_argument_must_be_is_said(line: str, why: str, capsys: pytest.Ca
 
 
 def test_beside_a_server_that_runs(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    def says(line: str) -> str:
-        status = main([*line.split(), "--data", str(served.data_dir)], {})
+    def says(line: str, **environ: str) -> str:
+        status = main([*line.split(), "--data", str(served.data_dir)], environ)
         said = capsys.readouterr()
         return said.out if status == Exit.OK else f"{status}: {said.err}"
 
@@ -61,6 +79,7 @@ def test_beside_a_server_that_runs(served: Served, capsys: pytest.CaptureFixture
     assert shown.startswith("t_cli has the plan pro until ")
     assert "\n15,000 s are left of what was given\n" in shown
     assert shown.endswith(" streams, 10,000,000 characters; no balance limits speech\n")
+    assert says("plans show t_cli", VOICEWIRE_BILLING="on") == shown, "it is the server's that counts"
     assert says("grant t_cli 5 --days 1 --id a").startswith("t_cli has 5 s more until ")
     assert "there already" in says("grant t_cli 6 --id a")
     assert says("grant home --reverse admin:t_cli:a") == "1: voicewire: there is no such thing here\n"

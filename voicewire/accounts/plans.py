@@ -112,7 +112,7 @@ class Plans:
     ) -> None:
         self._store = store
         self._news = news
-        self._billing = billing
+        self.billing = billing
         self._contexts = contexts
         self._clock = clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -194,9 +194,7 @@ class Plans:
         return KEPT_S if self._news.live else KEPT_UNTOLD_S
 
     async def _of(self, tenant: str) -> Plan:
-        row = await self._store.fetchrow(
-            TENANTS_PLAN, tenant, FIRST_PLAN if self._billing else HOME_PLAN, self._billing
-        )
+        row = await self._store.fetchrow(TENANTS_PLAN, tenant, FIRST_PLAN if self.billing else HOME_PLAN, self.billing)
         assert row is not None, "the plans that the schema made were removed"
         return Plan.of(row).with_quotas(row["quotas"])
 
@@ -207,7 +205,7 @@ class Plans:
             text_chars=plan.request_chars,
             requests_minute=plan.requests_minute,
             models=None if plan.models is None else frozenset(plan.models),
-            metered=self._billing and plan.seconds is not None,
+            metered=self.billing and plan.seconds is not None,
             cached_percent=plan.cached_percent,
             weight=plan.weight,
         )

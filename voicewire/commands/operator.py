@@ -16,6 +16,8 @@ from voicewire.accounts.subscriptions import Subscriptions
 from voicewire.commands.problems import Exit, Problem
 from voicewire.config import Config
 from voicewire.errors import Busy, VoicewireError
+from voicewire.remote.presence import Fleet
+from voicewire.remote.scripts import FleetCalls
 from voicewire.server.storage import Storage, open_storage
 from voicewire.storage.embedded import EmbeddedServer, holder
 from voicewire.storage.embedded_postgres import EmbeddedPostgres
@@ -25,10 +27,16 @@ from voicewire.storage.ledger_service import LedgerService
 from voicewire.storage.redis import open_redis
 from voicewire.storage.store import Store
 
+DOUBT = "no server says whether balances limit speech"
+DISAGREEMENT = "servers that run do not agree whether balances limit speech"
+
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """The parts. What is changed is told to every gateway by `news`."""
+    """The parts. What is changed is told to every gateway by `news`.
+
+    `doubt` says why a server may have other limits than `plans` has; empty: it has the same.
+    """
 
     store: Store
     redis: Redis
@@ -36,6 +44,7 @@ class Operator:
     plans: Plans
     grants: Grants
     subscriptions: Subscriptions
+    doubt: str
 
 
 class _Later:
@@ -70,7 +79,7 @@ async def open_operator(config: Config) -> AsyncIterator[Operator]:
     async with AsyncExitStack() as stack:
         storage = await _open(config, stack)
         try:
-            yield _operator(config, storage)
+            yield await _operator(config, storage)
         except Busy as error:
             raise Problem(Exit.UNREACHABLE, "the database does not answer") from error
         except VoicewireError as error:
@@ -78,11 +87,25 @@ async def open_operator(config: Config) -> AsyncIterator[Operator]:
             raise Problem(Exit.FAILED, "there is no such thing here" if missing else error.message) from error
 
 
-def _operator(config: Config, storage: Storage) -> Operator:
+async def _operator(config: Config, storage: Storage) -> Operator:
     news = News(storage.redis)
-    plans = Plans(storage.store, news, billing=config.billing, contexts=config.contexts_max)
+    billing, doubt = await billing_of(config, storage.redis)
+    plans = Plans(storage.store, news, billing=billing, contexts=config.contexts_max)
     grants = Grants(storage.store, _Later())
-    return Operator(storage.store, storage.redis, news, plans, grants, Subscriptions(storage.store, grants, news))
+    subscriptions = Subscriptions(storage.store, grants, news)
+    return Operator(storage.store, storage.redis, news, plans, grants, subscriptions, doubt)
+
+
+async def billing_of(config: Config, redis: Redis) -> tuple[bool, str]:
+    """Return whether balances limit speech by the servers that run, and ""; else by `config`, and what is in doubt."""
+    try:
+        members = await Fleet(redis, FleetCalls()).members()
+    except (RedisError, OSError):
+        members = []
+    said = {each.beat.billing for each in members if each.beat.kind == "gateway" and each.beat.billing is not None}
+    if len(said) == 1:
+        return said.pop(), ""
+    return config.billing, DISAGREEMENT if said else DOUBT
 
 
 async def _open(config: Config, stack: AsyncExitStack) -> Storage:

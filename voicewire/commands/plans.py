@@ -12,6 +12,7 @@ from voicewire.accounts.plans import Plan
 from voicewire.accounts.subscriptions import Subscription
 from voicewire.commands.operator import Operator
 from voicewire.commands.table import write_table
+from voicewire.settings import variable
 
 HEADS = ("id", "name", "price", "seconds", "requests/min", "streams", "characters", "models", "public")
 
@@ -33,6 +34,8 @@ async def show_plan(operator: Operator, whose: str, out: TextIO) -> None:
         f"{limits.requests_minute:,} requests a minute, {limits.streams:,} streams, {limits.text_chars:,} characters"
     )
     out.write(f"{counts}; {balance}\n")
+    if operator.doubt:
+        out.write(f"{operator.doubt}: that is with {variable('billing')}={'on' if operator.plans.billing else 'off'}\n")
 
 
 async def set_plan(operator: Operator, whose: str, plan: str, out: TextIO) -> None:

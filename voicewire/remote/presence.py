@@ -31,6 +31,7 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     running: int = 0
     streams: int = 0  # of listeners
     draining: bool = False
+    billing: bool | None = None  # whether balances limit speech; None: an older gateway does not say
     counts: dict[str, int] = {}  # since its start
 
 

@@ -92,7 +92,7 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
         gateway.jobs.start(stack)
         gateway.lines.start(stack)
         supervise(stack, "watch", Watch(gateway.sessions, gateway.authenticator, gateway.accounts.news).run)
-        start_heartbeat(stack, gateway.redis, gateway.sessions, gateway.pools)
+        start_heartbeat(stack, gateway.redis, gateway.sessions, gateway.pools, billing=config.billing)
         await follow_workers(config, gateway.redis, engines.result(), gateway.voices, gateway.metrics, stack)
         if config.default_model not in gateway.pools:
             LOGGER.warning("nothing here speaks the default model %s yet: another does meanwhile", config.default_model)

@@ -9,6 +9,7 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping
 
+from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -26,12 +27,14 @@ COUNTS = ("completed", "failed", "refused", "rendered_ms")
 
 
 def start_heartbeat(
-    stack: contextlib.AsyncExitStack, redis: Redis, sessions: Sessions, pools: Mapping[str, Pool]
+    stack: contextlib.AsyncExitStack, redis: Redis, sessions: Sessions, pools: Mapping[str, Pool], *, billing: bool
 ) -> None:
     """Say every moment how this gateway does, until the stack is unwound."""
     host = socket.gethostname()
     name = f"{host}-{secrets.token_hex(3)}"
-    heartbeat = Heartbeat(Fleet(redis, FleetCalls()), name, lambda: beat_of(host, sessions, pools))
+    heartbeat = Heartbeat(
+        Fleet(redis, FleetCalls()), name, lambda: replace(beat_of(host, sessions, pools), billing=billing)
+    )
     stack.push_async_callback(heartbeat.leave)
     supervise(stack, "heartbeat", heartbeat.run)
 
