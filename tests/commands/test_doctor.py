@@ -110,6 +110,19 @@ async def test_a_port_that_another_program_has_is_wrong(tmp_path: Path) -> None:
     assert f"127.0.0.1:{port} cannot be had: Address already in use" in said
 
 
+@pytest.mark.parametrize(("file", "said"), [("aliases.toml", "`$.voices"), ("calls.toml", "`str`")])
+async def test_tables_of_an_operator_are_read(tmp_path: Path, file: str, said: str) -> None:
+    section = "[voices]" if file == "aliases.toml" else "[[account]]"
+    (tmp_path / file).write_text(f"{section}\nid = 7\n")
+    status, found = await report(tmp_path)
+    assert status == Exit.FAILED
+    [line] = lines(found, file)
+    assert line.startswith(f"WRONG {file}: ")
+    assert said in line
+    (tmp_path / file).write_text(f"{section}\nid = '7'\n")
+    assert lines((await report(tmp_path))[1], file) == ["ok is understood"]
+
+
 async def test_a_folder_that_is_a_file_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
     status, said = await report(tmp_path / "data")

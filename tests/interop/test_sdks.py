@@ -15,7 +15,8 @@ TEXT = "It costs $4.50, doesn't it? Yes."
 async def test_openai(speaking: Served, environment: str) -> None:
     said = await told(environment, "openai_sdk", speaking)
     assert said["version"] == pinned(environment)["openai"]
-    assert "espeak" in said["models"]
+    assert {"espeak", "tts-1"} < set(said["models"])
+    assert said["found"] == "tts-1"
     pcm = said["sizes"].pop("pcm")
     assert 2 < pcm / 48_000 < 6
     assert all(0 < size < pcm + 100 for size in said["sizes"].values())
@@ -48,6 +49,8 @@ async def test_cartesia(speaking: Served) -> None:
     assert said["error"] == [["error", "unknown_model"]]
     assert said["bytes"] > 32_000
     assert said["voices"]
+    assert said["pages"][0] == 90
+    assert said["all"]
     assert said["key"] == "AuthenticationError"
 
 
@@ -112,6 +115,8 @@ async def test_elevenlabs(speaking: Served, environment: str, client: str) -> No
     assert "espeak" in said["models"]
     assert said["voice"] == said["voices"][0]
     assert said["found"] >= 3
+    assert said["known"] == "21m00Tcm4TlvDq8ikWAM"
+    assert said["pages"] == [4, True]
     seconds = said["pcm"] / 32_000
     assert 2 < seconds < 6
     assert said["ulaw"] / 8_000 == pytest.approx(seconds, abs=0.05)
@@ -119,3 +124,18 @@ async def test_elevenlabs(speaking: Served, environment: str, client: str) -> No
     assert said["whole"] == ["OggS", TEXT]
     assert said["parts"] == TEXT
     assert (said["refused"], said["key"]) == (404, 401)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "key"),
+    [
+        ("openai", ["AuthenticationError", "unauthorized", None]),
+        ("cartesia", "AuthenticationError"),
+        ("deepgram", 401),
+        ("elevenlabs", 401),
+    ],
+)
+async def test_behind_a_prefix(speaking: Served, vendor: str, key: object) -> None:
+    said = await told("core", f"{vendor}_sdk", speaking._replace(url=f"{speaking.url}/{vendor}"))
+    refused = said["refused"]["key"] if vendor == "openai" else said["key"]
+    assert refused == key

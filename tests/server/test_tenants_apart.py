@@ -43,7 +43,7 @@ OWN = {
     "/v1/jobs/{job_id}/words": "job",
     "/v1/jobs/{job_id}/stream": "job",
 }
-SHARED = {"/v1/models/{model_id}/voices", "/v1/models/{model_id}/tts"}
+SHARED = {"/v1/models/{model_id}", "/v1/models/{model_id}/voices", "/v1/models/{model_id}/tts"}
 FOREIGN = {
     "/voices/{voice_id}",
     "/v1/text-to-speech/{voice_id}",
@@ -58,6 +58,7 @@ VENDORS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "openai": ("POST", "/v1/audio/speech", {"input": "Mine.", "voice": "{voice}"}),
     "cartesia": ("POST", "/tts/bytes", {"transcript": "Mine.", "voice": {"id": "{voice}"}}),
     "cartesia's voice": ("GET", "/voices/{voice}", {}),
+    "elevenlabs' voice": ("GET", "/elevenlabs/v1/voices/{voice}", {}),
     "elevenlabs": ("POST", "/v1/text-to-speech/{voice}", {"text": "Mine."}),
     "elevenlabs' lines": ("POST", "/v1/text-to-speech/{voice}/stream/with-timestamps", {"text": "Mine."}),
     "deepgram": ("POST", "/v1/speak?model={voice}", {"text": "Mine."}),

@@ -8,7 +8,8 @@ import os
 import platform
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ import numpy as np
 from voicewire import __version__
 from voicewire.codecs.base import FileKind, file_rate_hz, open_encoder, open_file_encoder
 from voicewire.commands.findings import Finding, note, wrong
-from voicewire.config import Config, Setting, settings
+from voicewire.config import Config, ConfigError, Setting, settings
+from voicewire.server.dialects import aliases
+from voicewire.server.telephony import accounts
 from voicewire.storage.address import without_password
 from voicewire.storage.embedded import holder
 from voicewire.types import Codec, Format
@@ -56,6 +59,22 @@ def check_folder(folder: Path) -> Finding:
         return Finding("data folder", f"{folder} is made at the first start")
     pid = holder(folder)
     return Finding("data folder", f"{folder}, " + (f"in use by the server, process {pid}" if pid else "not in use"))
+
+
+def check_tables(config: Config) -> Iterator[Finding]:
+    """What operators write beside the settings, where there is any."""
+    tables: tuple[tuple[str, Callable[[], object]], ...] = (
+        (aliases.FILE, partial(aliases.Aliases.read, config.data_dir)),
+        (accounts.FILE, partial(accounts.Accounts.read, config)),
+    )
+    for file, read in tables:
+        try:
+            read()
+        except ConfigError as error:
+            yield wrong(file, str(error))
+        else:
+            if (config.data_dir / file).exists():
+                yield Finding(file, "is understood")
 
 
 def check_ports(config: Config) -> Iterator[Finding]:

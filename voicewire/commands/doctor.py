@@ -12,6 +12,7 @@ from voicewire.commands.checks import (
     check_ports,
     check_python,
     check_settings,
+    check_tables,
 )
 from voicewire.commands.checks_afar import check_issuers, check_mail, check_postgres, check_redis
 from voicewire.commands.findings import Finding, Verdict, wrong
@@ -43,6 +44,8 @@ async def examine(load: Callable[[], Config]) -> AsyncIterator[Finding]:
     for finding in check_settings(config):
         yield finding
     yield check_folder(config.data_dir)
+    for finding in check_tables(config):
+        yield finding
     for finding in check_ports(config):
         yield finding
     yield await check_redis(config)

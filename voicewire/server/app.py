@@ -28,7 +28,7 @@ from voicewire.server.answers import answering
 from voicewire.server.bounds import CutShort, RequestsAtOnce, TooLargeAnswer, UnreadBodies
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.announcement import announced
-from voicewire.server.dialects.mount import Dialects, read_aliases
+from voicewire.server.dialects.mount import Dialects
 from voicewire.server.dialects.refusals import refusal
 from voicewire.server.dialects.vendors import Prefixes
 from voicewire.server.dialects.wyoming import Wyoming
@@ -111,6 +111,7 @@ def _dialects(gateway: Gateway, reciter: Reciter, callers: Callers) -> Dialects:
         gateway.authenticator,
         gateway.sessions,
         gateway.voices.catalogue,
+        gateway.aliases,
         gateway.metrics,
     )
 
@@ -169,6 +170,7 @@ def _routes(gateway: Gateway, callers: Callers) -> Routes:
 
     return Routes(
         gateway.voices.catalogue,
+        gateway.aliases,
         callers,
         gateway.tickets,
         gateway.config.ticket_s,
@@ -218,8 +220,7 @@ async def _wyoming(gateway: Gateway) -> AsyncIterator[None]:
     if not config.wyoming_port:
         yield
         return
-    aliases = read_aliases(config)
-    wyoming = Wyoming(gateway.sessions, gateway.accounts.limiter, gateway.voices.catalogue, aliases)
+    wyoming = Wyoming(gateway.sessions, gateway.accounts.limiter, gateway.voices.catalogue, gateway.aliases)
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(wyoming.listening(config.wyoming_host, config.wyoming_port))
         if config.wyoming_announce:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from redis.asyncio import Redis
 
@@ -20,6 +21,8 @@ from voicewire.frames import Parser
 from voicewire.pipeline import Pipeline
 from voicewire.server.accounts import Accounts, open_accounts
 from voicewire.server.caching import Caching, open_caching
+from voicewire.server.dialects.aliases import FILE, Aliases
+from voicewire.server.edits import Edited
 from voicewire.server.heartbeat import start_heartbeat
 from voicewire.server.jobs.opening import Jobs, Needs, build_jobs
 from voicewire.server.keyring import Keyring, open_keyring
@@ -61,6 +64,7 @@ class Gateway:
     voices: Voices
     jobs: Jobs
     lines: Lines
+    aliases: Aliases
 
     @property
     def redis(self) -> Redis:
@@ -91,6 +95,7 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
         await _follow_voices(gateway, stack)
         gateway.jobs.start(stack)
         gateway.lines.start(stack)
+        _follow_aliases(gateway, stack)
         supervise(stack, "watch", Watch(gateway.sessions, gateway.authenticator, gateway.accounts.news).run)
         start_heartbeat(stack, gateway.redis, gateway.sessions, gateway.pools, billing=config.billing)
         await follow_workers(config, gateway.redis, engines.result(), gateway.voices, gateway.metrics, stack)
@@ -98,6 +103,12 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
             LOGGER.warning("nothing here speaks the default model %s yet: another does meanwhile", config.default_model)
         opened = True
         yield gateway
+
+
+def _follow_aliases(gateway: Gateway, stack: contextlib.AsyncExitStack) -> None:
+    folder = gateway.config.data_dir
+    edited = Edited(folder / FILE, partial(Aliases.read, folder), gateway.aliases.take)
+    supervise(stack, "aliases", edited.run)
 
 
 async def _follow_voices(gateway: Gateway, stack: contextlib.AsyncExitStack) -> None:
@@ -164,6 +175,7 @@ def _assemble(
         voices,
         build_jobs(config, needs),
         build_lines(config, storage.redis, keyring.pepper),
+        Aliases.read(config.data_dir),
     )
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from voicewire.auth.tickets import TicketStore
 from voicewire.catalogue import Catalogue
 from voicewire.server.callers import Callers
+from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.doors.description import OPEN, declared
 from voicewire.server.metrics import CONTENT_TYPE, Metrics
 from voicewire.types import Model, Voice, WordTimes
@@ -73,8 +74,16 @@ class OpenAiModel(BaseModel):
     owned_by: str = "voicewire"
 
 
+class ModelFound(ModelInfo, OpenAiModel):
+    """A model, in our words and in those of OpenAI's clients."""
+
+    @classmethod
+    def of(cls, model: Model) -> ModelFound:
+        return cls(**ModelInfo.of(model).model_dump())
+
+
 class ModelList(BaseModel):
-    """The models; and once more in the words of OpenAI's clients, who ask for the same path."""
+    """The models; and for OpenAI's clients, who ask for the same path, in their words, with their names, too."""
 
     models: list[ModelInfo]
     object: Literal["list"] = "list"
@@ -157,6 +166,7 @@ class Routes:
     """The endpoints. `ready` names what is missing, or nothing."""
 
     catalogue: Callable[[str], Catalogue]  # of a tenant
+    aliases: Aliases
     callers: Callers
     tickets: TicketStore
     ticket_s: float
@@ -170,6 +180,14 @@ class Routes:
         add = router.add_api_route
         no_model, no_voice = declared("unknown_model"), declared("unknown_voice")
         add("/v1/models", self.models, methods=["GET"], tags=["catalogue"], response_model=ModelList)
+        add(
+            "/v1/models/{model_id}",
+            self.model,
+            methods=["GET"],
+            tags=["catalogue"],
+            response_model=ModelFound,
+            responses=no_model,
+        )
         add(
             "/v1/models/{model_id}/voices",
             self.model_voices,
@@ -202,7 +220,12 @@ class Routes:
         """List the models, the default first."""
         catalogue = await self._catalogue(request)
         models = catalogue.models()
-        return ModelList(models=[*map(ModelInfo.of, models)], data=[OpenAiModel(id=model.id) for model in models])
+        names = [*(model.id for model in models), *self.aliases.models(catalogue)]
+        return ModelList(models=[*map(ModelInfo.of, models)], data=[OpenAiModel(id=name) for name in names])
+
+    async def model(self, request: Request, model_id: str) -> ModelFound:
+        """Return one model; also by a name that vendors' clients have for it, which is then its `id`."""
+        return ModelFound.of(self.aliases.model(await self._catalogue(request), model_id))
 
     async def model_voices(self, request: Request, model_id: str) -> VoiceList:
         """List the voices of one model."""

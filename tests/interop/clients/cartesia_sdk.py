@@ -57,6 +57,8 @@ def main(url: str, key: str) -> dict[str, object]:
         ]
     told["bytes"] = len(client.tts.generate(**body).read()) if hasattr(client.tts, "generate") else 0
     told["voices"] = [voice.id for voice in client.voices.list()][:3]
+    told["pages"] = [len(page.data) for page in client.voices.list(limit=90).iter_pages()]
+    told["all"] = [voice.id for voice in client.voices.list(limit=90)] == [voice.id for voice in client.voices.list()]
     try:
         cartesia.Cartesia(api_key="wrong", base_url=url, max_retries=0).voices.list()
     except cartesia.APIStatusError as error:

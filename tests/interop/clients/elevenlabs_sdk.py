@@ -28,6 +28,10 @@ def main(url: str, key: str) -> dict[str, object]:
     told["voices"] = [voice.voice_id for voice in client.voices.get_all().voices][:3]
     told["found"] = len(client.voices.search().voices)
     told["voice"] = client.voices.get(told["voices"][0]).voice_id
+    told["known"] = client.voices.get(VOICE).voice_id
+    page = client.voices.search(search="female", page_size=2)
+    rest = client.voices.search(search="female", page_size=2, next_page_token=page.next_page_token)
+    told["pages"] = [len({voice.voice_id for each in (page, rest) for voice in each.voices}), page.has_more]
     told["ulaw"] = sum(map(len, speech.convert(VOICE, text=TEXT, output_format="ulaw_8000")))
     told["pcm"] = sum(map(len, speech.stream(VOICE, text=TEXT, output_format="pcm_16000")))
     whole = speech.convert_with_timestamps(VOICE, text=TEXT, output_format="opus_48000_64")

@@ -18,6 +18,7 @@ def main(url: str, key: str) -> dict[str, object]:
     client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
     speech = client.audio.speech
     models = [model.id for model in client.models.list()]
+    found = client.models.retrieve("tts-1").id
     sizes = {}
     for kind in ("mp3", "opus", "aac", "flac", "wav", "pcm"):
         answer = speech.create(model="tts-1", voice="alloy", input=TEXT, response_format=kind)
@@ -41,6 +42,7 @@ def main(url: str, key: str) -> dict[str, object]:
     return {
         "version": openai.__version__,
         "models": models,
+        "found": found,
         "sizes": sizes,
         "streamed": streamed,
         "request_id": request_id,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from voicewire.catalogue import Catalogue
+from voicewire.config import ConfigError
 from voicewire.errors import BadRequest
 from voicewire.server.dialects.aliases import FILE, Aliases
 from voicewire.types import Model, Voice
@@ -75,11 +77,31 @@ def test_a_language_that_nobody_speaks_is_no_reason_to_be_silent() -> None:
     assert Aliases().resolve(CATALOGUE, "", "", "sw").voice == "ann"
 
 
-@pytest.mark.parametrize("wrong", ["[models", "[sounds]\na = 'b'", "[voices]\na = 1"])
+@pytest.mark.parametrize("wrong", ["[models", "[sounds]\na = 'b'", "[voices]\na = 1", "\xe9 = 1"])
 def test_a_table_that_is_not_understood_is_refused(tmp_path: Path, wrong: str) -> None:
-    (tmp_path / FILE).write_text(wrong)
-    with pytest.raises(ValueError, match=FILE):
+    (tmp_path / FILE).write_text(wrong, encoding="latin-1")
+    with pytest.raises(ConfigError, match=FILE):
         Aliases.read(tmp_path)
+
+
+def test_the_models_that_a_list_names_are_those_that_are_taken() -> None:
+    assert Aliases().models(CATALOGUE) == ["tts-1", "tts-1-hd", "gpt-4o-mini-tts"]
+    own = Aliases({"fast": "two", "tts-1": "one", "gone": "three", "two": "one", "x-*": "one"})
+    assert own.models(CATALOGUE) == ["fast", "tts-1", "tts-1-hd", "gpt-4o-mini-tts"]
+    assert [own.model(CATALOGUE, name).default_voice for name in ("fast", "tts-1", "x-1")] == ["eva", "ann", "ann"]
+    assert Aliases().models(Catalogue([], "one")) == []
+
+
+def test_a_voice_is_told_by_the_name_that_was_asked_for() -> None:
+    aliases = Aliases(voices={"alloy": "bob", "both": "ann+bob"})
+    assert aliases.voice(CATALOGUE, "alloy") == Voice("alloy", "Bob", "one", "en-US", "male")
+    assert [aliases.voice(CATALOGUE, name).id for name in ("BOB", "nova", "onyx")] == ["bob", "nova", "onyx"]
+    with pytest.raises(BadRequest):
+        aliases.voice(CATALOGUE, "both")  # nothing here blends
+    blending = Catalogue(
+        [(replace(MODELS[0], blends=True), [voice("ann", "one", "en", ""), voice("bob", "one", "en", "")])], "one"
+    )
+    assert aliases.voice(blending, "both") == Voice("both", "ann+bob", "one", "")
 
 
 def test_no_table_is_well(tmp_path: Path) -> None:

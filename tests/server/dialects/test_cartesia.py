@@ -210,6 +210,33 @@ async def test_old_packages_put_the_key_into_the_address(served: Served) -> None
         await hear(socket, "done")
 
 
+async def test_voices_come_in_pages_and_are_searched_for(served: Served) -> None:
+    async with httpx.AsyncClient(base_url=served.url, headers={"X-API-Key": served.key}, trust_env=False) as http:
+
+        async def ids(**query: Any) -> tuple[list[str], bool]:
+            answer = (await http.get("/voices", params=query)).json()
+            return [voice["id"] for voice in answer["data"]], answer["has_more"]
+
+        everybody, more = await ids()
+        assert (len(everybody) > 100, more) == (True, False)
+        first, second = await ids(limit=3), await ids(limit=3, starting_after=everybody[2])
+        assert (first, second) == ((everybody[:3], True), (everybody[3:6], True))
+        assert await ids(limit=3, ending_before=everybody[5]) == (everybody[2:5], True)
+        assert await ids(limit=3, ending_before=everybody[2]) == (everybody[:2], False)
+        assert await ids(limit=3, starting_after=everybody[-3]) == (everybody[-2:], False)
+        assert await ids(limit=3, starting_after="gone") == ([], False)
+        assert await ids(is_owner="true") == ([], False)
+        women, _ = await ids(gender="feminine", q="en-us")
+        assert women
+        for id in women:
+            voice = (await http.get(f"/voices/{id}")).json()
+            assert voice["gender"] == "feminine"
+        alias = (await http.get("/voices/f786b574-daa5-4673-aa0c-cbe3e8534c02")).json()
+        assert alias["id"] == "f786b574-daa5-4673-aa0c-cbe3e8534c02"
+        refused = await http.get("/voices", params={"limit": "many"})
+        assert (refused.status_code, refused.json()["error_code"]) == (400, "bad_message")
+
+
 async def test_over_http_it_is_the_same_speech(served: Served) -> None:
     async with httpx.AsyncClient(
         base_url=served.url, headers={"X-API-Key": served.key}, timeout=WAIT_S, trust_env=False

@@ -120,6 +120,55 @@ async def test_the_lists_are_theirs_for_who_shows_a_key_as_they_do(http: httpx.A
         assert [model["id"] for model in answer.json()["models"]] == [model["model_id"] for model in models]
 
 
+async def test_a_voice_that_is_spoken_with_is_found(http: httpx.AsyncClient) -> None:
+    """Rachel's id, which everybody's program has, is in no list; voices have ids, and friendly names."""
+    voice = (await http.get(f"/v1/voices/{VOICE}")).json()
+    assert (voice["voice_id"], voice["category"]) == (VOICE, "premade")
+    listed = (await http.get("/v1/voices")).json()["voices"]
+    assert voice["name"] in {each["name"] for each in listed}
+    assert (await http.get(f"/v1/voices/{listed[-1]['name']}")).json() == listed[-1]
+    assert (await http.get("/v1/voices/nobody")).json()["detail"]["status"] == "unknown_voice"
+
+
+@pytest.mark.parametrize("path", ["/v1/voices", "/v2/voices"])
+async def test_voices_come_in_pages(http: httpx.AsyncClient, path: str) -> None:
+    everybody = (await http.get(path)).json()
+    assert (everybody["has_more"], everybody["next_page_token"]) == (False, None)
+    assert everybody["total_count"] == len(everybody["voices"])
+    query: dict[str, Any] = {"page_size": 70, "sort": "name", "sort_direction": "desc"}
+    pages = [(await http.get(path, params=query)).json()]
+    while token := pages[-1]["next_page_token"]:
+        assert pages[-1]["has_more"] is True
+        pages.append((await http.get(path, params={**query, "next_page_token": token})).json())
+    names = [voice["name"].casefold() for page in pages for voice in page["voices"]]
+    assert names == sorted((voice["name"].casefold() for voice in everybody["voices"]), reverse=True)
+    assert {len(page["voices"]) for page in pages[:-1]} == {70}
+    assert len((await http.get(path, params={"page_size": 1_000})).json()["voices"]) == 100, "their most"
+    assert (await http.get(path, params={"page_size": 5, "next_page_token": "gone"})).json()["voices"] == []
+    for wrong in ("0", "-1", "ten"):
+        refused = await http.get(path, params={"page_size": wrong})
+        assert (refused.status_code, refused.json()["detail"]["status"]) == (400, "bad_message")
+
+
+@pytest.mark.parametrize(
+    ("query", "fits"),
+    [
+        ({"search": "aVa"}, lambda voice: "ava" in str(voice).casefold()),
+        ({"language": ["de", "eo"]}, lambda voice: voice["labels"]["language"][:2] in {"de", "eo"}),
+        ({"gender": "female", "search": "en-us"}, lambda voice: "'female'" in str(voice) and "en-us" in str(voice)),
+        ({"voice_ids": ["de", "en-us"]}, lambda voice: voice["voice_id"] in {"de", "en-us"}),
+        ({"category": "cloned"}, lambda voice: False),  # noqa: ARG005 - there is none
+    ],
+)
+async def test_voices_are_searched_for(
+    http: httpx.AsyncClient, query: dict[str, Any], fits: Callable[[dict[str, Any]], bool]
+) -> None:
+    everybody = (await http.get("/v2/voices")).json()["voices"]
+    found = (await http.get("/v2/voices", params=query)).json()
+    assert {voice["voice_id"] for voice in found["voices"]} == {each["voice_id"] for each in everybody if fits(each)}
+    assert found["total_count"] == len(found["voices"]) < len(everybody)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [

@@ -136,8 +136,18 @@ async def test_the_lists_that_clients_ask_for(http: httpx.AsyncClient, served: S
     models = (await http.get("/v1/models")).json()
     assert models["object"] == "list"
     assert {model["object"] for model in models["data"]} == {"model"}
-    assert [model["id"] for model in models["data"]] == [model["id"] for model in models["models"]]
+    ours, told = [model["id"] for model in models["models"]], [model["id"] for model in models["data"]]
+    assert told == [*ours, "tts-1", "tts-1-hd", "gpt-4o-mini-tts"]
     async with httpx.AsyncClient(base_url=served.url, trust_env=False) as stranger:
         voices = (await stranger.get("/v1/audio/voices")).json()["voices"]
         assert {"id", "name", "model", "language"} == set(voices[0])
         assert (await stranger.get("/v1/audio/models")).json()["models"][0]["id"] == models["data"][0]["id"]
+
+
+async def test_a_model_is_found_by_every_name_that_is_taken(http: httpx.AsyncClient) -> None:
+    for name in [model["id"] for model in (await http.get("/v1/models")).json()["data"]] + ["tts-1-1106"]:
+        model = (await http.get(f"/v1/models/{name}")).json()
+        assert (model["id"], model["object"], model["owned_by"]) == (name, "model", "voicewire")
+    for prefix in ("", "/openai"):
+        missing = await http.get(f"{prefix}/v1/models/gpt-9")
+        assert (missing.status_code, missing.json()["error"]["code"]) == (404, "unknown_model")

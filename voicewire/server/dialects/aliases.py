@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +23,9 @@ from types import MappingProxyType
 from msgspec import Struct, ValidationError, convert
 
 from voicewire.catalogue import Catalogue, Choice
+from voicewire.config import ConfigError
 from voicewire.errors import BadRequest
+from voicewire.types import Model, Voice
 
 FILE = "aliases.toml"
 GENDERS = frozenset({"female", "male"})
@@ -32,6 +35,8 @@ DEEPGRAM = re.compile(r"(?:aura|flux)(?:-\d+)?-[a-z]+-([a-z]{2}(?:-[a-z]{2})?)",
 MODELS: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(("tts-1*", "gpt-*-tts*", "sonic*", "eleven_*", "aura*", "flux*"), "")
 )
+BUILT_IN = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # that OpenAI's clients look for in a list
+WILDCARDS = frozenset("*?[")
 VOICES: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(("alloy", "coral", "nova", "sage", "shimmer", "marin"), "female"),
@@ -57,16 +62,20 @@ class Aliases:
 
     @classmethod
     def read(cls, folder: Path) -> Aliases:
-        """Return what the file in `folder` says, if there is one. Raises `ValueError` when it is not understood."""
+        """Return what the file in `folder` says, if there is one. Raises `ConfigError` when it is not understood."""
         try:
-            text = (folder / FILE).read_text(encoding="utf-8")
+            file = convert(tomllib.loads((folder / FILE).read_text(encoding="utf-8")), _File)
         except FileNotFoundError:
             return cls()
-        try:
-            file = convert(tomllib.loads(text), _File)
-        except (tomllib.TOMLDecodeError, ValidationError) as error:
-            raise ValueError(f"{FILE}: {error}") from error
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+            raise ConfigError(f"{FILE}: {error}") from error
         return cls(file.models, file.voices)
+
+    def take(self, others: Aliases) -> bool:
+        """Have the rows of `others` from now on; return whether they differ."""
+        before = self._models, self._voices
+        self._models, self._voices = others._models, others._voices
+        return before != (self._models, self._voices)
 
     def resolve(self, names: Catalogue, model: str, voice: str, language: str = "") -> Choice:
         """Find what a foreign client asked for. Raises `BadRequest` for what nobody has, and no row names."""
@@ -91,6 +100,27 @@ class Aliases:
             if unspoken.row_code != "unknown_voice":
                 raise
             return names.resolve(model_id, "", "")
+
+    def voice(self, names: Catalogue, name: str) -> Voice:
+        """Return the voice that a foreign client hears by a name, under that name. Raises as `resolve`."""
+        choice = self.resolve(names, "", name)
+        made = Voice(choice.voice, choice.voice, choice.model.id, choice.language)  # a blend stands in no list
+        voice = next((each for each in names.voices(choice.model.id) if each.id == choice.voice), made)
+        return voice if name.casefold() in {voice.id.casefold(), voice.name.casefold()} else replace(voice, id=name)
+
+    def model(self, names: Catalogue, name: str) -> Model:
+        """Return the model that a foreign name means, under that name. Raises `BadRequest`."""
+        return replace(names.model(self._model(names, name)), id=name)
+
+    def models(self, names: Catalogue) -> list[str]:
+        """Return the names without wildcards that mean a model, beside the catalogue's own."""
+        known = {model.id for model in names.models()}
+        if not known:
+            return []
+        foreign = (name for name in (*self._models, *BUILT_IN) if not WILDCARDS & {*name})
+        return [
+            name for name in dict.fromkeys(foreign) if name not in known and self._model(names, name) in {"", *known}
+        ]
 
     def _model(self, names: Catalogue, model: str) -> str:
         named = _row(self._models, model)

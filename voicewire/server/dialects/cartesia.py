@@ -21,6 +21,7 @@ from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects import cartesia_forms as forms
 from voicewire.server.dialects.aliases import Aliases
+from voicewire.server.dialects.listing import page, wanted_size
 from voicewire.server.dialects.spelling import Spelling
 from voicewire.server.metrics import Metrics
 from voicewire.server.recite import Recitation, Reciter, Wish
@@ -58,7 +59,7 @@ class CartesiaDoors:
         router.add_api_route("/tts/sse", self.events, methods=["POST"], response_model=None)
         for path in ("/voices", "/voices/"):  # their package before 3 asks for the second
             router.add_api_route(path, self.voices, methods=["GET"], response_model=None)
-        router.add_api_route("/voices/{voice_id}", self.voice, methods=["GET"], response_model=None)
+        router.add_api_route("/voices/{voice_id:path}", self.voice, methods=["GET"], response_model=None)
         return router
 
     async def bytes(self, request: Request) -> Response:
@@ -95,20 +96,22 @@ class CartesiaDoors:
         return body, await self.reciter.begin(request, principal, wish)
 
     async def voices(self, request: Request) -> Response:
-        """List the voices behind `starting_after`: their package asks until there are none."""
+        """List the voices behind or before one: their package asks until there are none, whatever `has_more` says."""
+        query = request.query_params
         try:
             principal = await self.callers.require(request, "voices:read")
+            voices = forms.searched(self.catalogue(principal.tenant).voices(), query)
+            size, after, before = wanted_size(query, "limit"), query.get("starting_after"), query.get("ending_before")
+            found = page(voices, size, after or "", before or "")
         except VoicewireError as error:
             return self._refusal(error)
-        voices, last = self.catalogue(principal.tenant).voices(), request.query_params.get("starting_after")
-        begin = next((at for at, voice in enumerate(voices, 1) if voice.id == last), len(voices) if last else 0)
-        return JSONResponse({"data": [*map(_voice, voices[begin:])], "has_more": False})
+        return JSONResponse({"data": [*map(_voice, found.voices)], "has_more": found.more})
 
     async def voice(self, request: Request, voice_id: str) -> Response:
-        """Return one voice."""
+        """Return one voice, also by a name that only their clients have for it."""
         try:
             principal = await self.callers.require(request, "voices:read")
-            return JSONResponse(_voice(self.catalogue(principal.tenant).voice(voice_id)))
+            return JSONResponse(_voice(self.aliases.voice(self.catalogue(principal.tenant), voice_id)))
         except VoicewireError as error:
             return self._refusal(error)
 
@@ -126,7 +129,12 @@ def refusal(error: VoicewireError) -> Response:
 
 
 def _voice(voice: Voice) -> dict[str, object]:
-    fields = {"id": voice.id, "name": voice.name, "description": voice.description, "gender": voice.gender or None}
+    fields = {
+        "id": voice.id,
+        "name": voice.name,
+        "description": voice.description,
+        "gender": forms.GENDERS.get(voice.gender),
+    }
     created = {"created_at": CREATED, "is_owner": False, "is_public": True}
     return {**fields, "language": voice.language.split("-")[0], **created}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -10,7 +10,8 @@ from msgspec import Meta, Struct
 
 from voicewire import frames
 from voicewire.errors import BadRequest
-from voicewire.types import Codec
+from voicewire.server.dialects.listing import each_once, fits
+from voicewire.types import Codec, Voice
 
 CODECS = {
     "pcm_s16le": Codec.PCM_S16LE,
@@ -18,6 +19,7 @@ CODECS = {
     "pcm_mulaw": Codec.MULAW,
     "pcm_alaw": Codec.ALAW,
 }
+GENDERS = {"female": "feminine", "male": "masculine"}  # as they call it
 SPEEDS = (0.5, 2.0)
 SLOWER, FASTER = 0.8, 1.25  # what they call slow and fast
 
@@ -76,6 +78,15 @@ def read(data: str | bytes) -> Request:
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise BadRequest(problem=str(error).replace("{", "(").replace("}", ")")) from error
     return request
+
+
+def searched(voices: Iterable[Voice], query: Mapping[str, str]) -> list[Voice]:
+    """Return the voices that fit what stands in an address; nobody owns one here."""
+    if query.get("is_owner") == "true":
+        return []
+    gender = query.get("gender")
+    found = (voice for voice in each_once(voices) if fits(voice, query.get("q") or ""))
+    return [voice for voice in found if not gender or GENDERS.get(voice.gender) == gender]
 
 
 def phoneme_times(phonemes: Sequence[tuple[str, int, int]], before_ms: int = 0) -> dict[str, list[Any]]:

@@ -19,7 +19,8 @@ from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.blank import require_text
-from voicewire.server.dialects.deepgram_forms import RATES_HZ, number, read, wanted_speed
+from voicewire.server.dialects.deepgram_forms import RATES_HZ, read, wanted_speed
+from voicewire.server.dialects.listing import number
 from voicewire.server.metrics import Metrics
 from voicewire.server.recite import Recitation, Reciter, Wish
 from voicewire.types import Codec

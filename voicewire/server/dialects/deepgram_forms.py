@@ -10,6 +10,7 @@ import msgspec
 from voicewire import frames
 from voicewire.context import Wire
 from voicewire.errors import BadRequest, UnsupportedFormat
+from voicewire.server.dialects.listing import number
 from voicewire.types import Codec
 
 CODECS = {"linear16": Codec.PCM_S16LE, "mulaw": Codec.MULAW, "alaw": Codec.ALAW}
@@ -28,16 +29,6 @@ def wanted_format(query: Mapping[str, str]) -> frames.FormatRequest:
     wanted = frames.FormatRequest(codec, number(query, "sample_rate") or RATES_HZ[encoding])
     wanted.grant()
     return wanted
-
-
-def number(query: Mapping[str, str], name: str) -> int | None:
-    """Return a whole number of the address. Raises `BadRequest`."""
-    text = query.get(name)
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 9):
-        raise BadRequest(problem=f"{name} is no number")
-    return int(text)
 
 
 def wanted_speed(query: Mapping[str, str]) -> float:

@@ -10,7 +10,6 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 
 from msgspec import Struct
@@ -22,9 +21,8 @@ from voicewire.errors import BadRequest, VoicewireError
 from voicewire.server.dialects.ahead import Ahead
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.deepgram_forms import json_wire, problem, read, wanted_format, wanted_speed
+from voicewire.server.dialects.deepgram_parts import Part, part_for_text
 from voicewire.server.dialects.socket import Line
-
-PARTS_MAX = 64
 
 
 class Message(Struct):
@@ -32,16 +30,6 @@ class Message(Struct):
 
     type: str
     text: str = ""
-
-
-@dataclass(slots=True)
-class Part:
-    """What stands between two flushes."""
-
-    name: str
-    text: list[str] = field(default_factory=list)
-    flushed: bool = False
-    open: bool = False
 
 
 class Deepgram:
@@ -73,17 +61,11 @@ class Deepgram:
                 raise BadRequest(problem=f"the type {message.type[:40]}")
 
     def _take(self, text: str) -> None:
-        part = self._last()
-        part.text.append(text)
+        self._last().text.append(text)
         self._speak()
 
     def _last(self) -> Part:
-        """The part that text goes to."""
-        if not self._parts or self._parts[-1].flushed:
-            if len(self._parts) >= PARTS_MAX:
-                raise BadRequest("too_many_contexts", limit=PARTS_MAX)
-            self._parts.append(Part(f"u{next(self._numbers)}"))
-        return self._parts[-1]
+        return part_for_text(self._parts, Part, self._numbers)
 
     def _flush(self) -> None:
         self._last().flushed = True

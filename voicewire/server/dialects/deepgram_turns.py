@@ -20,10 +20,10 @@ from voicewire.errors import BadRequest, VoicewireError
 from voicewire.server.dialects.ahead import Ahead
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.deepgram_forms import SPEEDS, json_wire, problem, read, wanted_format, wanted_speed
+from voicewire.server.dialects.deepgram_parts import part_for_text
 from voicewire.server.dialects.deepgram_turn_forms import Cut, Message, Turn, warning
 from voicewire.server.dialects.socket import Line
 
-TURNS_MAX = 64
 SENT_MAX = 16  # turns whose audio is sent, and may not be heard yet
 
 
@@ -69,7 +69,7 @@ class DeepgramTurns:
     def _take(self, text: str) -> None:
         if self._closing:
             raise BadRequest(problem="it is being closed")
-        turn = self._last()
+        turn = part_for_text(self._turns, Turn, self._numbers)
         assert self._line.live is not None
         limit = self._line.live.session.limits.text_chars
         if not turn.open and len(turn.text) + len(text) > limit:  # else our session says so
@@ -79,14 +79,6 @@ class DeepgramTurns:
         self._characters += len(text)
         if turn is self._turns[0]:
             self._speak()
-
-    def _last(self) -> Turn:
-        """The turn that text goes to."""
-        if not self._turns or self._turns[-1].flushed:
-            if len(self._turns) >= TURNS_MAX:
-                raise BadRequest("too_many_contexts", limit=TURNS_MAX)
-            self._turns.append(Turn(f"u{next(self._numbers)}"))
-        return self._turns[-1]
 
     def _flush(self) -> None:
         if not self._turns or self._turns[-1].flushed:

@@ -23,8 +23,9 @@ from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.blank import require_text
-from voicewire.server.dialects.elevenlabs_forms import Body, read, wanted_output
+from voicewire.server.dialects.elevenlabs_forms import CATEGORY, Body, read, searched, wanted_output
 from voicewire.server.dialects.letters import Alignment, Letters
+from voicewire.server.dialects.listing import page, wanted_size
 from voicewire.server.dialects.vendors import vendor_of
 from voicewire.server.metrics import Metrics
 from voicewire.server.recite import Recitation, Reciter, Wish
@@ -63,7 +64,7 @@ class ElevenLabsDoors:
         shared = APIRouter(include_in_schema=False, route_class=OfTheirClients)
         shared.add_api_route("/v1/models", self.models, methods=["GET"], response_model=None)
         shared.add_api_route("/v1/voices", self.voices, methods=["GET"], response_model=None)
-        shared.add_api_route("/v1/voices/{voice_id}", self.voice, methods=["GET"], response_model=None)
+        shared.add_api_route("/v1/voices/{voice_id:path}", self.voice, methods=["GET"], response_model=None)
         router.include_router(shared)
         return router
 
@@ -108,17 +109,20 @@ class ElevenLabsDoors:
         return body, await self.reciter.begin(request, principal, wish)
 
     async def voices(self, request: Request) -> Response:
-        """List the voices."""
+        """List the voices that are searched for, a page at a time where that is asked for."""
+        query = request.query_params
         try:
-            voices = [*map(_voice, (await self._catalogue(request)).voices())]
+            voices = searched((await self._catalogue(request)).voices(), query)
+            found = page(voices, wanted_size(query, "page_size"), query.get("next_page_token") or "")
         except VoicewireError as error:
             return self._refusal(error)
-        return JSONResponse({"voices": voices, "has_more": False, "total_count": len(voices), "next_page_token": None})
+        body = {"voices": [*map(_voice, found.voices)], "has_more": found.more, "total_count": len(voices)}
+        return JSONResponse({**body, "next_page_token": found.voices[-1].id if found.more else None})
 
     async def voice(self, request: Request, voice_id: str) -> Response:
-        """Return one voice."""
+        """Return one voice, also by a name that only their clients have for it."""
         try:
-            return JSONResponse(_voice((await self._catalogue(request)).voice(voice_id)))
+            return JSONResponse(_voice(self.aliases.voice(await self._catalogue(request), voice_id)))
         except VoicewireError as error:
             return self._refusal(error)
 
@@ -151,7 +155,7 @@ def _name(request: Request) -> dict[str, str]:
 
 def _voice(voice: Voice) -> dict[str, object]:
     labels = {"language": voice.language, "gender": voice.gender}
-    fields = {"voice_id": voice.id, "name": voice.name, "category": "premade", "description": voice.description}
+    fields = {"voice_id": voice.id, "name": voice.name, "category": CATEGORY, "description": voice.description}
     return {**fields, "labels": labels, "settings": None, "preview_url": None}
 
 

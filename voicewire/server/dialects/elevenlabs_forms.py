@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
+from starlette.datastructures import QueryParams
 
 from voicewire import frames
 from voicewire.codecs.base import FileKind
 from voicewire.errors import BadRequest, UnsupportedFormat
 from voicewire.server.dialects.credentials import without_scheme
-from voicewire.types import Codec
+from voicewire.server.dialects.listing import each_once, fits, speaks
+from voicewire.types import Codec, Voice
 
 KINDS = {
     "mp3": FileKind.MP3,
@@ -22,6 +25,7 @@ KINDS = {
     "opus": FileKind.OPUS,
 }
 CODECS = {FileKind.PCM: Codec.PCM_S16LE, FileKind.MULAW: Codec.MULAW, FileKind.ALAW: Codec.ALAW}
+CATEGORY = "premade"  # of every voice: LiveKit asks for one
 DEFAULT = "mp3_44100_128"
 SPEEDS = (0.5, 2.0)
 
@@ -91,6 +95,23 @@ def wanted_output(name: str | None) -> Output:
     if kind is None or len(numbers) != len(parts) - 1 or not 1 <= len(numbers) <= 2:
         raise UnsupportedFormat(problem=f"output_format {(name or '')[:40]}")
     return Output(kind, numbers[0], 1_000 * numbers[1] if len(numbers) > 1 else None)
+
+
+def searched(voices: Iterable[Voice], query: QueryParams) -> list[Voice]:
+    """Return the voices that fit what stands in an address, in the order that it asks for."""
+    languages, ids = query.getlist("language"), {*query.getlist("voice_ids")}
+    found = [
+        voice
+        for voice in each_once(voices)
+        if fits(voice, query.get("search") or "")
+        and (query.get("gender") or voice.gender) == voice.gender
+        and (query.get("category") or CATEGORY) == CATEGORY
+        and (speaks(voice, languages) or not languages)
+        and (voice.id in ids or not ids)
+    ]
+    if query.get("sort") == "name":
+        found.sort(key=lambda voice: voice.name.casefold())
+    return found[::-1] if query.get("sort_direction") == "desc" else found
 
 
 def introduced(data: str | bytes) -> str:

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from voicewire import frames
 from voicewire.auth.authenticate import Authenticator
 from voicewire.catalogue import Catalogue
-from voicewire.config import Config, ConfigError
+from voicewire.config import Config
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.cartesia import CartesiaDoors
@@ -33,7 +33,7 @@ from voicewire.server.strangers import Strangers
 
 @dataclass(frozen=True, slots=True)
 class Dialects:
-    """What all dialects stand on. `catalogue` is asked for a tenant. Wrong aliases raise `ConfigError`."""
+    """What all dialects stand on. `catalogue` is asked for a tenant."""
 
     config: Config
     reciter: Reciter
@@ -41,17 +41,18 @@ class Dialects:
     authenticator: Authenticator
     sessions: Sessions
     catalogue: Callable[[str], Catalogue]
+    aliases: Aliases
     metrics: Metrics
 
     def doors(self) -> list[APIRouter]:
         """Return what is asked over HTTP."""
-        common = self.reciter, self.callers, self.catalogue, read_aliases(self.config), self.metrics
+        common = self.reciter, self.callers, self.catalogue, self.aliases, self.metrics
         doors = OpenAi(*common), CartesiaDoors(*common), DeepgramDoors(*common), ElevenLabsDoors(*common)
         return [each.router() for each in doors]
 
     def sockets(self) -> list[BaseRoute]:
         """Return the WebSockets."""
-        config, aliases = self.config, read_aliases(self.config)
+        config, aliases = self.config, self.aliases
         strangers = Strangers(config.connections_unauthenticated_max, config.address_unauthenticated_max)
         first_messages = Introductions(introduced, strangers, config.hello_s)
         return [
@@ -82,11 +83,3 @@ class Dialects:
             config.dialect_lead_ms,
             introductions,
         )
-
-
-def read_aliases(config: Config) -> Aliases:
-    """Return the operator's table of foreign names. Raises `ConfigError` when it is not understood."""
-    try:
-        return Aliases.read(config.data_dir)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error

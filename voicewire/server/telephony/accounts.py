@@ -90,6 +90,11 @@ class Accounts:
             raise ConfigError(f"{FILE}: an account stands there twice")
         return cls(rows)
 
+    def take(self, others: Accounts) -> bool:
+        """Have the rows of `others` from now on; return whether they differ. Calls that have begun keep theirs."""
+        before, self._rows = self._rows, others._rows
+        return before != self._rows
+
     def find(self, id: str) -> Account | None:
         """Return the row of an account."""
         return self._rows.get(id) or self._rows.get(ANY)
@@ -100,5 +105,5 @@ def _rows(folder: Path) -> list[Account]:
         return convert(tomllib.loads((folder / FILE).read_text(encoding="utf-8")), _File).account
     except FileNotFoundError:
         return []
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
         raise ConfigError(f"{FILE}: {error}") from error

@@ -110,9 +110,11 @@ class CallEndpoint:
     async def _checked(self, websocket: WebSocket, started: Started) -> tuple[Grant, Account]:
         """Return whose call it is. Raises `Unauthorized` for a token or a signature that is not good."""
         grant = await self.shared.tokens.redeem(started.token or _shown(websocket.headers), started.call)
-        account = self.shared.accounts.find(grant.account) if grant.account else None
-        if account is None:
+        if not grant.account:
             return grant, Account("", tenant=grant.tenant)
+        account = self.shared.accounts.find(grant.account)
+        if account is None:  # it was taken out of the table meanwhile
+            raise Unauthorized
         if SIGNATURE in websocket.headers:
             url = self.shared.url + websocket.scope["path"]
             if not signed_by(account.secret, websocket.headers, url):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import APIRouter
 from redis.asyncio import Redis
@@ -11,6 +12,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 
 from voicewire.config import Config
 from voicewire.server.callers import Callers
+from voicewire.server.edits import Edited
 from voicewire.server.jobs.outward import Outward
 from voicewire.server.live.live import Live
 from voicewire.server.live.sessions import Sessions
@@ -18,7 +20,7 @@ from voicewire.server.metrics import Metrics
 from voicewire.server.people import own_address
 from voicewire.server.strangers import Strangers
 from voicewire.server.tasks import supervise
-from voicewire.server.telephony.accounts import Accounts
+from voicewire.server.telephony.accounts import FILE, Accounts
 from voicewire.server.telephony.calls import Calls
 from voicewire.server.telephony.carriers import CARRIERS
 from voicewire.server.telephony.elsewhere import Elsewhere
@@ -44,8 +46,10 @@ class Lines:
     hooks: Hooks
 
     def start(self, stack: contextlib.AsyncExitStack) -> None:
-        """Carry what is said between gateways and to webhooks, until `stack` is unwound."""
+        """Carry what is said between gateways and to webhooks, and follow the table, until `stack` is unwound."""
         stack.push_async_callback(self.hooks.aclose)
+        edited = Edited(self.config.data_dir / FILE, partial(Accounts.read, self.config), self.accounts.take)
+        supervise(stack, "accounts at carriers", edited.run)
         supervise(stack, "calls elsewhere", self.relay.run)
         supervise(stack, "letters to calls", self.relay.deliver)
 
