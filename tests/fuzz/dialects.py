@@ -108,9 +108,22 @@ def _spoiled(good: Message) -> list[Message]:
     return [good, *({**good, name: odd} for name in good for odd in ODD)]
 
 
+def _deepgram(path: str, messages: tuple[Message, ...], last: str) -> Socket:
+    return Socket(
+        path,
+        messages,
+        judges.deepgram,
+        _spoiled({"model": "aura-2-thalia-en", "encoding": "linear16", "sample_rate": 16_000, "speed": 1}),
+        messages[:3],
+        lambda said: said if isinstance(said, bytes) else b"",
+        _is("type", last),
+        [{"type": "Enough"}],
+        _is("description", "the message is not valid: the type Enough"),
+    )
+
+
 def dialects(wyoming_port: int) -> Mapping[str, Attacker]:
     """Return all of them, by name."""
-    deepgram = _spoiled({"model": "aura-2-thalia-en", "encoding": "linear16", "sample_rate": 16_000, "speed": 1})
     query = {"model_id": "eleven_flash_v2_5", "output_format": "pcm_16000", "language_code": "en"}
     elevenlabs = _spoiled(query | {"auto_mode": "true", "sync_alignment": "true"})
     well: Message = {"context_id": "z", "text": "Well.", "flush": True}
@@ -157,28 +170,8 @@ def dialects(wyoming_port: int) -> Mapping[str, Attacker]:
             [{"context_id": "z", "text": "Well. "}, {"context_id": "z", "close_context": True}],
             _is("contextId", "z"),
         ),
-        "deepgram": Socket(
-            "/v1/speak",
-            DEEPGRAM_V1,
-            judges.deepgram,
-            deepgram,
-            DEEPGRAM_V1[:3],
-            lambda said: said if isinstance(said, bytes) else b"",
-            _is("type", "Flushed"),
-            [{"type": "Enough"}],
-            _is("description", "the message is not valid: the type Enough"),
-        ),
-        "deepgram turns": Socket(
-            "/v2/speak",
-            DEEPGRAM_V2,
-            judges.deepgram,
-            deepgram,
-            DEEPGRAM_V2[:3],
-            lambda said: said if isinstance(said, bytes) else b"",
-            _is("type", "SpeechMetadata"),
-            [{"type": "Enough"}],
-            _is("description", "the message is not valid: the type Enough"),
-        ),
+        "deepgram": _deepgram("/v1/speak", DEEPGRAM_V1, "Flushed"),
+        "deepgram turns": _deepgram("/v2/speak", DEEPGRAM_V2, "SpeechMetadata"),
         "wyoming": Tcp(wyoming_port, WYOMING),
         "twilio": Carrier("/v1/twilio/stream", TWILIO),
     }

@@ -69,7 +69,7 @@ def mutated(chance: random.Random, seeds: Sequence[Message]) -> Said:
     elif what < 0.7:
         data = serialized(_edited(chance, seeds))
     elif what < 0.92:
-        data = _spliced(chance, seeds)
+        data = spliced(chance, [*map(serialized, seeds)])
     else:
         data = chance.choice(NONSENSE)
     if chance.random() < 0.95:
@@ -135,10 +135,10 @@ EDITS: tuple[Callable[[random.Random, Message, str], None], ...] = (
 )
 
 
-def _spliced(chance: random.Random, seeds: Sequence[Message]) -> bytes:
-    """Change bytes."""
-    data = bytearray(serialized(chance.choice(seeds)))
-    for _ in range(chance.randint(1, 4)):
+def spliced(chance: random.Random, seeds: Sequence[bytes], fewest: int = 1) -> bytes:
+    """Return one of `seeds` with `fewest` to 4 changes of bytes."""
+    data = bytearray(chance.choice(seeds))
+    for _ in range(chance.randint(fewest, 4)):
         at = chance.randrange(len(data) + 1)
         match chance.randrange(4):
             case 0:
@@ -148,6 +148,6 @@ def _spliced(chance: random.Random, seeds: Sequence[Message]) -> bytes:
             case 2:
                 del data[at : at + chance.randint(1, 8)]
             case _:
-                other = serialized(chance.choice(seeds))
+                other = chance.choice(seeds)
                 data[at:] = other[chance.randrange(len(other)) :]
     return bytes(data)

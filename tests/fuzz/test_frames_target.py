@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from tests.fuzz.frames_target import target
+from tests.fuzz.mutations import spliced
 from voicewire.frames import pack_audio
 
 SEEDS = (
@@ -19,27 +20,9 @@ SEEDS = (
     pack_audio(3, 1, 412, 197_760, [b"abc"]),
     pack_audio(3, 0, 412, 197_760, [b"abc", b"", b"defgh"]),
 )
-PIECES = (b"{", b"}", b"[", b'"', b"\\", b"\\ud800", b"1e999", b"-", b"null", b"NaN", b"\0", b"\xff", b"9" * 40)
-
-
-def mutated(chance: random.Random) -> bytes:
-    data = bytearray(chance.choice(SEEDS))
-    for _ in range(chance.randint(0, 4)):
-        at = chance.randrange(len(data) + 1)
-        match chance.randrange(4):
-            case 0:
-                data[at : at + 1] = bytes([chance.randrange(256)])
-            case 1:
-                data[at:at] = chance.choice(PIECES)
-            case 2:
-                del data[at : at + chance.randint(1, 8)]
-            case _:
-                other = chance.choice(SEEDS)
-                data[at:] = other[chance.randrange(len(other)) :]
-    return bytes(data)
 
 
 def test_mutations_of_real_messages() -> None:
     chance = random.Random(20_261_121)
     for _ in range(30_000):
-        target(mutated(chance))
+        target(spliced(chance, SEEDS, fewest=0))

@@ -5,51 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from tests.conftest import Served
+from tests.server.dialects.deepgram import RATE_HZ, WAIT_S, dial, hear, say
 from voicewire.codecs.wav import header
 from voicewire.types import Codec
 
-WAIT_S = 30
-RATE_HZ = 24_000
 TEXT = "It costs $4.50, doesn't it? Yes. It does, indeed."
 SHORT = "It costs $4.50."
-ADDRESS = f"/v1/speak?encoding=linear16&model=aura-2-thalia-en&sample_rate={RATE_HZ}"
 
 
 @pytest.fixture
 async def socket(served: Served) -> AsyncIterator[ClientConnection]:
-    headers = {"Authorization": f"Token {served.key}"}
-    async with connect(served.url.replace("http", "ws") + ADDRESS, additional_headers=headers, proxy=None) as socket:
+    async with dial(served, "/v1/speak", "aura-2-thalia-en") as socket:
         [metadata] = (await hear(socket, "Metadata"))[1]
         assert {"request_id", "model_name", "model_version", "model_uuid"} < metadata.keys()
         yield socket
-
-
-async def say(socket: ClientConnection, type: str, **fields: Any) -> None:
-    await socket.send(json.dumps({"type": type, **fields}))
-
-
-async def hear(socket: ClientConnection, until: str) -> tuple[bytes, list[dict[str, Any]]]:
-    """Take everything up to a message of a type: the audio, and the messages."""
-    audio = b""
-    messages: list[dict[str, Any]] = []
-    async with asyncio.timeout(WAIT_S):
-        while not messages or messages[-1]["type"] != until:
-            data = await socket.recv()
-            if isinstance(data, bytes):
-                audio += data
-            else:
-                messages.append(json.loads(data))
-                assert messages[-1]["type"] in {until, "Flushed"}, messages[-1]
-    return audio, messages
 
 
 def seconds(audio: bytes) -> float:

@@ -9,54 +9,27 @@ from typing import Any
 
 import httpx
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from tests.conftest import Served
+from tests.server.dialects.deepgram import RATE_HZ, WAIT_S, Heard, dial, hear, say
 
-WAIT_S = 30
-RATE_HZ = 24_000
 BYTES_PER_MS = RATE_HZ * 2 // 1_000
 TEXT = "It costs $4.50, doesn't it? Yes. It does, indeed."
 LONG = "This sentence goes on for a while. And this one follows it. "
 SHORT = "It does, indeed."
 VOICE = "flux-alexis-en"
-
-Heard = tuple[bytes, list[dict[str, Any]]]
-
-
-def dial(served: Served, model: str = VOICE) -> connect:
-    address = f"/v2/speak?encoding=linear16&model={model}&sample_rate={RATE_HZ}"
-    headers = {"Authorization": f"Token {served.key}"}
-    return connect(served.url.replace("http", "ws") + address, additional_headers=headers, proxy=None)
+PATH = "/v2/speak"
 
 
 @pytest.fixture
 async def socket(served: Served) -> AsyncIterator[ClientConnection]:
-    async with dial(served) as socket:
+    async with dial(served, PATH, VOICE) as socket:
         [connected] = (await hear(socket, "Connected"))[1]
         assert connected["model_name"] == VOICE
         assert connected["model_uuids"]
         yield socket
-
-
-async def say(socket: ClientConnection, type: str, **fields: Any) -> None:
-    await socket.send(json.dumps({"type": type, **fields}))
-
-
-async def hear(socket: ClientConnection, until: str) -> Heard:
-    """Take everything up to a message of a type: the audio, and the messages."""
-    audio = b""
-    messages: list[dict[str, Any]] = []
-    async with asyncio.timeout(WAIT_S):
-        while not messages or messages[-1]["type"] != until:
-            data = await socket.recv()
-            if isinstance(data, bytes):
-                audio += data
-            else:
-                messages.append(json.loads(data))
-                assert until == "Error" or messages[-1]["type"] != "Error", messages[-1]
-    return audio, messages
 
 
 async def turn(socket: ClientConnection, text: str) -> Heard:
@@ -217,7 +190,7 @@ async def test_rubbish_is_refused_and_the_socket_lives(socket: ClientConnection,
 
 
 async def test_a_voice_that_nobody_has_ends_the_connection(served: Served) -> None:
-    async with dial(served, "nobody") as socket:
+    async with dial(served, PATH, "nobody") as socket:
         assert (await hear(socket, "Error"))[1][-1]["code"] == "unknown_voice"
         with pytest.raises(ConnectionClosed) as ended:
             await asyncio.wait_for(socket.recv(), WAIT_S)
@@ -227,7 +200,7 @@ async def test_a_voice_that_nobody_has_ends_the_connection(served: Served) -> No
 
 async def test_files_over_http(served: Served) -> None:
     headers = {"Authorization": f"Token {served.key}"}
-    address = f"/v2/speak?model={VOICE}&encoding=linear16&container=none&sample_rate={RATE_HZ}"
+    address = f"{PATH}?model={VOICE}&encoding=linear16&container=none&sample_rate={RATE_HZ}"
     async with httpx.AsyncClient(base_url=served.url, headers=headers, timeout=WAIT_S, trust_env=False) as http:
         answer = await http.post(address, json={"text": TEXT})
     assert (answer.status_code, answer.headers["dg-model-name"]) == (200, VOICE)

@@ -1,0 +1,42 @@
+"""A client of Deepgram's sockets, as far as tests go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.conftest import Served
+
+WAIT_S = 30
+RATE_HZ = 24_000
+
+Heard = tuple[bytes, list[dict[str, Any]]]
+
+
+def dial(served: Served, path: str, model: str) -> connect:
+    """Return a connection that asks for samples at `RATE_HZ`, to be entered."""
+    address = f"{path}?encoding=linear16&model={model}&sample_rate={RATE_HZ}"
+    headers = {"Authorization": f"Token {served.key}"}
+    return connect(served.url.replace("http", "ws") + address, additional_headers=headers, proxy=None)
+
+
+async def say(socket: ClientConnection, type: str, **fields: Any) -> None:
+    await socket.send(json.dumps({"type": type, **fields}))
+
+
+async def hear(socket: ClientConnection, until: str) -> Heard:
+    """Take everything up to a message of a type: the audio, and the messages, of which no other is an error."""
+    audio = b""
+    messages: list[dict[str, Any]] = []
+    async with asyncio.timeout(WAIT_S):
+        while not messages or messages[-1]["type"] != until:
+            data = await socket.recv()
+            if isinstance(data, bytes):
+                audio += data
+            else:
+                messages.append(json.loads(data))
+                assert until == "Error" or messages[-1]["type"] != "Error", messages[-1]
+    return audio, messages
