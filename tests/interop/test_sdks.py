@@ -108,9 +108,9 @@ async def test_deepgram_before_5(speaking: Served) -> None:
     assert (said["key"], said["socket_key"]) == ("401", False)
 
 
-@pytest.mark.parametrize(("environment", "client"), [("core", "elevenlabs_sdk"), ("old", "elevenlabs_old")])
-async def test_elevenlabs(speaking: Served, environment: str, client: str) -> None:
-    said = await told(environment, client, speaking)
+@pytest.mark.parametrize("environment", BOTH)
+async def test_elevenlabs(speaking: Served, environment: str) -> None:
+    said = await told(environment, "elevenlabs_sdk", speaking)
     assert said["version"] == pinned(environment)["elevenlabs"]
     assert "espeak" in said["models"]
     assert said["voice"] == said["voices"][0]
