@@ -117,3 +117,15 @@ async def test_the_api_describes_itself(stranger: httpx.AsyncClient) -> None:
     description = (await stranger.get("/openapi.json")).json()
     assert set(description["paths"]) >= {"/v1/tts", "/v1/models", "/v1/voices", "/v1/tickets", "/health", "/ready"}
     assert all(operation["summary"] for path in description["paths"].values() for operation in path.values())
+
+
+async def test_the_doors_of_calls_stand_in_the_description_with_examples(stranger: httpx.AsyncClient) -> None:
+    described = (await stranger.get("/openapi.json")).json()
+    token, voice = (described["paths"][path]["post"] for path in ("/v1/calls", "/v1/twilio/voice"))
+    assert [each["tags"] for each in (token, voice)] == [["calls"]] * 2
+    for name in ("CallWanted", "TokenIssued"):
+        assert described["components"]["schemas"][name]["examples"]
+    assert {"401", "403"} < token["responses"].keys()
+    assert voice["security"] == []
+    assert "<Connect><Stream url=" in voice["responses"]["200"]["content"]["text/xml"]["example"]
+    assert voice["requestBody"]["content"]["application/x-www-form-urlencoded"]["example"]["CallSid"]

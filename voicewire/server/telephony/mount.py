@@ -60,7 +60,8 @@ class Lines:
     def router(self, callers: Callers, metrics: Metrics) -> APIRouter:
         """Return the routes over HTTP."""
         url = own_address(self.config, callers.port)
-        router = VoiceDoor(self.accounts, self.tokens, metrics, url, socket_address(url)).router()
+        router = APIRouter(tags=["calls"])
+        router.include_router(VoiceDoor(self.accounts, self.tokens, metrics, url, socket_address(url)).router())
         router.include_router(TokenDoor(self.tokens, callers, socket_address(url)).router())
         return router
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import quoteattr
 
@@ -15,6 +15,7 @@ from starlette.responses import Response
 from voicewire.errors import BadRequest, Unauthorized, VoicewireError
 from voicewire.server.answers import error_response
 from voicewire.server.callers import Callers
+from voicewire.server.doors.description import OPEN, declared
 from voicewire.server.doors.texts import Body
 from voicewire.server.metrics import Metrics
 from voicewire.server.telephony.accounts import Account, Accounts
@@ -29,6 +30,26 @@ TWIML = (
     '<?xml version="1.0" encoding="UTF-8"?>'
     "<Response><Connect><Stream url={url}>{parameter}</Stream></Connect></Response>"
 )
+STREAM_URL, TOKEN = (
+    "wss://voice.example/v1/twilio/stream",
+    "5f0d1c8a3b7e4d2296c1f84ab3d07e9512c6a8f47be03d915f2a6c7d80e4b931",
+)
+"""Of examples."""
+FORM = {
+    "schema": {
+        "type": "object",
+        "required": ["AccountSid", "CallSid"],
+        "properties": {"AccountSid": {"type": "string"}, "CallSid": {"type": "string"}},
+        "additionalProperties": {"type": "string"},
+    },
+    "example": {"AccountSid": f"AC{'0' * 32}", "CallSid": f"CA{'0' * 32}", "From": "+15550100", "To": "+15550101"},
+}
+ASKED: dict[str, Any] = {
+    **OPEN,
+    "requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": FORM}},
+    "parameters": [{"name": SIGNATURE, "in": "header", "required": True, "schema": {"type": "string"}}],
+}
+"""What the description of Twilio's webhook says of its request, which is read as it was signed, byte for byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +63,23 @@ class VoiceDoor:
     stream_url: str
 
     def router(self) -> APIRouter:
-        router = APIRouter(include_in_schema=False)
-        router.add_api_route(VOICE_PATH, self.answer, methods=["POST"], response_model=None)
+        router = APIRouter()
+        twiml = {"schema": {"type": "string"}, "example": _twiml(STREAM_URL, TOKEN)}
+        answers = {200: {"description": "TwiML", "content": {"text/xml": twiml}}, **declared("unauthorized")}
+        router.add_api_route(
+            VOICE_PATH, self.answer, methods=["POST"], response_class=Response, responses=answers, openapi_extra=ASKED
+        )
         return router
 
     async def answer(self, request: Request) -> Response:
-        """Connect a call of Twilio's to a stream."""
+        """Connect a call of Twilio's to a stream. For Twilio, which signs: a signed request is answered once."""
         try:
             call, account = await self._checked(request)
             token = await self.tokens.create(Grant(account.tenant, call, account.id))
         except VoicewireError as error:
             self.metrics.errors.labels(error.row_code).inc()
             return error_response(error)
-        url = quoteattr(self.stream_url + STREAM_PATH.format(carrier="twilio"))
-        parameter = f"<Parameter name={quoteattr(TOKEN_FIELD)} value={quoteattr(token)}/>"
-        return Response(TWIML.format(url=url, parameter=parameter), media_type="text/xml")
+        return Response(_twiml(self.stream_url + STREAM_PATH.format(carrier="twilio"), token), media_type="text/xml")
 
     async def _checked(self, request: Request) -> tuple[str, Account]:
         """Return the call, and whose it is. Raises `Unauthorized`, also for what was answered before."""
@@ -72,6 +95,11 @@ class VoiceDoor:
         if not NAME.fullmatch(call):
             raise BadRequest(problem="CallSid is missing")
         return call, account
+
+
+def _twiml(url: str, token: str) -> str:
+    parameter = f"<Parameter name={quoteattr(TOKEN_FIELD)} value={quoteattr(token)}/>"
+    return TWIML.format(url=quoteattr(url), parameter=parameter)
 
 
 async def _form(request: Request) -> list[tuple[str, str]]:
@@ -99,9 +127,9 @@ class TokenIssued(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "token": "5f0d1c8a3b7e4d2296c1f84ab3d07e9512c6a8f47be03d915f2a6c7d80e4b931",
+                    "token": TOKEN,
                     "expires_ms": 60_000,
-                    "streams": {"twilio": "wss://voice.example/v1/twilio/stream"},
+                    "streams": {"twilio": STREAM_URL},
                 }
             ]
         }
@@ -121,7 +149,7 @@ class TokenDoor:
     stream_url: str
 
     def router(self) -> APIRouter:
-        router = APIRouter(tags=["calls"])
+        router = APIRouter()
         router.add_api_route("/v1/calls", self.issue, methods=["POST"], response_model=TokenIssued)
         return router
 
