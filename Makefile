@@ -93,30 +93,16 @@ $(VENV)/.dev: $(VENV)/.made requirements-dev.lock pyproject.toml
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(INTEROP)/core/.made: tests/interop/packages-core.txt $(VENV)/.made
-	@echo "installing vendors' packages: once, about a minute"
-	@$(BIN)/python -m venv $(INTEROP)/core
-	@$(INTEROP)/core/bin/pip --disable-pip-version-check install --quiet --no-compile --requirement \
-		tests/interop/packages-core.txt
-	@touch $@
+$(INTEROP)/core/.made: tests/interop/packages-core.txt
+$(INTEROP)/old/.made: tests/interop/packages-old.txt
+$(INTEROP)/pipecat/.made: tests/interop/packages-pipecat.txt
+$(INTEROP)/livekit/.made: tests/interop/packages-livekit.txt
 
-$(INTEROP)/old/.made: tests/interop/packages-old.txt $(VENV)/.made
-	@echo "installing what vendors had before: once, about a minute"
-	@$(BIN)/python -m venv $(INTEROP)/old
-	@$(INTEROP)/old/bin/pip --disable-pip-version-check install --quiet --no-compile --requirement \
-		tests/interop/packages-old.txt
-	@touch $@
-
-$(INTEROP)/pipecat/.made: tests/interop/packages-pipecat.txt $(VENV)/.made
-	@echo "installing pipecat: once, some minutes"
-	@$(BIN)/python -m venv $(INTEROP)/pipecat
-	@$(INTEROP)/pipecat/bin/pip --disable-pip-version-check install --quiet --requirement tests/interop/packages-pipecat.txt
-	@touch $@
-
-$(INTEROP)/livekit/.made: tests/interop/packages-livekit.txt $(VENV)/.made
-	@echo "installing LiveKit agents: once, some minutes"
-	@$(BIN)/python -m venv $(INTEROP)/livekit
-	@$(INTEROP)/livekit/bin/pip --disable-pip-version-check install --quiet --requirement tests/interop/packages-livekit.txt
+$(INTEROP)/core/.made $(INTEROP)/old/.made $(INTEROP)/pipecat/.made $(INTEROP)/livekit/.made: $(VENV)/.made
+	@echo "installing what vendors publish into $(@D): once, some minutes"
+	@$(BIN)/python -m venv $(@D)
+	@$(@D)/bin/pip --disable-pip-version-check install --quiet --no-compile --requirement \
+		tests/interop/packages-$$(basename $(@D)).txt
 	@touch $@
 
 # Home Assistant asks for a later patch of Python 3.13 than it needs to speak
