@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.conftest import Served
@@ -30,13 +32,17 @@ async def test_openai(speaking: Served, environment: str) -> None:
     }
 
 
+def _spoken_in_order(turn: dict[str, Any]) -> None:
+    assert turn["words"] == ["Hello", "there", "my", "friend.", "And", "more."]
+    assert turn["starts"] == sorted(turn["starts"])
+    assert turn["starts"][-1] < turn["bytes"] / 32_000 < 4
+
+
 async def test_cartesia(speaking: Served) -> None:
     said = await told("core", "cartesia_sdk", speaking)
     assert said["version"] == pinned("core")["cartesia"]
     turn, after = said["turn"], said["after"]
-    assert turn["words"] == ["Hello", "there", "my", "friend.", "And", "more."]
-    assert turn["starts"] == sorted(turn["starts"])
-    assert turn["starts"][-1] < turn["bytes"] / 32_000 < 4
+    _spoken_in_order(turn)
     assert turn["types"] == ["chunk", "done", "flush_done", "phoneme_timestamps", "timestamps"]
     times = [time for _, *span in turn["phonemes"] for time in span]
     assert times == sorted(times)
@@ -58,9 +64,7 @@ async def test_cartesia_before_3(speaking: Served) -> None:
     said = await told("old", "cartesia_old", speaking)
     assert said["version"] == pinned("old")["cartesia"]
     turn, whole = said["turn"], said["whole"]
-    assert turn["words"] == ["Hello", "there", "my", "friend.", "And", "more."]
-    assert turn["starts"] == sorted(turn["starts"])
-    assert turn["starts"][-1] < turn["bytes"] / 32_000 < 4
+    _spoken_in_order(turn)
     assert " ".join(whole["words"]) == TEXT
     assert whole["bytes"] == pytest.approx(said["bytes"], abs=3_200)
     assert "there is no model" in said["wrong"]

@@ -19,18 +19,9 @@ from voicewire.remote.held import Hands
 from voicewire.remote.keys import Keys
 from voicewire.remote.scripts import Taken, WorkerCalls
 from voicewire.remote.wire import Order, serialize
-from voicewire.storage.redis import open_redis
 from voicewire.types import Priority
 
 ENGINE = "voicewire.engines.openai:open_engine"
-
-
-@pytest.fixture
-async def remote(redis_url: str) -> AsyncIterator[Redis]:
-    """A client as workers have it."""
-    client = open_redis(redis_url)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture

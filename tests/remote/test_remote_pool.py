@@ -18,19 +18,10 @@ from voicewire.errors import Busy, EngineFailed
 from voicewire.remote.flight import Flight, Verdict
 from voicewire.remote.keys import Keys
 from voicewire.remote.turns import end
-from voicewire.storage.redis import open_redis
 
 TEXT = "one two three four five six seven eight nine ten " * 2
 SLOW: Options = {"rtf": 0.1, "lanes": 2}
 KEYS = Keys("tone")
-
-
-@pytest.fixture
-async def remote(redis_url: str) -> AsyncIterator[Redis]:
-    """A client as workers have it."""
-    client = open_redis(redis_url)
-    yield client
-    await client.aclose()
 
 
 @contextlib.asynccontextmanager
