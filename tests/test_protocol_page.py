@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -16,6 +17,7 @@ from voicewire.errors import TABLE
 from voicewire.frames import unpack_audio
 
 PAGE = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
+OVER_HTTP = re.findall(r"```http\n(.*?)```", PAGE, re.DOTALL)
 EXAMPLES = re.findall(r"```transcript\n(.*?)```", PAGE, re.DOTALL)
 WAIT_S = 20
 ANY = "…"
@@ -115,8 +117,25 @@ async def test_an_example_happens_as_written(example: str, served: Served) -> No
         await conversation.close()
 
 
+@pytest.mark.parametrize("example", OVER_HTTP)
+async def test_an_example_over_http_happens_as_written(example: str, served: Served) -> None:
+    headers = {"Authorization": f"Bearer {served.key}"}
+    async with httpx.AsyncClient(base_url=served.url, headers=headers, timeout=WAIT_S, trust_env=False) as http:
+        answer = None
+        for line in example.strip().split("\n"):
+            sign, method, *rest = line.split(" ", 3)
+            if sign == "<":
+                assert answer is not None
+                expected = json.loads(line.removeprefix("< "))
+                assert _matches(expected, answer.json()), f"{answer.text} is not {expected}"
+                continue
+            path = answer.headers[rest[0].strip("{}")] if answer and rest[0].startswith("{") else rest[0]
+            answer = await http.request(method, path, json=json.loads(rest[1]) if rest[1:] else None)
+            assert answer.status_code == 200
+
+
 def test_the_page_has_its_examples() -> None:
-    assert len(EXAMPLES) == 7
+    assert (len(EXAMPLES), len(OVER_HTTP)) == (7, 1)
 
 
 def test_the_table_of_errors_is_the_codes_own() -> None:

@@ -141,5 +141,21 @@ async def test_what_is_not_a_request_is_refused(http: httpx.AsyncClient, data: b
     assert answer.json()["error"]["code"] == "bad_message"
 
 
+async def test_phonemes_come_with_the_words_to_who_asks(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/v1/tts?timestamps=true", json={"text": TEXT, "model": "tone"})
+    plain = (await http.get(answer.headers["words-location"])).json()
+    assert plain["phonemes"] is None
+    assert plain["words"]
+    for model, expected in (("tone", "itcosts450doesntityesitdoesindeed"), ("espeak", "")):
+        answer = await http.post("/v1/tts", json={"text": TEXT, "model": model, "phonemes": True})
+        spoken = (await http.get(answer.headers["words-location"])).json()
+        told = spoken["phonemes"]
+        assert "".join(symbol for symbol, _, _ in told) == expected or not expected
+        assert len(told) > len(spoken["words"]) > 5
+        times = [time for _, *span in told for time in span]
+        assert times == sorted(times)
+        assert 0 < times[-1] <= spoken["audio_ms"]
+
+
 async def test_words_that_nobody_kept_are_not_found(http: httpx.AsyncClient) -> None:
     assert (await http.get("/v1/words/nothing")).json()["error"]["code"] == "not_found"

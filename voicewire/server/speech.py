@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -20,7 +20,7 @@ from voicewire.errors import BadRequest
 from voicewire.server.callers import Callers
 from voicewire.server.doors.description import declared
 from voicewire.server.recite import Reciter, Transcript, Wish
-from voicewire.types import KEY_PREFIX, Offsets, WordTimes
+from voicewire.types import KEY_PREFIX, Model, Offsets, WordTimes
 
 WORDS_KEY = "words:{tenant}:{id}"
 """Redis, string with expiry: the words of one answer of `POST /v1/tts`, as JSON."""
@@ -61,12 +61,19 @@ class SpeechRequest(BaseModel):
     rate: Annotated[int | None, Field(ge=8_000, le=48_000, description="Hz; the engine's own if left out")] = None
     bitrate: Annotated[int | None, Field(ge=6_000, le=320_000, description="bit/s, for mp3 and opus")] = None
     offsets: Annotated[Offsets, Field(description="the unit of positions in the words")] = Offsets.CODEPOINT
+    phonemes: Annotated[bool, Field(description="keep the words, as `timestamps` does, and phonemes beside them")] = (
+        False
+    )
 
 
 class SpokenWords(BaseModel):
-    """When each word of an answer sounds: `[a, b, start_ms, end_ms]`, `[a, b)` in the text as it was sent."""
+    """When each word of an answer sounds: `[a, b, start_ms, end_ms]`, `[a, b)` in the text as it was sent.
+
+    `phonemes`, where they were asked for and the model knows them: `[symbol, start_ms, end_ms]`.
+    """
 
     words: list[tuple[int, int, int, int]]
+    phonemes: list[tuple[str, int, int]] | None = None
     audio_ms: int
     times: WordTimes = WordTimes.MEASURED
     complete: Literal[True] = True
@@ -112,25 +119,33 @@ class Speech:
         principal = await self.callers.require(request, "speak")
         choice = self.reciter.catalogue(principal.tenant).resolve(body.model, body.voice, body.language)
         wish = Wish(body.text, choice, body.format, body.speed, body.seed, body.rate, body.bitrate, body.offsets)
-        if not timestamps:
+        if not (timestamps or body.phonemes):
             spoken = await self.reciter.begin(request, principal, wish)
             return StreamingResponse(spoken.parts, media_type=spoken.media_type)
         words_id = secrets.token_urlsafe(WORDS_BYTES)
-        keep = partial(self._keep, self._words_key(principal, words_id), choice.model.words)
+        keep = partial(self._keep, self._words_key(principal, words_id), choice.model, phonemes=body.phonemes)
+        wish = replace(wish, phonemes=body.phonemes)
         spoken = await self.reciter.begin(request, principal, wish, keep)
         headers = {WORDS_HEADER: f"/v1/words/{words_id}"}
         return StreamingResponse(spoken.parts, media_type=spoken.media_type, headers=headers)
 
-    async def _keep(self, key: str, times: WordTimes, transcript: Transcript) -> None:
+    async def _keep(self, key: str, model: Model, transcript: Transcript, *, phonemes: bool) -> None:
+        told = transcript.phonemes if phonemes and model.phonemes else None
         audio_ms = transcript.ms(transcript.samples)
-        spoken = {"words": transcript.words, "audio_ms": audio_ms, "times": times, "complete": True}
+        spoken = {
+            "words": transcript.words,
+            "phonemes": told,
+            "audio_ms": audio_ms,
+            "times": model.words,
+            "complete": True,
+        }
         try:
             await self.redis.set(key, msgspec.json.encode(spoken), ex=WORDS_S)
         except (RedisError, OSError) as error:
             raise ConnectionError("the words could not be kept") from error  # ends the answer short, visibly
 
     async def words(self, request: Request, words_id: str) -> Response:
-        """Return the words of an answer that was asked for with `timestamps=true`, for five minutes after it ended."""
+        """Return the words of an answer, if `timestamps` or phonemes were asked for, for five minutes after it ended."""
         principal = await self.callers.require(request, "speak")
         found = await self.redis.get(self._words_key(principal, words_id))
         if found is None:
