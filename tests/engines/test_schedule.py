@@ -319,3 +319,41 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+
+
+def paced(*lanes: int) -> Schedule:
+    """Workers that have learned: a second for each block."""
+    made = schedule(*lanes)
+    for _ in range(100):
+        made._rates.learn(ticket(0).work, 1.0, 1.0)
+    return made
+
+
+def wait_s(made: Schedule, now: float) -> float:
+    return made.outlook(Priority.LIVE, "", 1.0, now).wait_s
+
+
+def test_who_comes_waits_for_the_worker_that_is_free_first() -> None:
+    made = paced(1, 1)
+    made.add(ticket(0), 0.0)
+    made.assign(0.0)
+    assert wait_s(made, 0.0) == 0, "one is free"
+    made.add(ticket(1), 0.4)
+    made.assign(0.4)
+    assert wait_s(made, 0.4) == pytest.approx(0.6, abs=0.01)
+    assert wait_s(made, 0.9) == pytest.approx(0.1, abs=0.01)
+    assert wait_s(made, 5.0) == pytest.approx(0.05, abs=0.01), "what is late is done soon, but not yet"
+    made.add(ticket(2), 0.9)
+    assert wait_s(made, 0.9) == pytest.approx(0.6, abs=0.01), "two work off what is before"
+
+
+def test_nobody_is_let_in_while_a_listener_might_run_dry() -> None:
+    made = paced(1)
+    made.add(ticket(0), 0.0)
+    made.assign(0.0)
+    more = ticket(1, 3.0)  # to be begun by 1.75, and can be at 1.0
+    made.add(more, 0.0)
+    assert made.outlook(Priority.LIVE, "", 1.0, 0.0).late_s == 0
+    made.postpone(more, 2.5, 0.0)
+    assert made.outlook(Priority.LIVE, "", 1.0, 0.0).late_s == pytest.approx(1.0, abs=0.01)
+    assert made.outlook(Priority.LIVE, "", 1.0, 0.0).retry_ms(2.0) == pytest.approx(1_000, abs=10)

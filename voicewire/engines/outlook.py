@@ -9,10 +9,7 @@ from typing import NamedTuple
 from voicewire.engines.line import Line
 
 RETRY_MS = (50, 30_000)  # the shortest and longest that a refused caller is told to wait
-SPARE_S = 1.5  # listeners who have less are worth more than one who comes new …
-PRESSED = (
-    8  # … once that one would have to wait this part of what it may: a pool with room makes up for a moment's delay
-)
+SPARE_S = 0.5  # listeners whose next block has less until it must be begun are worth more than one who comes new
 
 
 class Outlook(NamedTuple):
@@ -24,7 +21,7 @@ class Outlook(NamedTuple):
 
     def retry_ms(self, wait_max_s: float) -> int:
         """When to come back in order to wait no longer than `wait_max_s`; 0: now is as good."""
-        seconds = max(self.wait_s - wait_max_s, self.late_s if self.wait_s > wait_max_s / PRESSED else 0.0)
+        seconds = max(self.wait_s - wait_max_s, self.late_s)
         return retry_ms(seconds) if seconds > 0 else 0
 
 
@@ -46,16 +43,16 @@ class Share:
         return min(own * self._times, own + self._others)
 
     def late_s(self, first: float, chars_s: float, now: float) -> float:
-        """The time until the last block is made that has less than `SPARE_S` to spare; 0: all have more.
+        """The time until the last block is begun that has less than `SPARE_S` to spare; 0: all have more.
 
         `first` is done before. A block that was due when it was asked for has no time to be late for.
         """
         work = late_s = 0.0
         for ticket in sorted(self._tickets, key=lambda ticket: ticket.deadline):
+            begins_s = (first + self.before(work)) / chars_s
             work += ticket.work
-            ends_s = (first + self.before(work)) / chars_s
-            if ticket.ahead and now + ends_s > ticket.deadline - SPARE_S:
-                late_s = ends_s
+            if ticket.ahead and now + begins_s > ticket.due_at - SPARE_S:
+                late_s = begins_s
         return late_s
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 USUAL_CHARS_S = 1_000.0  # taken for a worker's speed until a block is done
 MEMORY = 0.1  # weight of the latest block
+LEAST_LEFT = 0.05  # of a block that takes longer than usual
 
 
 class Rates:
@@ -28,3 +29,7 @@ class Rates:
     def lasts_s(self, work: float) -> float:
         """How long a block will be in its lane."""
         return work * self._lane_s / self._work
+
+    def left(self, work: float, since_s: float) -> float:
+        """The share of a block that is probably not done `since_s` after its begin; of one that is late, a little."""
+        return max(LEAST_LEFT, 1 - since_s / self.lasts_s(work))

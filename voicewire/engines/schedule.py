@@ -53,9 +53,10 @@ class Worker:
         """
         return len(self.jobs) < max(1, self.lanes - kept) and len(self.owed) < OWED * self.lanes
 
-    def holds_up(self, now: float) -> float:
-        """The work in its lanes that a block which is due now has to wait for."""
-        return sum(ticket.work for ticket in self.jobs.values() if self.lanes == 1 or ticket.due_at <= now)
+    def holds_up(self, now: float, rates: Rates) -> float:
+        """The work in its lanes, not done yet by what is usual, that a block which is due now has to wait for."""
+        waited_for = (ticket for ticket in self.jobs.values() if self.lanes == 1 or ticket.due_at <= now)
+        return sum(ticket.work * rates.left(ticket.work, now - ticket.started_s) for ticket in waited_for)
 
     @property
     def suspect(self) -> bool:
@@ -101,7 +102,7 @@ class Schedule:
         """What `tenant` has to expect for a block that is due now, and for those that it waits for already."""
         if priority >= Priority.PREFETCH:
             return Outlook()
-        held = [worker.holds_up(now) for worker in self.workers]
+        held = [worker.holds_up(now, self._rates) for worker in self.workers]
         waited_s = self._waited_s if self.running else 0.0
         if not all(held):
             return Outlook(waited_s=waited_s)
@@ -109,10 +110,16 @@ class Schedule:
         lines, live = self._waiting.lines, priority is Priority.LIVE
         due = lines[Rank.LIVE_DUE if live else Rank.INTERACTIVE_DUE]
         ahead = lines[Rank.LIVE if live else Rank.INTERACTIVE]
-        first = sum(held) / 2 + (0.0 if live else lines[Rank.LIVE_DUE].work)
+        first = self._next_free(held) + (0.0 if live else lines[Rank.LIVE_DUE].work)
         urgent, everything = Share([due], tenant, weight), Share([due, ahead], tenant, weight)
         wait_s = (first + urgent.before(urgent.own)) / self._chars_s
         return Outlook(wait_s, waited_s, everything.late_s(first, self._chars_s, now))
+
+    def _next_free(self, held: list[float]) -> float:
+        """The work that all do until one is free, when they have `held`."""
+        if any(worker.lanes > 1 for worker in self.workers):
+            return sum(held)  # a block is in a lane already, of a worker that takes its due blocks one after another
+        return len(held) * min(held)  # it waits for all of them, and takes whichever ends first
 
     def assign(self, now: float) -> list[tuple[Worker, Ticket]]:
         """Give free lanes to the blocks that are next; return what to send to whom."""
