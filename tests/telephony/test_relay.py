@@ -81,24 +81,24 @@ async def test_a_session_speaks_into_a_call_on_another_gateway(redis: Redis) -> 
     async with gateway(redis, calls) as there, gateway(redis, Calls()) as here:
         session, stranger = Session("s_1", "t_mine"), Session("s_2", "t_theirs")
         way, other = Reach(here, "CA1", session), Reach(here, "CA1", stranger)
-        for each, agent in ((way, session), (other, stranger)):  # before the call is there
-            each.take(agent, frames.Open("a", to="call:CA1"))
+        for each in (way, other):  # before the call is there
+            each.take(frames.Open("a", to="call:CA1"))
         words = [str(number) for number in range(200)]
         for word in words[:100]:
-            way.take(session, frames.Text("a", word))
+            way.take(frames.Text("a", word))
         calls.add(cast(Call, held))
         await there.announce(cast(Call, held))
         await asyncio.wait_for(way.task, WAIT_S)
         for word in words[100:]:
-            way.take(session, frames.Text("a", word))
-        way.take(session, frames.End("a"))
+            way.take(frames.Text("a", word))
+        way.take(frames.End("a"))
         assert await session.hear() == frames.Call("CA1", CallEvent.HEARD, "a", (0, 200))
         assert held.said == words
         assert [agent.key for agent in held.agents.values()] == [session.key]
-        way.take(session, frames.Flush("a"))
+        way.take(frames.Flush("a"))
         assert (await session.hear()).code == "unknown_context"
         assert (await stranger.hear()).code == "unknown_call"
-        way.leave(session)
+        way.leave()
         await asyncio.wait_for(held.left.wait(), WAIT_S)
         assert not held.hushed
 
@@ -110,11 +110,11 @@ async def test_who_may_not_speak_any_more_is_silenced_on_another_gateway(redis: 
         await there.announce(cast(Call, held))
         session = Session("s_1", "t_mine")
         way, early = (Reach(here, "CA1", session) for _ in range(2))
-        early.take(session, frames.Text("a", "Never."))
+        early.take(frames.Text("a", "Never."))
         early.hush()  # before the call was found
-        way.take(session, frames.Text("a", "Yes."))
+        way.take(frames.Text("a", "Yes."))
         await asyncio.gather(early.task, way.task)
-        way.take(session, frames.End("a"))
+        way.take(frames.End("a"))
         await session.hear()
         way.hush()
         await asyncio.wait_for(held.left.wait(), WAIT_S)
@@ -129,6 +129,6 @@ async def test_a_gateway_that_died_has_no_calls(redis: Redis) -> None:
             await there.announce(cast(Call, held))
         session = Session("s_1", "t_mine")
         way = Reach(here, "CA1", session)
-        way.take(session, frames.Open("a", to="call:CA1"))
+        way.take(frames.Open("a", to="call:CA1"))
         lost = await session.hear()
         assert (lost.code, lost.context) == ("unknown_call", "a")

@@ -22,7 +22,7 @@ from voicewire.server.dialects.refusals import refusal
 from voicewire.server.live.live import Live
 from voicewire.server.live.pace import Pace
 from voicewire.server.live.sessions import Sessions
-from voicewire.server.live.wire import WireProtocol, frame_header, wire_of
+from voicewire.server.live.wire import WireProtocol, data_of, frame_header, wire_of
 from voicewire.server.logs import bind
 from voicewire.server.metrics import Metrics
 from voicewire.server.strangers import Strangers
@@ -222,7 +222,7 @@ class DialectEndpoint:
             if not pace.allows(time.monotonic()):
                 live.close(OverQuota(retry_after_ms=RETRY_MS))
                 continue
-            _hear(line, tongue, event["bytes"] if event.get("text") is None else event["text"])
+            _hear(line, tongue, data_of(event))
         wire.finish(GOODBYE, "")
 
 
@@ -235,7 +235,7 @@ async def _first(websocket: WebSocket, within_s: float) -> str | bytes | None:
         raise Unauthorized from None
     if event["type"] != "websocket.receive":
         return None
-    data: str | bytes = event["bytes"] if event.get("text") is None else event["text"]
+    data = data_of(event)
     if len(data) > FIRST_BYTES_MAX:
         raise BadRequest("too_large", limit=FIRST_BYTES_MAX)
     return data

@@ -29,7 +29,7 @@ from voicewire.server.answers import error_response
 from voicewire.server.live.live import Elsewhere, Live
 from voicewire.server.live.pace import Pace
 from voicewire.server.live.sessions import Sessions
-from voicewire.server.live.wire import Listener, WireProtocol, frame_header, wire_of
+from voicewire.server.live.wire import Listener, WireProtocol, data_of, frame_header, wire_of
 from voicewire.server.logs import bind
 from voicewire.server.metrics import Metrics
 from voicewire.server.strangers import Strangers
@@ -190,7 +190,7 @@ class StreamEndpoint:
         """Take messages until the connection ends; return its close code."""
         hear, own = self._listener(wire, live), copy_context()
         while event["type"] == "websocket.receive":
-            hear(event["bytes"] if event.get("text") is None else event["text"])
+            hear(data_of(event))
             if wire.queue.empty():
                 # from now on messages come straight from the transport; their logs still say whose they are
                 wire.listener = lambda data: own.run(hear, data)

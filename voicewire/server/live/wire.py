@@ -12,6 +12,7 @@ from asyncio.transports import BaseTransport
 from collections.abc import Callable
 from typing import Any
 
+from starlette.types import Message
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
@@ -44,6 +45,12 @@ def frame_header(opcode: int, size: int) -> bytes:
     if size < 1 << 16:
         return bytes((first, _LENGTH_16)) + size.to_bytes(2, "big")
     return bytes((first, _LENGTH_64)) + size.to_bytes(8, "big")
+
+
+def data_of(event: Message) -> str | bytes:
+    """Return what a message says that an endpoint was given as an event `websocket.receive`."""
+    data: str | bytes = event["bytes"] if event.get("text") is None else event["text"]
+    return data
 
 
 Listener = Callable[[str | bytes], None]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 from voicewire import frames
 from voicewire.context import Wire
-from voicewire.errors import BadRequest, OverQuota, VoicewireError
+from voicewire.errors import BadRequest, OverQuota
 from voicewire.server.live.live import Live
 from voicewire.server.telephony.carriers import Carrier, Marked, Pressed, Started, media_type
 from voicewire.server.telephony.playout import OVERDUE_S, Playout, Track
@@ -320,7 +320,3 @@ class Call:
         wait_s = self._playout.ahead_s(time.monotonic()) + OVERDUE_S
         self._later(wait_s, lambda: self._heard_out(utterance))
         self._later(0, self._go_on)
-
-    def refuse(self, agent: Agent, context: str, error: VoicewireError) -> None:
-        """Tell an agent that it cannot be."""
-        agent.tell(frames.Error.of(error, context))

@@ -52,7 +52,7 @@ class Elsewhere:
         try:
             if isinstance(message, frames.Open):
                 self._open(message)
-            self._way(self._calls[name]).take(self, message)
+            self._way(self._calls[name]).take(message)
         except VoicewireError as error:
             self.tell(frames.Error.of(error, "" if opens and error.row_code == "duplicate_context" else name))
         return True
@@ -83,6 +83,6 @@ class Elsewhere:
     def leave(self) -> None:
         """The application is gone."""
         for way in self._ways.values():
-            way.leave(self)
+            way.leave()
         self._ways.clear()
         self._calls.clear()

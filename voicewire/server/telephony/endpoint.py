@@ -18,7 +18,7 @@ from voicewire.server.answers import error_response
 from voicewire.server.limits import Limiter
 from voicewire.server.live.pace import Pace
 from voicewire.server.live.sessions import Sessions
-from voicewire.server.live.wire import WireProtocol, frame_header, wire_of
+from voicewire.server.live.wire import WireProtocol, data_of, frame_header, wire_of
 from voicewire.server.logs import bind
 from voicewire.server.metrics import Metrics
 from voicewire.server.strangers import Strangers
@@ -100,7 +100,7 @@ class CallEndpoint:
             event = await websocket.receive()
             if event["type"] != "websocket.receive":
                 return None
-            said = self.carrier.hear(event["bytes"] if event.get("text") is None else event["text"])
+            said = self.carrier.hear(data_of(event))
             if isinstance(said, Started):
                 return said
             if said is not None:
@@ -113,7 +113,7 @@ class CallEndpoint:
         if not grant.account:
             return grant, Account("", tenant=grant.tenant)
         account = self.shared.accounts.find(grant.account)
-        if account is None:  # it was taken out of the table meanwhile
+        if account is None or account.tenant != grant.tenant:  # it was taken out of the table meanwhile
             raise Unauthorized
         if SIGNATURE in websocket.headers:
             url = self.shared.url + websocket.scope["path"]
@@ -167,7 +167,7 @@ class CallEndpoint:
         hear, own = self._listener(wire, call), copy_context()
         event = await websocket.receive()
         while event["type"] == "websocket.receive":
-            hear(event["bytes"] if event.get("text") is None else event["text"])
+            hear(data_of(event))
             if wire.queue.empty():
                 # fifty messages of sound a second in each call: they come straight from the transport
                 wire.listener = lambda data: own.run(hear, data)

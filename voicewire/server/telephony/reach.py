@@ -29,14 +29,14 @@ class Reach:
         """Whether there is no such call."""
         return self._waiting is None and self._found is None
 
-    def take(self, agent: Agent, message: frames.ClientMessage) -> None:
+    def take(self, message: frames.ClientMessage) -> None:
         """Say something to the call. Raises `VoicewireError`."""
         if self._waiting is not None:
             if len(self._waiting) >= MESSAGES_MAX:
                 raise Busy(retry_after_ms=RETRY_MS)
             self._waiting.append(message)
         elif isinstance(self._found, Call):
-            self._found.take(agent, message)
+            self._found.take(self._agent, message)
         elif self._found is not None:
             self._relay.send(self._found, self._letter(frames.serialize(message)))
         else:
@@ -52,15 +52,15 @@ class Reach:
             with contextlib.suppress(Busy):  # then the gateway of the call has more letters than it can read
                 self._relay.send(self._found, self._letter(b"", hushed=True))
 
-    def leave(self, agent: Agent) -> None:
+    def leave(self) -> None:
         """The session is gone."""
         self._left = True
         if self._waiting is not None:
             return  # it is said once it is found
         if isinstance(self._found, Call):
-            self._found.leave(agent)
+            self._found.leave(self._agent)
         elif self._found is not None:
-            self._relay.part(agent)
+            self._relay.part(self._agent)
             with contextlib.suppress(Busy):  # then its contexts end with their call
                 self._relay.send(self._found, self._letter(b""))
 
@@ -81,9 +81,9 @@ class Reach:
             try:
                 if self._found is None:
                     raise failed
-                self.take(self._agent, message)
+                self.take(message)
             except VoicewireError as error:
                 if self._found is not None or isinstance(message, frames.Open):
                     self._agent.tell(frames.Error.of(error, getattr(message, "context", "")))
         if self._left and self._found is not None:
-            self.leave(self._agent)
+            self.leave()

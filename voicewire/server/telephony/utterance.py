@@ -13,7 +13,6 @@ from voicewire.server.telephony.playout import Track
 from voicewire.timing import Positions
 from voicewire.types import Marks, Offsets
 
-ERROR = "error"
 Piece = frames.Text | frames.Flush | frames.End
 
 

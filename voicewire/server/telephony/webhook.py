@@ -12,7 +12,6 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -172,6 +171,3 @@ class Hooks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._outward.aclose()
-
-
-Attend = Callable[[Call, Account], None]
