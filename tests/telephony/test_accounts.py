@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -22,6 +23,7 @@ from voicewire.server.telephony.signatures import sign
 from voicewire.types import Marks
 
 (MINE, MY_SECRET), (THEIRS, THEIR_SECRET) = ACCOUNTS.values()
+WITHIN_S = 30
 WEBHOOK_SECRET = "whsec_" + "A" * 40
 
 
@@ -166,3 +168,23 @@ async def test_a_stream_shows_the_signature_of_its_own_account(answering: Served
         token = await token_of(answering.url, call, MINE, MY_SECRET)
         shown = {"X-Twilio-Signature": sign(secret, address, (), algorithm), **(newer if algorithm != "sha1" else {})}
         assert await refused(answering, start(call, token), json.dumps({"event": "stop"}), **shown) == code
+
+
+async def test_the_file_is_edited_while_the_server_runs(served: Served) -> None:
+    """Also what it said when the telephone rang counts no more."""
+    file, account = served.data_dir / FILE, ("AC-of-an-edit", "s")
+    async with asyncio.timeout(WITHIN_S):
+        assert (await post(served.url, ring(new_call(), account[0]), secret=account[1])).status_code == 401
+        try:
+            file.write_text('[[account]]\nid = "AC-of-an-edit"\nsecret = "s"\n')
+            while (await post(served.url, ring(new_call(), account[0]), secret=account[1])).status_code != 200:
+                await asyncio.sleep(0.1)
+            call, later = new_call(), new_call()
+            token, kept = [await token_of(served.url, each, *account) for each in (call, later)]
+            async with connected(served.url, call, token):
+                pass
+        finally:
+            file.unlink()
+        while (await post(served.url, ring(new_call(), account[0]), secret=account[1])).status_code != 401:
+            await asyncio.sleep(0.1)
+        assert await refused(served, start(later, kept)) == 4501

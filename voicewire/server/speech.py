@@ -145,7 +145,7 @@ class Speech:
             raise ConnectionError("the words could not be kept") from error  # ends the answer short, visibly
 
     async def words(self, request: Request, words_id: str) -> Response:
-        """Return the words of an answer, if `timestamps` or phonemes were asked for, for five minutes after it ended."""
+        """Return the words of an answer, kept by `timestamps` or `phonemes`, for five minutes after its end."""
         principal = await self.callers.require(request, "speak")
         found = await self.redis.get(self._words_key(principal, words_id))
         if found is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def voice(id: str, model: str, language: str, gender: str) -> Voice:
     return Voice(id, id.title(), model, language=language, gender=gender)
 
 
+PAGE = (Path(__file__).parents[3] / "docs" / "clients.md").read_text(encoding="utf-8")
 CATALOGUE = Catalogue(
     [
         (MODELS[0], [voice("ann", "one", "en-GB", "female"), voice("bob", "one", "en-US", "male")]),
@@ -102,6 +104,21 @@ def test_a_voice_is_told_by_the_name_that_was_asked_for() -> None:
         [(replace(MODELS[0], blends=True), [voice("ann", "one", "en", ""), voice("bob", "one", "en", "")])], "one"
     )
     assert aliases.voice(blending, "both") == Voice("both", "ann+bob", "one", "")
+
+
+def test_the_table_of_the_documentation_means_what_is_said_there(tmp_path: Path) -> None:
+    [table] = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / FILE).write_text(table, encoding="utf-8")
+    kokoro = Model("kokoro", "Kokoro", 24_000, default_voice="ann")
+    spoken = [Voice(id, name, "kokoro", language, gender) for id, name, language, gender in (
+        ("ann", "Ann", "en-GB", "female"), ("bob", "Bob", "en-US", "male"), ("af_heart", "Heart", "en-US", "female"),
+        ("af_bella", "Bella", "en-US", "female"), ("eva", "Eva", "de", "female"),
+    )]  # fmt: skip
+    names = Catalogue([(MODELS[0], [voice("zoe", "one", "en", "")]), (kokoro, spoken)], "one")
+    aliases = Aliases.read(tmp_path)
+    assert [aliases.model(names, name).name for name in ("tts-1", "tts-1-1106", "tts-1-hd")] == ["One", "One", "Kokoro"]
+    meant = {"alloy": "af_heart", "onyx": "bob", "21m00Tcm4TlvDq8ikWAM": "af_bella", "aura-2-viktoria-de": "eva"}
+    assert {name: aliases.resolve(names, "tts-1-hd", name).voice for name in meant} == meant
 
 
 def test_no_table_is_well(tmp_path: Path) -> None:

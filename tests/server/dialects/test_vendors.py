@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,6 +23,7 @@ from voicewire.server.bounds import RequestsAtOnce
 from voicewire.server.dialects.refusals import refusal
 from voicewire.server.dialects.vendors import VENDORS, vendor_of
 
+PAGE = (Path(__file__).parents[3] / "docs" / "clients.md").read_text(encoding="utf-8")
 WAIT_S = 30
 TOO_LARGE = 1024 * 1024 + 1  # `body_bytes_max`, and one more
 VOICE = "21m00Tcm4TlvDq8ikWAM"
@@ -95,6 +98,25 @@ async def test_a_prefix_decides_where_two_have_the_same_address(http: httpx.Asyn
         for path in ("/v1/voices", "/v1/models"):
             refused = await stranger.get(f"/elevenlabs{path}", headers={"Authorization": "Bearer wrong"})
             assert (refused.status_code, code_of("elevenlabs", refused.json())) == (401, "unauthorized")
+
+
+def test_the_documentation_names_every_prefix_and_what_is_behind_it() -> None:
+    rows = re.findall(r"^\| `/(\w+)` \| (`/.+`) \|$", PAGE, re.MULTILINE)
+    told = {vendor: {path.strip("`").removesuffix("/…") for path in paths.split(", ")} for vendor, paths in rows}
+    assert told.pop("cartesia") == {"/tts/bytes", "/tts/sse", "/tts/websocket", "/voices"}
+    assert told == {each.name: {*each.own, *each.shared} for each in VENDORS if each.name != "cartesia"}
+
+
+@pytest.mark.parametrize(("vendor", "path"), [*SOCKETS, ("elevenlabs", SOCKETS[0][1].replace("multi-", ""))])
+async def test_a_socket_takes_ten_thousand_characters(served: Served, vendor: str, path: str) -> None:
+    text = "Never again. " * 800
+    said = {"type": "Speak", "text": text, "transcript": text, "voice": "alloy", "context_id": "c", "continue": False}
+    url = served.url.replace("http", "ws") + path
+    async with connect(url, additional_headers={"xi-api-key": served.key}, proxy=None) as socket:
+        await socket.send(json.dumps(said))
+        async with asyncio.timeout(WAIT_S):
+            while "text_too_long" not in str(heard := await socket.recv()):
+                assert vendor == "deepgram", heard  # which greets
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/admin/plans", "/v1/keys", "/health", "/v1/tts", "/", ""])
