@@ -266,7 +266,7 @@ class Parser:
         except msgspec.ValidationError as error:
             raise self._wrong_value(data, error) from None
         except INVALID as error:
-            raise BadRequest(problem=_problem(error)) from None
+            raise BadRequest(problem=problem_of(error)) from None
         return message
 
     def _wrong_value(self, data: str | bytes, error: msgspec.ValidationError) -> BadRequest:
@@ -275,23 +275,24 @@ class Parser:
         except INVALID:  # more is wrong behind the first value
             envelope = Envelope()
         kind = UnsupportedFormat if FORMAT_FIELD in str(error) else BadRequest
-        return kind(problem=_problem(error), type=envelope.type, context=envelope.context)
+        return kind(problem=problem_of(error), type=envelope.type, context=envelope.context)
 
     def server(self, data: str | bytes) -> ServerMessage:
         """Parse a server's message, as our own clients do; raises `BadRequest`."""
         try:
             answer: ServerMessage = self._server.decode(data)
         except INVALID as error:
-            raise BadRequest(problem=_problem(error)) from None
+            raise BadRequest(problem=problem_of(error)) from None
         return answer
 
 
-def _problem(error: Exception) -> str:
+def problem_of(error: Exception) -> str:
+    """Return what an `INVALID` exception says of a message, in a few words."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     if isinstance(error, UnicodeError):
         return "not valid UTF-8"
-    return str(error)[:200].replace("{", "(").replace("}", ")")
+    return str(error)[:200]
 
 
 def serialize(message: ClientMessage | ServerMessage) -> bytes:

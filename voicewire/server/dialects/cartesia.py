@@ -24,6 +24,7 @@ from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.listing import page, wanted_size
 from voicewire.server.dialects.spelling import Spelling
 from voicewire.server.metrics import Metrics
+from voicewire.server.parsing import parse
 from voicewire.server.recite import Recitation, Reciter, Wish
 from voicewire.types import Voice
 
@@ -82,7 +83,7 @@ class CartesiaDoors:
 
     async def _begin(self, request: Request) -> tuple[forms.Request, Recitation]:
         principal = await self.callers.require(request, "speak")
-        body = forms.read(await request.body())
+        body = parse(await request.body(), forms.Request)
         output = body.output_format or forms.OutputFormat()
         kind = KINDS.get((output.container, "" if output.container == "mp3" else output.encoding or "pcm_s16le"))
         if kind is None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from voicewire import frames
 from voicewire.errors import BadRequest
@@ -42,7 +41,7 @@ class Request(Struct):
 
     context_id: Name | None = None
     transcript: str | None = None
-    continue_: bool | None = msgspec.field(default=None, name="continue")
+    continue_: bool | None = field(default=None, name="continue")
     flush: bool | None = None
     cancel: bool | None = None
     model_id: Name | None = None
@@ -68,16 +67,6 @@ class Request(Struct):
             words = {"slow": SLOWER, "slowest": SPEEDS[0], "fast": FASTER, "fastest": SPEEDS[1]}
             asked = self.speed if isinstance(self.speed, int | float) else words.get(str(self.speed), 1.0)
         return min(max(asked, SPEEDS[0]), SPEEDS[1])
-
-
-def read(data: str | bytes) -> Request:
-    """Parse a message. Raises `BadRequest`."""
-    try:
-        request = msgspec.json.decode(data, type=Request)
-        (request.transcript or "").encode()
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise BadRequest(problem=str(error).replace("{", "(").replace("}", ")")) from error
-    return request
 
 
 def searched(voices: Iterable[Voice], query: Mapping[str, str]) -> list[Voice]:

@@ -24,9 +24,10 @@ from voicewire.context import Wire
 from voicewire.errors import TABLE, BadRequest, VoicewireError
 from voicewire.server.dialects.ahead import Ahead
 from voicewire.server.dialects.aliases import Aliases
-from voicewire.server.dialects.cartesia_forms import Request, phoneme_times, read, wanted_format
+from voicewire.server.dialects.cartesia_forms import Request, phoneme_times, wanted_format
 from voicewire.server.dialects.socket import Line
 from voicewire.server.dialects.spelling import Spelling
+from voicewire.server.parsing import parse
 
 BUFFER_MS = 3_000  # how long their server waits for more, unless a message says otherwise
 PARTIAL, COMPLETE = 206, 200
@@ -81,7 +82,7 @@ class Cartesia:
     # what the client says
 
     def hear(self, data: str | bytes) -> None:
-        request = read(data)
+        request = parse(data, Request)
         id = request.context_id or ""
         if request.cancel:
             self._cancel(id)

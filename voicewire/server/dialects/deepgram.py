@@ -19,9 +19,10 @@ from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.blank import require_text
-from voicewire.server.dialects.deepgram_forms import RATES_HZ, read, wanted_speed
+from voicewire.server.dialects.deepgram_forms import RATES_HZ, wanted_speed
 from voicewire.server.dialects.listing import number
 from voicewire.server.metrics import Metrics
+from voicewire.server.parsing import parse
 from voicewire.server.recite import Recitation, Reciter, Wish
 from voicewire.types import Codec
 
@@ -74,7 +75,7 @@ class DeepgramDoors:
         query = request.query_params
         model = query.get("model") or ""
         choice = self.aliases.resolve(self.catalogue(principal.tenant), "", model)
-        text = read(await request.body(), _Body).text
+        text = parse(await request.body(), _Body).text
         require_text(text, "text")
         encoding, container = query.get("encoding") or "mp3", query.get("container")
         kind = _kind(encoding, container)

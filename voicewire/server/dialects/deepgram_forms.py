@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -16,8 +16,6 @@ from voicewire.types import Codec
 CODECS = {"linear16": Codec.PCM_S16LE, "mulaw": Codec.MULAW, "alaw": Codec.ALAW}
 RATES_HZ = {"linear16": 24_000, "mulaw": 8_000, "alaw": 8_000}
 SPEEDS = (0.5, 2.0)
-
-Kind = TypeVar("Kind")
 
 
 def wanted_format(query: Mapping[str, str]) -> frames.FormatRequest:
@@ -44,16 +42,6 @@ def within(speed: float) -> float:
     if speed != speed:
         raise ValueError("not a number")
     return min(max(speed, SPEEDS[0]), SPEEDS[1])
-
-
-def read(data: str | bytes, kind: type[Kind]) -> Kind:
-    """Parse a body or a message. Raises `BadRequest`."""
-    try:
-        message = msgspec.json.decode(data, type=kind)
-        getattr(message, "text", "").encode()
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise BadRequest(problem=str(error).replace("{", "(").replace("}", ")")) from error
-    return message
 
 
 def json_wire(type: str, **fields: Any) -> Wire:

@@ -20,9 +20,10 @@ from voicewire.context import Wire
 from voicewire.errors import BadRequest, VoicewireError
 from voicewire.server.dialects.ahead import Ahead
 from voicewire.server.dialects.aliases import Aliases
-from voicewire.server.dialects.deepgram_forms import json_wire, problem, read, wanted_format, wanted_speed
+from voicewire.server.dialects.deepgram_forms import json_wire, problem, wanted_format, wanted_speed
 from voicewire.server.dialects.deepgram_parts import Part, part_for_text
 from voicewire.server.dialects.socket import Line
+from voicewire.server.parsing import parse
 
 
 class Message(Struct):
@@ -47,7 +48,7 @@ class Deepgram:
         self._plan: tuple[Choice, frames.FormatRequest, float] | None = None
 
     def hear(self, data: str | bytes) -> None:
-        message = read(data, Message)
+        message = parse(data, Message)
         match message.type:
             case "Speak":
                 self._take(message.text)

@@ -19,10 +19,11 @@ from voicewire.context import Wire
 from voicewire.errors import BadRequest, VoicewireError
 from voicewire.server.dialects.ahead import Ahead
 from voicewire.server.dialects.aliases import Aliases
-from voicewire.server.dialects.deepgram_forms import SPEEDS, json_wire, problem, read, wanted_format, wanted_speed
+from voicewire.server.dialects.deepgram_forms import SPEEDS, json_wire, problem, wanted_format, wanted_speed
 from voicewire.server.dialects.deepgram_parts import part_for_text
 from voicewire.server.dialects.deepgram_turn_forms import Cut, Message, Turn, warning
 from voicewire.server.dialects.socket import Line
+from voicewire.server.parsing import parse
 
 SENT_MAX = 16  # turns whose audio is sent, and may not be heard yet
 
@@ -50,7 +51,7 @@ class DeepgramTurns:
     # what the client says
 
     def hear(self, data: str | bytes) -> None:
-        message = read(data, Message)
+        message = parse(data, Message)
         match message.type:
             case "Speak":
                 self._take(message.text)

@@ -23,11 +23,12 @@ from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.blank import require_text
-from voicewire.server.dialects.elevenlabs_forms import CATEGORY, Body, read, searched, wanted_output
+from voicewire.server.dialects.elevenlabs_forms import CATEGORY, Body, searched, wanted_output
 from voicewire.server.dialects.letters import Alignment, Letters
 from voicewire.server.dialects.listing import page, wanted_size
 from voicewire.server.dialects.vendors import vendor_of
 from voicewire.server.metrics import Metrics
+from voicewire.server.parsing import parse
 from voicewire.server.recite import Recitation, Reciter, Wish
 from voicewire.types import Model, Voice
 
@@ -99,7 +100,7 @@ class ElevenLabsDoors:
 
     async def _begin(self, request: Request, voice_id: str) -> tuple[Body, Recitation]:
         principal = await self.callers.require(request, "speak")
-        body: Body = read(await request.body(), Body)
+        body = parse(await request.body(), Body)
         require_text(body.text, "text")
         output = wanted_output(request.query_params.get("output_format"))
         choice = self.aliases.resolve(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -14,6 +14,7 @@ from voicewire.codecs.base import FileKind
 from voicewire.errors import BadRequest, UnsupportedFormat
 from voicewire.server.dialects.credentials import without_scheme
 from voicewire.server.dialects.listing import each_once, fits, speaks
+from voicewire.server.parsing import parse
 from voicewire.types import Codec, Voice
 
 KINDS = {
@@ -116,18 +117,8 @@ def searched(voices: Iterable[Voice], query: QueryParams) -> list[Voice]:
 
 def introduced(data: str | bytes) -> str:
     """Return the credential in a first message, "" where there is none. Raises `BadRequest`."""
-    message: Introduction = read(data, Introduction)
+    message = parse(data, Introduction)
     found = {without_scheme(each) for each in (message.xi_api_key, message.key, message.authorization) if each}
     if len(found) > 1:
         raise BadRequest(problem="it carries more than one credential")
     return found.pop() if found else ""
-
-
-def read(data: str | bytes, kind: type[Any]) -> Any:
-    """Parse a body or a message. Raises `BadRequest`."""
-    try:
-        message = msgspec.json.decode(data, type=kind)
-        (message.text or "").encode()
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise BadRequest(problem=str(error).replace("{", "(").replace("}", ")")) from error
-    return message

@@ -21,9 +21,10 @@ from voicewire.codecs.base import FileEncoder, open_file_encoder
 from voicewire.context import Wire
 from voicewire.errors import BadRequest, VoicewireError
 from voicewire.server.dialects.aliases import Aliases
-from voicewire.server.dialects.elevenlabs_forms import CODECS, Message, Output, VoiceSettings, read, wanted_output
+from voicewire.server.dialects.elevenlabs_forms import CODECS, Message, Output, VoiceSettings, wanted_output
 from voicewire.server.dialects.letters import Alignment, Letters
 from voicewire.server.dialects.socket import LEAD_MS, Line
+from voicewire.server.parsing import parse
 
 DEFAULT_CONTEXT = "default"
 CONTEXTS_MAX = 64
@@ -62,7 +63,7 @@ class ElevenLabs:
     # what the client says
 
     def hear(self, data: str | bytes) -> None:
-        message: Message = read(data, Message)
+        message = parse(data, Message)
         if message.close_socket:
             self._line.end()
             return

@@ -18,12 +18,13 @@ from starlette.responses import JSONResponse, StreamingResponse
 from voicewire.auth.principal import Principal
 from voicewire.catalogue import Catalogue
 from voicewire.codecs.base import FileKind
-from voicewire.errors import BadRequest, VoicewireError
+from voicewire.errors import VoicewireError
 from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.blank import require_text
 from voicewire.server.metrics import Metrics
+from voicewire.server.parsing import parse
 from voicewire.server.recite import Reciter, Wish
 
 RATE_HZ = 24_000  # of `pcm`, by convention: nothing in the answer says so
@@ -31,7 +32,6 @@ SPEEDS = (0.5, 2.0)  # that we have, of the 0.25 to 4 that may be asked for
 PCM_TYPE = "audio/pcm"
 TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 FIELDS = {"unknown_voice": "voice", "unknown_model": "model", "unsupported_format": "response_format"}
-PATHS = ("/v1/audio/speech", "/v1/audio/voices", "/v1/audio/models")
 
 Name = Annotated[str, Meta(max_length=200)]
 
@@ -118,13 +118,9 @@ class OpenAi:
 
 
 def _read(body: bytes) -> _Speech:
-    try:
-        read = msgspec.json.decode(body, type=_Speech)
-        read.input.encode()
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise BadRequest(problem=str(error)) from error
-    require_text(read.input, "input")
-    return read
+    speech = parse(body, _Speech)
+    require_text(speech.input, "input")
+    return speech
 
 
 async def _events(parts: AsyncGenerator[bytes, None], characters: int) -> AsyncGenerator[bytes, None]:

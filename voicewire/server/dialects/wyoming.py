@@ -253,8 +253,4 @@ def _text_of(event: Event) -> str:
     text = event.data.get("text", "")
     if not isinstance(text, str):
         raise BadRequest(problem="text is no string")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise BadRequest(problem="half of a character stands alone") from error
     return text

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from voicewire.errors import BadRequest
+from voicewire.server.parsing import parse
 
 VERSION = "1.5.4"  # of the protocol that we speak
 DATA_BYTES_MAX = 1 << 20
@@ -51,14 +52,14 @@ async def read(reader: asyncio.StreamReader) -> Event | None:
         line = await reader.readline()
         if not line:
             return None
-        header = msgspec.json.decode(line, type=_Header)
+        header = parse(line, _Header)
         more = await _exactly(reader, header.data_length, DATA_BYTES_MAX)
         payload = await _exactly(reader, header.payload_length, PAYLOAD_BYTES_MAX)
-        data = msgspec.json.decode(more, type=dict[str, Any]) if more else {}
+        data = parse(more, dict[str, Any]) if more else {}
     except asyncio.IncompleteReadError:
         return None
-    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
-        raise BadRequest(problem=str(error).replace("{", "(").replace("}", ")")) from error
+    except ValueError as error:  # a line that does not end
+        raise BadRequest(problem=str(error)) from error
     return Event(header.type, header.data | data, payload)
 
 

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from voicewire.context import Wire
 from voicewire.errors import BadRequest
 from voicewire.frames import BINARY_OPCODE, TEXT_OPCODE, FormatRequest
+from voicewire.server.parsing import parse
 from voicewire.types import Codec
 
 TOKEN_FIELD = "token"  # noqa: S105 - the name of a field
@@ -100,7 +101,7 @@ class _Message(Struct):
 
 def _hear(data: str | bytes) -> Event | None:
     """Understand Twilio and those who follow it; None: nothing that counts."""
-    message: _Message = _read(data, _Message)
+    message = parse(data, _Message)
     return _started(message) if message.event == "start" else _happened(message)
 
 
@@ -142,7 +143,7 @@ def _hear_telnyx(data: str | bytes) -> Event | None:
 
     What Telnyx takes is its `stream_bidirectional_codec`, which its messages do not name: we are told as `codec`.
     """
-    message: _Message = _read(data, _Message)
+    message = parse(data, _Message)
     if message.event != "start":
         return _happened(message)
     custom = _custom(message)
@@ -184,13 +185,6 @@ def _format(said: object) -> FormatRequest:
     return FormatRequest(codec, rate_hz)
 
 
-def _read(data: str | bytes, type: type[Any]) -> Any:
-    try:
-        return msgspec.json.decode(data, type=type)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise BadRequest(problem=str(error)[:200].replace("{", "(").replace("}", ")")) from error
-
-
 class _Vonage(Struct):
     event: str = ""
     digit: str = ""
@@ -204,7 +198,7 @@ def _hear_vonage(data: str | bytes) -> Event | None:
     """Vonage's own: audio is binary, and the headers that it was given stand in its first message."""
     if isinstance(data, bytes):
         return None
-    message: _Vonage = _read(data, _Vonage)
+    message = parse(data, _Vonage)
     match message.event:
         case "websocket:connected":
             rate_hz = message.content_type.partition("rate=")[2] or "16000"

@@ -23,6 +23,7 @@ from voicewire import frames
 from voicewire.errors import BadRequest, VoicewireError
 from voicewire.server.jobs.outward import Outward, Refused
 from voicewire.server.jobs.signing import headers, secret_for
+from voicewire.server.parsing import parse
 from voicewire.server.telephony.accounts import Account
 from voicewire.server.telephony.call import Call
 from voicewire.types import CallEvent
@@ -116,11 +117,7 @@ class Hook:
             data += chunk
             if len(data) > ANSWER_BYTES_MAX:
                 raise BadRequest("too_large", limit=ANSWER_BYTES_MAX)
-        try:
-            said = msgspec.json.decode(data, type=Answer) if data.strip() else Answer()
-            said.text.encode()
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            raise BadRequest(problem="its answer is not as documented") from None
+        said = parse(data, Answer) if data.strip() else Answer()
         if said.interrupt:
             self._call.hush(self)
         if said.text.strip():
