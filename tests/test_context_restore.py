@@ -97,7 +97,6 @@ def test_a_restored_context_says_again_what_may_be_lost() -> None:
     assert frames_of(wires)[0][1] == 41
 
 
-@settings(max_examples=500, deadline=None)
 @given(
     st.lists(st.sampled_from(PIECES), min_size=1, max_size=12),
     st.integers(0, 12),
@@ -106,7 +105,7 @@ def test_a_restored_context_says_again_what_may_be_lost() -> None:
     st.booleans(),
     st.randoms(use_true_random=False),
 )
-def test_restored_anywhere_it_gives_the_frames_of_the_uncut_run(
+def restored_anywhere(
     texts: list[str], arrived: int, slices_made: int, lost: int, late: bool, chance: random.Random
 ) -> None:
     uncut = finish(Context(plan()), texts, 0.0)
@@ -130,6 +129,11 @@ def test_restored_anywhere_it_gives_the_frames_of_the_uncut_run(
     done = Parser().server(rest[-1][1])
     assert isinstance(done, Done)
     assert done.audio_ms == done.billed_ms == 20 * len(whole)
+
+
+@pytest.mark.parametrize("examples", [150, pytest.param(2_000, marks=pytest.mark.nightly)])
+def test_restored_anywhere_it_gives_the_frames_of_the_uncut_run(examples: int) -> None:
+    settings(max_examples=examples, deadline=None)(restored_anywhere)()
 
 
 def test_what_the_journal_no_longer_has_is_gone() -> None:

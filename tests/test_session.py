@@ -276,7 +276,7 @@ class Chaos:
             self.over.add(owner)
 
 
-@pytest.mark.parametrize("examples", [200, pytest.param(1_000, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("examples", [80, pytest.param(1_000, marks=pytest.mark.nightly)])
 def test_nothing_follows_cancelled(examples: int) -> None:
     settings(max_examples=examples, deadline=None)(given(st.randoms(use_true_random=False))(everything_in_order))()
 

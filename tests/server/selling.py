@@ -1,4 +1,4 @@
-"""A real server that sells, for each module of tests; its operator, and somebody with a plan and a key."""
+"""A real server that sells, one for the whole run; its operator, and somebody with a plan and a key."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from voicewire.config import Config
 WAIT_S = 10
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def selling() -> Iterator[Served]:
-    with started({"VOICEWIRE_BILLING": "on"}) as served:
+    with started({"VOICEWIRE_BILLING": "on", "VOICEWIRE_WEBHOOK_PRIVATE": "on"}) as served:
         yield served
 
 

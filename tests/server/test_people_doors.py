@@ -257,7 +257,9 @@ def test_foreign_pages_and_secrets_in_addresses_are_refused(client: httpx.Client
     )
 
 
-def test_secrets_of_the_folder_are_the_owners_only(own: Served) -> None:
+def test_secrets_of_the_folder_are_the_owners_only(own: Served, client: httpx.Client) -> None:
+    sign_up(own, client, "folder@example.com")
+    mailed(own, "folder@example.com")
     for path in (own.data_dir / SECRET_FILE, own.data_dir / PEPPER_FILE, *(own.data_dir / "mail").iterdir()):
         assert isinstance(path, Path)
         assert path.stat().st_mode & 0o077 == 0, path

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import io
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -15,7 +15,7 @@ import pytest
 import soundfile
 from websockets.asyncio.client import connect
 
-from tests.conftest import Served, started
+from tests.conftest import Served
 from tests.server.jobs.receiving import receiving
 from tests.server.selling import Tenant, code_of, joins
 from voicewire.commands.operator import Operator
@@ -28,12 +28,6 @@ LONG = "And so it goes on, and on, and on, without an end. " * 6_000  # hours of
 SECONDS = 3_600
 
 Joins = Callable[..., Awaitable[Tenant]]
-
-
-@pytest.fixture(scope="module")
-def selling() -> Iterator[Served]:
-    with started({"VOICEWIRE_BILLING": "on", "VOICEWIRE_WEBHOOK_PRIVATE": "on"}) as served:
-        yield served
 
 
 @pytest.fixture
