@@ -91,7 +91,7 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
     for router in gateway.accounts.routers(callers):
         app.include_router(router)
     app.include_router(gateway.jobs.router(callers))
-    app.include_router(gateway.lines.router(callers, gateway.metrics))
+    app.include_router(gateway.lines.router(callers))
     describe(app)
     app.router.routes.extend(pages())
     stream = _stream(gateway, origins)

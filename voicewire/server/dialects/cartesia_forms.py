@@ -10,6 +10,7 @@ from msgspec import Meta, Struct, field
 from voicewire import frames
 from voicewire.errors import BadRequest
 from voicewire.server.dialects.listing import each_once, fits
+from voicewire.server.dialects.spelling import Spelling
 from voicewire.types import Codec, Voice
 
 CODECS = {
@@ -19,6 +20,7 @@ CODECS = {
     "pcm_alaw": Codec.ALAW,
 }
 GENDERS = {"female": "feminine", "male": "masculine"}  # as they call it
+PARTIAL, COMPLETE = 206, 200  # what every message of a speech, and its last, says as `status_code`
 SPEEDS = (0.5, 2.0)
 SLOWER, FASTER = 0.8, 1.25  # what they call slow and fast
 
@@ -76,6 +78,17 @@ def searched(voices: Iterable[Voice], query: Mapping[str, str]) -> list[Voice]:
     gender = query.get("gender")
     found = (voice for voice in each_once(voices) if fits(voice, query.get("q") or ""))
     return [voice for voice in found if not gender or GENDERS.get(voice.gender) == gender]
+
+
+def word_times(
+    words: Sequence[tuple[int, int, int, int]], spelling: Spelling, before_ms: int = 0
+) -> dict[str, list[Any]]:
+    """Return words, `(a, b, start_ms, end_ms)`, as they write them; `before_ms` of audio went before."""
+    return {
+        "words": spelling.words([(start, stop) for start, stop, _, _ in words]),
+        "start": [(before_ms + begins) / 1000 for _, _, begins, _ in words],
+        "end": [(before_ms + ends) / 1000 for _, _, _, ends in words],
+    }
 
 
 def phoneme_times(phonemes: Sequence[tuple[str, int, int]], before_ms: int = 0) -> dict[str, list[Any]]:

@@ -24,13 +24,19 @@ from voicewire.context import Wire
 from voicewire.errors import TABLE, BadRequest, VoicewireError
 from voicewire.server.dialects.ahead import Ahead
 from voicewire.server.dialects.aliases import Aliases
-from voicewire.server.dialects.cartesia_forms import Request, phoneme_times, wanted_format
+from voicewire.server.dialects.cartesia_forms import (
+    COMPLETE,
+    PARTIAL,
+    Request,
+    phoneme_times,
+    wanted_format,
+    word_times,
+)
 from voicewire.server.dialects.socket import Line
 from voicewire.server.dialects.spelling import Spelling
 from voicewire.server.parsing import parse
 
 BUFFER_MS = 3_000  # how long their server waits for more, unless a message says otherwise
-PARTIAL, COMPLETE = 206, 200
 CONTEXTS_MAX = 64
 FAILED_MAX = 64  # that are remembered; then the oldest is forgotten
 
@@ -239,12 +245,7 @@ class Cartesia:
         yield _message("chunk", told.id, data=data, done=False, status_code=PARTIAL, step_time=0.0)
 
     def _timestamps(self, told: Told, words: list[tuple[int, int, int, int]]) -> Wire:
-        spelling = told.parts[0].spelling
-        times = {
-            "words": spelling.words([(start, stop) for start, stop, _, _ in words]),
-            "start": [(told.before_ms + begins) / 1000 for _, _, begins, _ in words],
-            "end": [(told.before_ms + ends) / 1000 for _, _, _, ends in words],
-        }
+        times = word_times(words, told.parts[0].spelling, told.before_ms)
         return _message("timestamps", told.id, word_timestamps=times, done=False, status_code=PARTIAL)
 
     @staticmethod

@@ -27,7 +27,6 @@ from voicewire.server.dialects.elevenlabs_forms import CATEGORY, Body, searched,
 from voicewire.server.dialects.letters import Alignment, Letters
 from voicewire.server.dialects.listing import page, wanted_size
 from voicewire.server.dialects.vendors import vendor_of
-from voicewire.server.metrics import Metrics
 from voicewire.server.parsing import parse
 from voicewire.server.recite import Recitation, Reciter, Wish
 from voicewire.types import Model, Voice
@@ -50,7 +49,6 @@ class ElevenLabsDoors:
     callers: Callers
     catalogue: Callable[[str], Catalogue]
     aliases: Aliases
-    metrics: Metrics
 
     def router(self) -> APIRouter:
         router = APIRouter(include_in_schema=False)
@@ -71,18 +69,12 @@ class ElevenLabsDoors:
 
     async def speak(self, request: Request, voice_id: str) -> Response:
         """Speak a text into a file."""
-        try:
-            _, spoken = await self._begin(request, voice_id)
-        except VoicewireError as error:
-            return self._refusal(error)
+        _, spoken = await self._begin(request, voice_id)
         return StreamingResponse(spoken.parts, media_type=spoken.media_type, headers=_name(request))
 
     async def timed(self, request: Request, voice_id: str) -> Response:
         """Speak a text, and answer with all of it and the times of its characters."""
-        try:
-            body, spoken = await self._begin(request, voice_id)
-        except VoicewireError as error:
-            return self._refusal(error)
+        body, spoken = await self._begin(request, voice_id)
         audio = b"".join([part async for part in spoken.parts])
         alignment = Alignment()
         alignment.push(body.text)
@@ -92,10 +84,7 @@ class ElevenLabsDoors:
 
     async def timed_stream(self, request: Request, voice_id: str) -> Response:
         """Speak a text in lines of JSON, each with audio and the times of its characters."""
-        try:
-            body, spoken = await self._begin(request, voice_id)
-        except VoicewireError as error:
-            return self._refusal(error)
+        body, spoken = await self._begin(request, voice_id)
         return StreamingResponse(_lines(body.text, spoken), media_type="application/json", headers=_name(request))
 
     async def _begin(self, request: Request, voice_id: str) -> tuple[Body, Recitation]:
@@ -112,34 +101,21 @@ class ElevenLabsDoors:
     async def voices(self, request: Request) -> Response:
         """List the voices that are searched for, a page at a time where that is asked for."""
         query = request.query_params
-        try:
-            voices = searched((await self._catalogue(request)).voices(), query)
-            found = page(voices, wanted_size(query, "page_size"), query.get("next_page_token") or "")
-        except VoicewireError as error:
-            return self._refusal(error)
+        voices = searched((await self._catalogue(request)).voices(), query)
+        found = page(voices, wanted_size(query, "page_size"), query.get("next_page_token") or "")
         body = {"voices": [*map(_voice, found.voices)], "has_more": found.more, "total_count": len(voices)}
         return JSONResponse({**body, "next_page_token": found.voices[-1].id if found.more else None})
 
     async def voice(self, request: Request, voice_id: str) -> Response:
         """Return one voice, also by a name that only their clients have for it."""
-        try:
-            return JSONResponse(_voice(self.aliases.voice(await self._catalogue(request), voice_id)))
-        except VoicewireError as error:
-            return self._refusal(error)
+        return JSONResponse(_voice(self.aliases.voice(await self._catalogue(request), voice_id)))
 
     async def models(self, request: Request) -> Response:
         """List the models."""
-        try:
-            return JSONResponse([*map(_model, (await self._catalogue(request)).models())])
-        except VoicewireError as error:
-            return self._refusal(error)
+        return JSONResponse([*map(_model, (await self._catalogue(request)).models())])
 
     async def _catalogue(self, request: Request) -> Catalogue:
         return self.catalogue((await self.callers.require(request, "voices:read")).tenant)
-
-    def _refusal(self, error: VoicewireError) -> Response:
-        self.metrics.errors.labels(error.row_code).inc()
-        return refusal(error)
 
 
 def refusal(error: VoicewireError) -> Response:

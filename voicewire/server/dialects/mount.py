@@ -23,7 +23,7 @@ from voicewire.server.dialects.deepgram_turns import DeepgramTurns
 from voicewire.server.dialects.elevenlabs import SPEECH, ElevenLabsDoors
 from voicewire.server.dialects.elevenlabs_forms import introduced
 from voicewire.server.dialects.elevenlabs_socket import ElevenLabs
-from voicewire.server.dialects.openai import OpenAi
+from voicewire.server.dialects.openai import OpenAiDoors
 from voicewire.server.dialects.socket import DialectEndpoint, Introductions, Line, Tongue
 from voicewire.server.live.sessions import Sessions
 from voicewire.server.metrics import Metrics
@@ -46,8 +46,8 @@ class Dialects:
 
     def doors(self) -> list[APIRouter]:
         """Return what is asked over HTTP."""
-        common = self.reciter, self.callers, self.catalogue, self.aliases, self.metrics
-        doors = OpenAi(*common), CartesiaDoors(*common), DeepgramDoors(*common), ElevenLabsDoors(*common)
+        common = self.reciter, self.callers, self.catalogue, self.aliases
+        doors = OpenAiDoors(*common), CartesiaDoors(*common), DeepgramDoors(*common), ElevenLabsDoors(*common)
         return [each.router() for each in doors]
 
     def sockets(self) -> list[BaseRoute]:

@@ -15,7 +15,6 @@ from fastapi import APIRouter, Request, Response
 from msgspec import Meta, Struct
 from starlette.responses import JSONResponse, StreamingResponse
 
-from voicewire.auth.principal import Principal
 from voicewire.catalogue import Catalogue
 from voicewire.codecs.base import FileKind
 from voicewire.errors import VoicewireError
@@ -23,7 +22,6 @@ from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.blank import require_text
-from voicewire.server.metrics import Metrics
 from voicewire.server.parsing import parse
 from voicewire.server.recite import Reciter, Wish
 
@@ -60,14 +58,13 @@ class _Speech(Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAi:
+class OpenAiDoors:
     """The doors. `catalogue` is asked for a tenant; the empty one has what is public."""
 
     reciter: Reciter
     callers: Callers
     catalogue: Callable[[str], Catalogue]
     aliases: Aliases
-    metrics: Metrics
 
     def router(self) -> APIRouter:
         router = APIRouter(include_in_schema=False)
@@ -78,14 +75,9 @@ class OpenAi:
 
     async def speech(self, request: Request) -> Response:
         """Speak a text."""
-        try:
-            principal = await self.callers.require(request, "speak")
-            return await self._speak(request, principal, _read(await request.body()))
-        except VoicewireError as error:
-            self.metrics.errors.labels(error.row_code).inc()
-            return refusal(error)
-
-    async def _speak(self, request: Request, principal: Principal, body: _Speech) -> Response:
+        principal = await self.callers.require(request, "speak")
+        body = parse(await request.body(), _Speech)
+        require_text(body.input, "input")
         choice = self.aliases.resolve(self.catalogue(principal.tenant), body.model, body.voice_name)
         speed = min(max(body.speed or 1.0, SPEEDS[0]), SPEEDS[1])
         rate_hz = RATE_HZ if body.kind is FileKind.PCM else None
@@ -115,12 +107,6 @@ class OpenAi:
         if request.headers.get("authorization"):
             tenant = (await self.callers.require(request, "voices:read")).tenant
         return self.catalogue(tenant)
-
-
-def _read(body: bytes) -> _Speech:
-    speech = parse(body, _Speech)
-    require_text(speech.input, "input")
-    return speech
 
 
 async def _events(parts: AsyncGenerator[bytes, None], characters: int) -> AsyncGenerator[bytes, None]:

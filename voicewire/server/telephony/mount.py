@@ -57,11 +57,11 @@ class Lines:
         """Return what a session speaks into calls with."""
         return Elsewhere(self.relay, live)
 
-    def router(self, callers: Callers, metrics: Metrics) -> APIRouter:
+    def router(self, callers: Callers) -> APIRouter:
         """Return the routes over HTTP."""
         url = own_address(self.config, callers.port)
         router = APIRouter(tags=["calls"])
-        router.include_router(VoiceDoor(self.accounts, self.tokens, metrics, url, socket_address(url)).router())
+        router.include_router(VoiceDoor(self.accounts, self.tokens, url, socket_address(url)).router())
         router.include_router(TokenDoor(self.tokens, callers, socket_address(url)).router())
         return router
 

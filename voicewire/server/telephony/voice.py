@@ -12,12 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from voicewire.errors import BadRequest, Unauthorized, VoicewireError
-from voicewire.server.answers import error_response
+from voicewire.errors import BadRequest, Unauthorized
 from voicewire.server.callers import Callers
 from voicewire.server.doors.description import OPEN, declared
 from voicewire.server.doors.texts import Body
-from voicewire.server.metrics import Metrics
 from voicewire.server.telephony.accounts import Account, Accounts
 from voicewire.server.telephony.carriers import CARRIERS, NAME, TOKEN_FIELD
 from voicewire.server.telephony.signatures import SIGNATURE, signed_by
@@ -58,7 +56,6 @@ class VoiceDoor:
 
     accounts: Accounts
     tokens: Tokens
-    metrics: Metrics
     url: str
     stream_url: str
 
@@ -73,12 +70,8 @@ class VoiceDoor:
 
     async def answer(self, request: Request) -> Response:
         """Connect a call of Twilio's to a stream. For Twilio, which signs: a signed request is answered once."""
-        try:
-            call, account = await self._checked(request)
-            token = await self.tokens.create(Grant(account.tenant, call, account.id))
-        except VoicewireError as error:
-            self.metrics.errors.labels(error.row_code).inc()
-            return error_response(error)
+        call, account = await self._checked(request)
+        token = await self.tokens.create(Grant(account.tenant, call, account.id))
         return Response(_twiml(self.stream_url + STREAM_PATH.format(carrier="twilio"), token), media_type="text/xml")
 
     async def _checked(self, request: Request) -> tuple[str, Account]:
