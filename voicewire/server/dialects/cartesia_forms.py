@@ -11,6 +11,7 @@ from voicewire import frames
 from voicewire.errors import BadRequest
 from voicewire.server.dialects.listing import each_once, fits
 from voicewire.server.dialects.spelling import Spelling
+from voicewire.server.dialects.wishes import FASTEST, SLOWEST, spoken_speed
 from voicewire.types import Codec, Voice
 
 CODECS = {
@@ -21,7 +22,6 @@ CODECS = {
 }
 GENDERS = {"female": "feminine", "male": "masculine"}  # as they call it
 PARTIAL, COMPLETE = 206, 200  # what every message of a speech, and its last, says as `status_code`
-SPEEDS = (0.5, 2.0)
 SLOWER, FASTER = 0.8, 1.25  # what they call slow and fast
 
 Name = Annotated[str, Meta(max_length=200)]
@@ -66,9 +66,9 @@ class Request(Struct):
     def pace(self) -> float:
         asked = self.generation_config.speed if self.generation_config else None
         if asked is None:
-            words = {"slow": SLOWER, "slowest": SPEEDS[0], "fast": FASTER, "fastest": SPEEDS[1]}
+            words = {"slow": SLOWER, "slowest": SLOWEST, "fast": FASTER, "fastest": FASTEST}
             asked = self.speed if isinstance(self.speed, int | float) else words.get(str(self.speed), 1.0)
-        return min(max(asked, SPEEDS[0]), SPEEDS[1])
+        return spoken_speed(asked)
 
 
 def searched(voices: Iterable[Voice], query: Mapping[str, str]) -> list[Voice]:

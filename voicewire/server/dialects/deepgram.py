@@ -20,9 +20,8 @@ from voicewire.errors import UnsupportedFormat, VoicewireError
 from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
-from voicewire.server.dialects.blank import require_text
 from voicewire.server.dialects.deepgram_forms import RATES_HZ, wanted_speed
-from voicewire.server.dialects.listing import number
+from voicewire.server.dialects.wishes import number, require_text
 from voicewire.server.parsing import parse
 from voicewire.server.recite import Recitation, Reciter, Wish
 from voicewire.types import Codec

@@ -10,12 +10,11 @@ import msgspec
 from voicewire import frames
 from voicewire.context import Wire
 from voicewire.errors import BadRequest, UnsupportedFormat
-from voicewire.server.dialects.listing import number
+from voicewire.server.dialects.wishes import number, spoken_speed
 from voicewire.types import Codec
 
 CODECS = {"linear16": Codec.PCM_S16LE, "mulaw": Codec.MULAW, "alaw": Codec.ALAW}
 RATES_HZ = {"linear16": 24_000, "mulaw": 8_000, "alaw": 8_000}
-SPEEDS = (0.5, 2.0)
 
 
 def wanted_format(query: Mapping[str, str]) -> frames.FormatRequest:
@@ -32,16 +31,10 @@ def wanted_format(query: Mapping[str, str]) -> frames.FormatRequest:
 def wanted_speed(query: Mapping[str, str]) -> float:
     """Return the speed, within what we have. Raises `BadRequest`."""
     try:
-        return within(float(query.get("speed") or 1.0))
+        speed = float(query.get("speed") or 1.0)
     except ValueError:
-        raise BadRequest(problem="speed is no number") from None
-
-
-def within(speed: float) -> float:
-    """Return a speed that we have; NaN is none. Raises `ValueError`."""
-    if speed != speed:
-        raise ValueError("not a number")
-    return min(max(speed, SPEEDS[0]), SPEEDS[1])
+        raise BadRequest(problem="speed is no number", field="speed") from None
+    return spoken_speed(speed)
 
 
 def json_wire(type: str, **fields: Any) -> Wire:

@@ -19,10 +19,11 @@ from voicewire.context import Wire
 from voicewire.errors import BadRequest, VoicewireError
 from voicewire.server.dialects.ahead import Ahead
 from voicewire.server.dialects.aliases import Aliases
-from voicewire.server.dialects.deepgram_forms import SPEEDS, json_wire, problem, wanted_format, wanted_speed
+from voicewire.server.dialects.deepgram_forms import json_wire, problem, wanted_format, wanted_speed
 from voicewire.server.dialects.deepgram_parts import part_for_text
 from voicewire.server.dialects.deepgram_turn_forms import Cut, Message, Turn, warning
 from voicewire.server.dialects.socket import Line
+from voicewire.server.dialects.wishes import FASTEST, SLOWEST
 from voicewire.server.parsing import parse
 
 SENT_MAX = 16  # turns whose audio is sent, and may not be heard yet
@@ -146,8 +147,8 @@ class DeepgramTurns:
 
     def _configured(self, speed: float | None) -> Wire:
         """Take a speed for the turns that begin from now on."""
-        if speed is not None and not SPEEDS[0] <= speed <= SPEEDS[1]:
-            text = f"the speed must lie between {SPEEDS[0]} and {SPEEDS[1]}"
+        if speed is not None and not SLOWEST <= speed <= FASTEST:
+            text = f"the speed must lie between {SLOWEST} and {FASTEST}"
             code = "SPEED_OUT_OF_RANGE"
             return json_wire("ConfigureFailure", code=code, field="speed", value=speed, description=text)
         if speed is not None:

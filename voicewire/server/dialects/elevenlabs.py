@@ -22,11 +22,11 @@ from voicewire.errors import VoicewireError
 from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
-from voicewire.server.dialects.blank import require_text
 from voicewire.server.dialects.elevenlabs_forms import CATEGORY, Body, searched, wanted_output
 from voicewire.server.dialects.letters import Alignment, Letters
 from voicewire.server.dialects.listing import page, wanted_size
 from voicewire.server.dialects.vendors import vendor_of
+from voicewire.server.dialects.wishes import require_text
 from voicewire.server.parsing import parse
 from voicewire.server.recite import Recitation, Reciter, Wish
 from voicewire.types import Model, Voice

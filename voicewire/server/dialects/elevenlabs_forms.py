@@ -14,6 +14,7 @@ from voicewire.codecs.base import FileKind
 from voicewire.errors import BadRequest, UnsupportedFormat
 from voicewire.server.dialects.credentials import without_scheme
 from voicewire.server.dialects.listing import each_once, fits, speaks
+from voicewire.server.dialects.wishes import spoken_speed
 from voicewire.server.parsing import parse
 from voicewire.types import Codec, Voice
 
@@ -28,7 +29,6 @@ KINDS = {
 CODECS = {FileKind.PCM: Codec.PCM_S16LE, FileKind.MULAW: Codec.MULAW, FileKind.ALAW: Codec.ALAW}
 CATEGORY = "premade"  # of every voice: LiveKit asks for one
 DEFAULT = "mp3_44100_128"
-SPEEDS = (0.5, 2.0)
 
 Name = Annotated[str, Meta(max_length=200)]
 
@@ -51,7 +51,7 @@ class VoiceSettings(Struct):
 
     @property
     def pace(self) -> float:
-        return min(max(self.speed or 1.0, SPEEDS[0]), SPEEDS[1])
+        return spoken_speed(self.speed or 1.0)
 
 
 class Body(Struct):

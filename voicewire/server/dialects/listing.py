@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from voicewire.errors import BadRequest
+from voicewire.server.dialects.wishes import number
 from voicewire.types import Voice
 
 PAGE_MAX = 100
@@ -47,16 +48,6 @@ def wanted_size(query: Mapping[str, str], name: str) -> int | None:
     if size == 0:
         raise BadRequest(problem=f"{name} is 0", field=name)
     return size and min(size, PAGE_MAX)
-
-
-def number(query: Mapping[str, str], name: str) -> int | None:
-    """Return a whole number of the address. Raises `BadRequest`."""
-    text = query.get(name)
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 9):
-        raise BadRequest(problem=f"{name} is no number", field=name)
-    return int(text)
 
 
 def fits(voice: Voice, search: str) -> bool:

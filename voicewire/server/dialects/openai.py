@@ -21,12 +21,11 @@ from voicewire.errors import VoicewireError
 from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
-from voicewire.server.dialects.blank import require_text
+from voicewire.server.dialects.wishes import require_text, spoken_speed
 from voicewire.server.parsing import parse
 from voicewire.server.recite import Reciter, Wish
 
 RATE_HZ = 24_000  # of `pcm`, by convention: nothing in the answer says so
-SPEEDS = (0.5, 2.0)  # that we have, of the 0.25 to 4 that may be asked for
 PCM_TYPE = "audio/pcm"
 TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 FIELDS = {"unknown_voice": "voice", "unknown_model": "model", "unsupported_format": "response_format"}
@@ -79,7 +78,7 @@ class OpenAiDoors:
         body = parse(await request.body(), _Speech)
         require_text(body.input, "input")
         choice = self.aliases.resolve(self.catalogue(principal.tenant), body.model, body.voice_name)
-        speed = min(max(body.speed or 1.0, SPEEDS[0]), SPEEDS[1])
+        speed = spoken_speed(body.speed or 1.0)
         rate_hz = RATE_HZ if body.kind is FileKind.PCM else None
         spoken = await self.reciter.begin(request, principal, Wish(body.input, choice, body.kind, speed, None, rate_hz))
         if body.stream_format == "sse":

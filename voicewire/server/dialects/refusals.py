@@ -1,4 +1,4 @@
-"""An error as who asks reads it: also one that is said before any door, or where a door did not see it coming."""
+"""An error as who asks reads it: in the words of a vendor at its addresses, in ours at all others."""
 
 from __future__ import annotations
 

@@ -97,6 +97,7 @@ class _Talk:
         self._voice: dict[str, Any] = {}
         self._format: dict[str, int] = {}
         self._begun = False  # whether audio was announced
+        self._parser = frames.Parser()
 
     # what the client says
 
@@ -156,7 +157,7 @@ class _Talk:
         if opcode == frames.BINARY_OPCODE:
             self._sound(b"".join(frames.unpack_audio(payload).packets))
         else:
-            self._told(frames.Parser().server(payload))
+            self._told(self._parser.server(payload))
         return iter(())
 
     def _sound(self, pcm: bytes) -> None:
