@@ -36,6 +36,7 @@ class Asker(Client):
         super().__init__()
         self.first: asyncio.Future[float] | None = None
         self.over = asyncio.Event()
+        self.manner: dict[str, object] = {}  # what else is said with a text
 
     def audio(self, payload: memoryview, now: float) -> None:  # noqa: ARG002
         if self.first is not None and not self.first.done():
@@ -52,7 +53,7 @@ class Asker(Client):
         self.first = asyncio.get_running_loop().create_future()
         self.over.clear()
         sent = time.perf_counter()
-        self.send({"type": "speak", "context": f"c{number}", "text": text})
+        self.send({"type": "speak", "context": f"c{number}", "text": text, **self.manner})
         seconds = await self.first - sent
         self.send({"type": "cancel", "context": f"c{number}"})
         await self.over.wait()
