@@ -1,4 +1,8 @@
-"""Clips: blocks that were rendered before, kept in memory so that the same block is not made twice."""
+"""Clips: blocks that were rendered before, kept in memory so that the same block is not made twice.
+
+A clip is one form of a take, which is what the engine gave: there is one take of an utterance, and a clip of it for
+each format that somebody has asked for.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from voicewire.types import Codec, Format, Job, Slice
+from voicewire.types import Codec, Format, Job, Slice, Utterance
 
 CLIP_BYTES = 512  # of memory, about, beside its slices: a block without a sound is not free either
 WORD_BYTES = 96  # of memory, about, beside the packets
 PHONEME_BYTES = 136
 PACKET_BYTES = 41  # of memory, beside a packet's own bytes
-MADE = 1  # raise it when `render` or an encoder comes to make other bytes of the same block
+MADE = 1  # raise it when `render` or an encoder comes to make other bytes of the same take
+TAKEN = 1  # … when `takes` comes to pack other bytes of what an engine gave
+SIDE_BYTES = 8  # of a take's key, that the keys of its clips begin with
 
 
 class Clip(NamedTuple):
@@ -31,19 +37,30 @@ class Clip(NamedTuple):
         return frames_of(self.slices)
 
 
-def clip_key(scope: str, model: str, version: str, job: Job) -> bytes:
-    """Return the SHA-256 of everything that a rendered block depends on.
+class Take(NamedTuple):
+    """What an engine gave for an utterance, as `takes.Recorder` has packed it."""
+
+    recording: bytes
+
+
+def take_key(scope: str, model: str, version: str, utterance: Utterance) -> bytes:
+    """Return the SHA-256 of everything that an engine's samples depend on.
 
     `scope` keeps apart those who must not learn from each other's clips, `version` what speaks otherwise.
+    """
+    return hashlib.sha256(msgspec.msgpack.encode((TAKEN, scope, model, version, utterance))).digest()
+
+
+def clip_key(take: bytes, job: Job) -> bytes:
+    """Return the name of one form of the take with that key: beside it wherever names are sorted, and as long.
+
+    Behind the beginning of the take's key, it is of the SHA-256 of everything that the encoded block depends on.
     """
     format = job.format
     opus = (format.bitrate, format.complexity) if format.codec is Codec.OPUS else ()
     sound = (format.codec, format.rate_hz, format.frame_ms, opus)
-    said = msgspec.to_builtins(job.utterance)
-    if not said["phonemes"]:
-        del said["phonemes"]  # so that clips made before there were any are found
-    everything = (MADE, scope, model, version, said, sound, job.pause_ms)
-    return hashlib.sha256(msgspec.msgpack.encode(everything)).digest()
+    form = hashlib.sha256(msgspec.msgpack.encode((MADE, take, sound, job.pause_ms))).digest()
+    return take[:SIDE_BYTES] + form[SIDE_BYTES:]
 
 
 def frames_of(slices: Iterable[Slice]) -> int:
@@ -88,8 +105,10 @@ class Clips:
             self.used_bytes -= freed
 
 
-def size_of(clip: Clip) -> int:
-    """Return about how much memory a clip takes."""
+def size_of(clip: Clip | Take) -> int:
+    """Return about how much memory a clip or a take takes."""
+    if isinstance(clip, Take):
+        return CLIP_BYTES + len(clip.recording)
     return CLIP_BYTES + sum(_size(slice) for slice in clip.slices)
 
 

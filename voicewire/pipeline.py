@@ -16,11 +16,12 @@ from voicewire.blocks import FIRST_CHARS, Splitter
 from voicewire.cache.noop import Noop
 from voicewire.cache.shelf import Shelf
 from voicewire.catalogue import Choice
-from voicewire.clips import Clip, Clips, clip_key
+from voicewire.clips import Clip, Clips, Take, clip_key, take_key
 from voicewire.engines.outlook import Outlook
 from voicewire.engines.pooling import Pool
 from voicewire.errors import BadRequest, Busy, OverQuota, VoicewireError
-from voicewire.synthesis import BlockInMaking, Listener, Order, Synthesis
+from voicewire.forms import Forms
+from voicewire.synthesis import BlockInMaking, Flight, Listener, Order, Synthesis
 from voicewire.tab import Tab
 from voicewire.timeline import MAKING_AT_ONCE, Making, Run, Timeline
 from voicewire.types import Block, Format, Priority, Slice
@@ -49,20 +50,8 @@ class Payer(Protocol):
         ...
 
 
-class Flight(Protocol):
-    """Knows which of several gateways makes a block; `storage.flight.Flight` is the real one."""
-
-    waited: int  # blocks that others made for this one
-
-    async def lead(self, key: bytes) -> bool: ...
-
-    def made(self, key: bytes) -> None: ...
-
-    def given_up(self, key: bytes) -> None: ...
-
-
 class Pipeline:
-    """Engines and clips behind one door: clips in memory, on the shelf behind it, and in the making.
+    """Engines and clips behind one door: clips in memory, on the shelf behind it, made of takes, and in the making.
 
     `public` says of a model and a voice of it whether all tenants share what was made with them.
     """
@@ -85,7 +74,8 @@ class Pipeline:
         self._public = public
         self._wait_max_s = wait_max_s
         self._shares = self.shelf.keeps or clips.size_bytes > 0
-        self._latest: tuple[Order | None, bytes] = (None, b"")  # a block's key is asked for several times in a row
+        self._forms = Forms(self.shelf)
+        self._latest: tuple[Order | None, bytes, bytes] = (None, b"", b"")  # asked for several times in a row
         self._syntheses: dict[bytes, Synthesis] = {}
 
     def figures(self) -> dict[str, int]:
@@ -93,20 +83,27 @@ class Pipeline:
         clips, held = self.clips, self.shelf.held
         waited = self._flight.waited if self._flight else 0
         memory = {"bytes": clips.used_bytes, "hits": clips.hits, "misses": clips.misses, "joined": self.joined}
+        memory |= {"waited": waited, "encoded": self._forms.encoded}
         behind = {"bytes": held.size_bytes, "clips": held.clips, "evicted": held.evicted, **asdict(self.shelf.stats)}
         return {
-            **{f"clips_{name}": value for name, value in {**memory, "waited": waited}.items()},
+            **{f"clips_{name}": value for name, value in memory.items()},
             **{f"cache_{name}": value for name, value in behind.items()},
         }
 
     def key(self, order: Order) -> bytes:
         """Return the name of the block's clip."""
-        latest, key = self._latest
+        return self._keys(order)[1]
+
+    def _keys(self, order: Order) -> tuple[bytes, bytes]:
+        """Return the names of the take, and of the clip that the order wants of it."""
+        latest, take, clip = self._latest
         if latest is not order:
             pool = self.pools.get(order.model)
-            key = clip_key(self._scope(order), order.model, pool.model.version if pool else "", order.job)
-            self._latest = order, key
-        return key
+            version = pool.model.version if pool else ""
+            take = take_key(self._scope(order), order.model, version, order.job.utterance)
+            clip = clip_key(take, order.job)
+            self._latest = order, take, clip
+        return take, clip
 
     def name(self, order: Order) -> str:
         """Return the key for clients to ask for; empty where no clip is kept."""
@@ -126,19 +123,32 @@ class Pipeline:
 
     async def find(self, order: Order) -> Clip | None:
         """Return the block's clip, wherever it is."""
-        return self.clip(order) or (await self.audio(self.key(order)) if self.stored(order) else None)
+        clip = self.clip(order)
+        if clip is None and self.stored(order):
+            take, key = self._keys(order)
+            asked = self.shelf.ask(take)
+            clip = await self.audio(key)
+            if asked and clip is None:
+                await asked  # so that `make` need not
+        return clip
 
     async def audio(self, key: bytes) -> Clip | None:
         """Return a clip by its name, whosever it is."""
         clip = self.clips.peek(key)
-        if clip is None and (clip := await self.shelf.get(key)):
+        if clip is None and (clip := await self._shelved(key)):
             self.clips.put(key, clip)
         return clip
+
+    async def _shelved(self, key: bytes) -> Clip | None:
+        found = await self.shelf.get(key) if self.shelf.may_have(key) else None
+        return found if isinstance(found, Clip) else None
 
     def make(
         self, order: Order, making: Making, listener: Listener, *, priority: Priority = Priority.LIVE
     ) -> BlockInMaking:
         """Have the block made by the time that it is due, or join those who wait for it already.
+
+        Of the take, where there is one; else by an engine.
 
         Raises `Busy` when too much is waiting, or a first block would wait too long, and `BadRequest` for a model that
         only another gateway has.
@@ -151,14 +161,16 @@ class Pipeline:
         if synthesis and synthesis.priority <= priority:
             self.joined += 1
             return synthesis.join(making, listener)
-        synthesis = Synthesis(pool, order, making.due, priority, partial(self._ended, key))
+        take, _ = self._keys(order)
+        ended = partial(self._ended, take, key)
+        synthesis = Synthesis(pool, order, making.due, priority, ended, record=self.shelf.keeps_takes)
         if clip := self.clips.peek(key):  # made while its listener did something else
             synthesis.fetched = True
             synthesis.take(clip.slices)
         else:
-            if not making.index:
+            if not making.index and not self.shelf.may_have(take):
                 self._admit(pool, order, priority)
-            self._begin(synthesis, key)
+            self._begin(synthesis, take, key, first=not making.index)
         return synthesis.join(making, listener)
 
     def _admit(self, pool: Pool, order: Order, priority: Priority) -> None:
@@ -175,18 +187,33 @@ class Pipeline:
         waits_s = max(outlook.wait_s, outlook.waited_s)
         return next((chars for seconds, chars in SHORTER_FIRST if waits_s >= seconds), FIRST_CHARS)
 
-    def _begin(self, synthesis: Synthesis, key: bytes) -> None:
-        if self._flight:
-            synthesis.lead = asyncio.create_task(self._lead(self._flight, synthesis, key), name="who makes a block")
+    def _begin(self, synthesis: Synthesis, take: bytes, key: bytes, *, first: bool) -> None:
+        recorded = self.shelf.may_have(take)
+        if recorded or self._flight:
+            leading = self._replay(synthesis, take, key, first=first) if recorded else self._lead(synthesis, key)
+            synthesis.lead = asyncio.create_task(leading, name="who makes a block")
             synthesis.lead.add_done_callback(partial(_report, synthesis))
         else:
             synthesis.submit()
         if self._shares:
             self._syntheses[key] = synthesis
 
-    async def _lead(self, flight: Flight, synthesis: Synthesis, key: bytes) -> None:
+    async def _replay(self, synthesis: Synthesis, take: bytes, key: bytes, *, first: bool) -> None:
+        """Have the block encoded of its take; where there turns out to be none, have it made."""
+        order = synthesis.order
+        if await self._forms.encode(take, order.job, synthesis.slice):
+            return
+        try:
+            if first:
+                self._admit(self.pools[order.model], order, synthesis.priority)
+        except Busy as error:
+            synthesis.failed(error)
+        else:
+            await self._lead(synthesis, key)
+
+    async def _lead(self, synthesis: Synthesis, key: bytes) -> None:
         """Have the block made here, unless another gateway does."""
-        if not await flight.lead(key) and (clip := await self.shelf.get(key)):
+        if self._flight and not await self._flight.lead(key) and (clip := await self._shelved(key)):
             synthesis.fetched = True
             synthesis.take(clip.slices)
             return
@@ -195,7 +222,7 @@ class Pipeline:
         except VoicewireError as error:
             synthesis.failed(error)
 
-    def _ended(self, key: bytes, synthesis: Synthesis) -> None:
+    def _ended(self, take: bytes, key: bytes, synthesis: Synthesis) -> None:
         """A block was made, or will not be."""
         if self._syntheses.get(key) is synthesis:
             del self._syntheses[key]
@@ -206,6 +233,8 @@ class Pipeline:
             self.clips.put(key, clip)
             if not synthesis.fetched:
                 self.shelf.put(key, clip, ended)
+            if synthesis.recording:
+                self.shelf.put(take, Take(synthesis.recording))
         elif self._flight:
             self._flight.given_up(key)
 

@@ -104,14 +104,21 @@ def render(
     engine's where it speaks already, together with others. Closing the generator closes the engine's.
     Raises what the engine raises.
     """
-    rate_hz, format = engine.model.rate_hz, job.format
+    with closing(chunks or engine.synthesize(job.utterance)) as spoken:
+        yield from slices_of(spoken, engine.model.rate_hz, job, encoders, slice_ms=slice_ms)
+
+
+def slices_of(
+    chunks: Iterator[Chunk], rate_hz: int, job: Job, encoders: Encoders, *, slice_ms: int = 1000
+) -> Generator[Slice, None, None]:
+    """Encode what an engine with samples at `rate_hz` says, or has said, as `render` does."""
+    format = job.format
     track = Track(rate_hz, job)
     made: list[bytes] = []
     frames = 0
     with (
         encoders.lease(rate_hz, format) as chain,
-        closing(chunks or engine.synthesize(job.utterance)) as spoken,
-        closing(_packets(spoken, chain, track, slice_ms)) as steps,
+        closing(_packets(chunks, chain, track, slice_ms)) as steps,
     ):
         for packets in steps:
             if packets is None:

@@ -7,7 +7,7 @@ import itertools
 import logging
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -53,15 +53,36 @@ class Listener(Protocol):
     def failed(self, index: int, error: VoicewireError) -> None: ...
 
 
+class Flight(Protocol):
+    """Knows which of several gateways makes a block; `storage.flight.Flight` is the real one."""
+
+    waited: int  # blocks that others made for this one
+
+    async def lead(self, key: bytes) -> bool: ...
+
+    def made(self, key: bytes) -> None: ...
+
+    def given_up(self, key: bytes) -> None: ...
+
+
 class Synthesis:
     """The sink of a pool, for all listeners of one block. `ended` hears of the end before any of them does."""
 
     def __init__(
-        self, pool: Pool, order: Order, deadline: float, priority: Priority, ended: Callable[[Synthesis], None]
+        self,
+        pool: Pool,
+        order: Order,
+        deadline: float,
+        priority: Priority,
+        ended: Callable[[Synthesis], None],
+        *,
+        record: bool = False,
     ) -> None:
         self.order = order
         self.priority = priority
         self.slices: list[Slice] = []
+        self.recording = b""  # what the engine gave, if that is wanted, once it is complete
+        self._record = record
         self.error: VoicewireError | None = None
         self.lead: asyncio.Task[None] | None = None  # asks whether to make it here
         self.fetched = False  # it was made elsewhere
@@ -76,8 +97,9 @@ class Synthesis:
     def submit(self) -> None:
         """Have it made here. Raises as `Pool.submit` does."""
         order, priority = self.order, self.priority
+        job = replace(order.job, record=True) if self._record else order.job
         self._ticket = self._pool.submit(
-            order.job, self._deadline, self, tenant=order.tenant, priority=priority, weight=order.weight
+            job, self._deadline, self, tenant=order.tenant, priority=priority, weight=order.weight
         )
 
     @property
@@ -110,6 +132,8 @@ class Synthesis:
 
     def slice(self, slice: Slice) -> None:
         """More was made."""
+        if slice.recording:
+            self.recording, slice = slice.recording, slice._replace(recording=b"")
         self.take([slice])
 
     def take(self, slices: Iterable[Slice]) -> None:

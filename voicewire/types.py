@@ -245,16 +245,19 @@ class Job:
     utterance: Utterance
     format: Format
     pause_ms: int = 0  # at speed 1
+    record: bool = False  # whether what the engine gives is wanted, too
 
 
 class Slice(NamedTuple):
     """A piece of a rendered block: at most about a second of encoded audio, the words and phonemes that begin in it.
 
     Words count code points of the utterance's text and samples, at the format's rate, from the block's
-    first sample. `last` ends the block, whose audio is then a whole number of frames.
+    first sample. `last` ends the block, whose audio is then a whole number of frames, and brings the recording
+    (`voicewire.takes`) that the job may have asked for.
     """
 
     packets: list[bytes]
     words: tuple[Word, ...]
     last: bool
     phonemes: tuple[Phoneme, ...] = ()
+    recording: bytes = b""

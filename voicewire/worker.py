@@ -38,7 +38,8 @@ from voicewire.engines.handoff import (
 )
 from voicewire.errors import EngineFailed, VoicewireError
 from voicewire.render import WAITING, Encoders, render
-from voicewire.types import Format, Job, Slice, Utterance
+from voicewire.takes import Recorder
+from voicewire.types import Chunk, Format, Job, Slice, Utterance
 
 READ_BYTES = 1 << 16
 WARM_TEXT = "Hello."
@@ -87,7 +88,7 @@ class Connection:
 class Running:
     """A job in one of the lanes."""
 
-    __slots__ = ("batch", "deadline", "job", "slices", "waiting")
+    __slots__ = ("batch", "deadline", "job", "recorder", "slices", "waiting")
 
     def __init__(self, job: Job, deadline: float) -> None:
         self.job = job
@@ -95,6 +96,7 @@ class Running:
         self.waiting = False  # its engine had nothing for it when it was last asked
         self.slices: Generator[Slice, None, None] | None = None  # None: it has not begun
         self.batch: tuple[Batch, int] | None = None  # and its row there
+        self.recorder: Recorder | None = None
 
     def close(self) -> None:
         """Free what the engine holds for it."""
@@ -198,6 +200,8 @@ class Worker:
         if slice.last:
             self._running.pop(id).close()
             self._tell_halvings()
+            if job.recorder:
+                slice = slice._replace(recording=job.recorder.recording())
         if slice.packets or slice.words or slice.last:
             self._connection.send(Made(id, slice))
 
@@ -206,7 +210,7 @@ class Worker:
         if isinstance(self._engine, BatchEngine):
             self._begin_batch(self._engine, lead)
         else:
-            lead.slices = render(self._engine, lead.job, self._encoders)
+            lead.slices = self._render(lead, self._engine.synthesize(lead.job.utterance))
         assert lead.slices
         return lead.slices
 
@@ -217,7 +221,13 @@ class Worker:
         batch = Batch(engine, [job.job.utterance for job in chosen])
         for row, job in enumerate(chosen):
             job.batch = batch, row
-            job.slices = render(engine, job.job, self._encoders, chunks=batch.row(row))
+            job.slices = self._render(job, batch.row(row))
+
+    def _render(self, job: Running, chunks: Generator[Chunk, None, None]) -> Generator[Slice, None, None]:
+        if job.job.record:
+            job.recorder = Recorder(self._engine.model.rate_hz)
+            chunks = job.recorder.hear(chunks)
+        return render(self._engine, job.job, self._encoders, chunks=chunks)
 
     def _tell_halvings(self) -> None:
         halvings = self._engine.halvings if isinstance(self._engine, BatchEngine) else 0

@@ -16,7 +16,9 @@ LAYERS = (
         "punctuation", "script", "session", "spans", "speakable", "tab", "timeline", "timing",
     },
     {"engines", "codecs", "auth"},
-    {"cache", "client", "clips", "dial", "pipeline", "render", "synthesis", "utterance", "worker"},
+    {
+        "cache", "client", "clips", "dial", "forms", "pipeline", "render", "synthesis", "takes", "utterance", "worker",
+    },
     {"config", "settings"},
     {"storage"},
     {"remote"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 
-from voicewire.clips import Clip
+from voicewire.clips import Clip, Take
 from voicewire.types import Format, Slice, Word
 
 
@@ -28,6 +28,12 @@ def clip_of(number: int, size_bytes: int = 5_000, scope: str = "t_one") -> Clip:
     return Clip(scope, Format(), tuple(slices))
 
 
-def large_of(number: int) -> Clip:
-    """A clip that takes its time to write."""
+def take_of(number: int, size_bytes: int = 5_000) -> Take:
+    return Take(random.Random(number).randbytes(size_bytes))
+
+
+def any_of(number: int) -> Clip | Take:
+    """A clip or a take that takes its time to write."""
+    if number % 2:
+        return take_of(number, 2_000_000)
     return Clip("t_one", Format(), (Slice([bytes([number]) * 100_000] * 20, (), True),))

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cache.making import clip_of, key_of, large_of
+from tests.cache.making import any_of, clip_of, key_of, take_of
 from voicewire.cache.entry import Corrupt, parse, serialize
 from voicewire.cache.fs import LEFT_S, PAGE_BYTES, FsBackend
-from voicewire.clips import Clip
+from voicewire.clips import Clip, Take
 
 KIB = 1024
 
@@ -35,7 +35,7 @@ async def put(backend: FsBackend, number: int, size_bytes: int = 5_000) -> None:
     await backend.put(key_of(number), partial(serialize, key_of(number), clip_of(number, size_bytes)))
 
 
-async def got(backend: FsBackend, number: int) -> Clip | None:
+async def got(backend: FsBackend, number: int) -> Clip | Take | None:
     return await backend.get(key_of(number), partial(parse, key_of(number)))
 
 
@@ -73,6 +73,21 @@ async def test_a_clip_lies_two_levels_deep_and_is_nobody_elses(tmp_path: Path) -
     assert (
         stat.S_IMODE(path.parent.stat().st_mode) == stat.S_IMODE((tmp_path / "cache" / "new").stat().st_mode) == 0o700
     )
+
+
+async def test_takes_and_clips_are_within_one_bound_and_whichever_is_used_stays(tmp_path: Path) -> None:
+    async with opened(tmp_path, 8 * PAGE_BYTES) as backend:
+        take = partial(serialize, key_of(9), take_of(9, 3 * PAGE_BYTES))
+        await backend.put(key_of(9), take)  # four pages
+        await put(backend, 1)  # two, as each behind it
+        assert await backend.has(key_of(9))
+        assert await got(backend, 9) == take_of(9, 3 * PAGE_BYTES)
+        await put(backend, 2)
+        await put(backend, 3)
+        assert [number for number in (1, 2, 3, 9) if await backend.has(key_of(number))] == [2, 3, 9]
+        await put(backend, 4)
+        assert [number for number in (1, 2, 3, 9) if await backend.has(key_of(number))] == [2, 3]
+        assert backend.held.size_bytes == 6 * PAGE_BYTES
 
 
 async def test_the_bound_holds_and_the_least_recently_used_goes(tmp_path: Path) -> None:
@@ -145,14 +160,14 @@ CLIPS = 6
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from tests.cache.making import key_of, large_of
+from tests.cache.making import any_of, key_of
 from voicewire.cache.entry import serialize
 from voicewire.cache.fs import FsBackend
 
 CLIPS = 6
 
 async def main():
-    written = [serialize(key_of(number), large_of(number)) for number in range(CLIPS)]
+    written = [serialize(key_of(number), any_of(number)) for number in range(CLIPS)]
     backend = FsBackend(Path(sys.argv[1]), 1 << 30)
     await backend.open()
     print("ready", flush=True)
@@ -165,7 +180,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.nightly)])
 async def test_killed_in_the_middle_of_writes_it_leaves_no_bad_clip(tmp_path: Path, kills: int) -> None:
-    rng, found, whole = random.Random(5), 0, [large_of(number) for number in range(CLIPS)]
+    rng, found, whole = random.Random(5), 0, [any_of(number) for number in range(CLIPS)]
     for _ in range(kills):
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, str(tmp_path), stdout=pipe)

@@ -13,6 +13,8 @@ from redis.asyncio import Redis
 
 from tests.engines.pooled import new_pool
 from tests.storage.test_flight import end
+from tests.test_forms import OPUS
+from tests.test_forms import heard as in_format
 from tests.test_synthesis import TEXT, order_of, recite
 from voicewire.cache.fs import FsBackend
 from voicewire.cache.shelf import Shelf
@@ -48,7 +50,7 @@ async def started(folder: Path, redis: Redis, rtf: float) -> AsyncIterator[Gatew
         pool = new_pool({"rtf": rtf})
         await pool.start()
         stack.push_async_callback(pool.close)
-        backend = FsBackend(folder, 1 << 20, shared=True)
+        backend = FsBackend(folder, 1 << 24, shared=True)
         await backend.open()
         stack.push_async_callback(backend.close)
         shelf, flight = Shelf(backend, look_s=PATIENT_S), Flight(redis, wait_s=PATIENT_S)
@@ -64,10 +66,14 @@ async def test_what_both_want_is_made_once(tmp_path: Path, redis: Redis, rtf: fl
         heard = await asyncio.gather(*(recite(each.pipeline) for each in (one, two) for _ in range(LISTENERS)))
         assert all(each == heard[0] for each in heard)
         assert one.made_ms + two.made_ms == 20 * len(heard[0])
-        third = FsBackend(tmp_path, 1 << 20)
+        assert await in_format(one.pipeline, OPUS) == await in_format(two.pipeline, OPUS)
+        assert one.made_ms + two.made_ms == 20 * len(heard[0])  # by no engine
+        await one.pipeline.shelf.drain()
+        await two.pipeline.shelf.drain()
+        third = FsBackend(tmp_path, 1 << 24)
         await third.open()
         await third.refresh()
-        assert third.held.clips == 2
+        assert third.held.clips == 6  # of each block two clips, and the take
         await third.close()
 
 

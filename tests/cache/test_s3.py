@@ -6,16 +6,21 @@ import asyncio
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 
 import httpx
 import pytest
 
-from tests.cache.making import clip_of, key_of
+from tests.cache.making import clip_of, key_of, take_of
 from tests.cache.test_shelf import running
+from tests.engines.pooled import new_pool
+from tests.test_forms import BLOCKS, OPUS, TELEPHONE, heard, made
 from voicewire.cache.entry import Corrupt, parse, serialize
 from voicewire.cache.s3 import Bucket, S3Backend
+from voicewire.clips import Clips
+from voicewire.engines.pooling import Pool
+from voicewire.pipeline import Pipeline
 
 SERVER = "from moto.server import main; main(['--host', '127.0.0.1', '--port', '0'])"
 
@@ -36,6 +41,14 @@ def endpoint() -> Iterator[str]:
     process.stdout.close()
 
 
+@pytest.fixture
+async def tone() -> AsyncIterator[Pool]:
+    pool = new_pool({})
+    await pool.start()
+    yield pool
+    await pool.close()
+
+
 def bucket(endpoint: str, name: str = "clips") -> Bucket:
     return Bucket(f"s3://{name}/some/prefix", endpoint, "us-east-1", "AKID", "secret")
 
@@ -44,7 +57,9 @@ async def test_what_was_put_is_there_for_every_gateway(endpoint: str) -> None:
     one, other = S3Backend(bucket(endpoint)), S3Backend(bucket(endpoint))
     read, data = partial(parse, key_of(1)), serialize(key_of(1), clip_of(1, 300_000))
     assert await one.get(key_of(1), read) is None
+    assert not await one.has(key_of(1))
     await one.put(key_of(1), lambda: data)
+    assert await other.has(key_of(1))
     await one.put(key_of(1), lambda: data)
     assert await other.get(key_of(1), read) == clip_of(1, 300_000)
     await other.discard(key_of(1))
@@ -62,6 +77,30 @@ async def test_many_at_once(endpoint: str) -> None:
         found = await asyncio.gather(*(shelf.get(key_of(number)) for number in range(20, 40)))
     assert found == [clip_of(number) for number in range(20, 40)]
     assert (shelf.stats.written, shelf.stats.hits) == (20, 20)
+
+
+async def test_what_is_not_there_is_not_looked_for_a_moment_later(endpoint: str) -> None:
+    async with running(S3Backend(bucket(endpoint))) as shelf:
+        assert shelf.may_have(key_of(50))
+        asked = shelf.ask(key_of(50))
+        assert asked
+        await asked
+        assert not shelf.may_have(key_of(50))
+        shelf.put(key_of(50), take_of(50))
+        await shelf.drain()
+        assert shelf.may_have(key_of(50))
+        assert await shelf.get(key_of(50)) == take_of(50)
+    assert shelf.stats.misses == 0
+
+
+async def test_another_format_is_encoded_of_what_an_engine_gave_for_another_gateway(endpoint: str, tone: Pool) -> None:
+    for format, encoded in ((OPUS, 0), (TELEPHONE, BLOCKS)):
+        async with running(S3Backend(bucket(endpoint))) as shelf:
+            pipeline = Pipeline({"tone": tone}, Clips(1 << 20), shelf)
+            assert await heard(pipeline, format)
+            assert pipeline.figures()["clips_encoded"] == encoded
+            await shelf.drain()
+    assert made(tone) == BLOCKS
 
 
 async def test_a_corrupt_object_is_removed(endpoint: str) -> None:

@@ -25,6 +25,7 @@ class Stuck:
     """A double for a disk or a network that hangs: nothing comes back before `free` is set."""
 
     writes_at_once = 1
+    far = False
 
     def __init__(self) -> None:
         self.free = asyncio.Event()
@@ -44,6 +45,9 @@ class Stuck:
         self.asked += 1
         await self.free.wait()
         return clip_of(1)
+
+    async def has(self, _key: bytes) -> bool:
+        return True
 
     async def put(self, _key: bytes, _write: Write) -> None:
         await self.free.wait()

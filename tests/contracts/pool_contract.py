@@ -7,14 +7,17 @@ import math
 import random
 import time
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Protocol
 
+import numpy as np
 import pytest
 
 from tests.engines.pooled import LONG, Listener, expected, job, until
 from voicewire.engines.pooling import Pool
 from voicewire.engines.tone import open_engine
 from voicewire.errors import BadRequest, Busy, EngineFailed
+from voicewire.takes import replay
 
 
 class Open(Protocol):
@@ -42,6 +45,24 @@ class PoolContract:
             stats = pool.stats()
             assert (stats.completed, stats.queued, stats.running, stats.workers) == (1, 0, 0, 1)
             assert stats.rendered_ms == 20 * len(listener.heard[0])
+
+    async def test_who_asks_gets_what_the_engine_gave_with_the_end(self, opened: Open) -> None:
+        async with opened() as pool:
+            asked, other = Listener(), Listener()
+            wanted = replace(job(LONG), record=True)
+            pool.submit(wanted, 0.0, asked)
+            pool.submit(job(LONG), 0.0, other)
+            await asked.ended.wait()
+            await other.ended.wait()
+            *before, last = asked.slices
+            rate_hz, chunks = replay(last.recording)
+            given = [*open_engine().synthesize(wanted.utterance)]
+            assert rate_hz == pool.model.rate_hz
+            for chunk, again in zip(given, chunks, strict=True):
+                assert np.array_equal(chunk.pcm, again.pcm)
+                assert chunk[1:] == again[1:]
+            assert not any(slice.recording for slice in (*before, *other.slices))
+            assert asked.heard == other.heard
 
     async def test_errors_of_the_engine_reach_the_sink(self, opened: Open) -> None:
         async with opened(fail_on="bad") as pool:

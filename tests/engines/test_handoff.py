@@ -40,6 +40,7 @@ SLICES = st.builds(
     st.lists(WORDS, max_size=9).map(tuple),
     st.booleans(),
     st.just(()) | st.lists(PHONEMES, max_size=9).map(tuple),
+    st.just(b"") | st.binary(max_size=500),
 )
 FORMATS = st.builds(Format, st.just(Codec.PCM_F32LE), st.just(48_000), st.integers(5, 100)) | st.just(Format())
 JOBS = st.builds(
@@ -47,6 +48,7 @@ JOBS = st.builds(
     st.builds(Utterance, TEXTS, TEXTS, TEXTS, st.floats(0.5, 2.0), st.none() | st.integers(0, 2**31), st.booleans()),
     FORMATS,
     st.integers(0, 5_000),
+    st.booleans(),
 )
 OPTIONS = st.dictionaries(TEXTS, TEXTS | st.integers(-9, 9) | st.floats(allow_nan=False) | st.booleans(), max_size=4)
 MODELS = st.builds(Model, TEXTS, TEXTS, st.integers(8_000, 48_000), TEXTS, languages=st.lists(TEXTS).map(tuple))

@@ -90,6 +90,25 @@ async def test_the_file_of_a_block_is_what_was_heard(served: Served, http: httpx
         assert np.abs(samples.astype(int) - expected).max() <= 1
 
 
+async def test_one_synthesis_serves_every_format(served: Served, http: httpx.AsyncClient) -> None:
+    text = "What is said here once is heard in six formats."
+    opus = await hear(served, text, {"codec": "opus"})
+    rendered = await metric(http, "voicewire_pool_rendered_seconds_total")
+    encoded = await metric(http, "voicewire_clips_encoded_total")
+    mulaw = await hear(served, text, {"codec": "mulaw"})
+    assert len(mulaw.packets) == pytest.approx(len(opus.packets), abs=1)
+    for kind in ("wav", "flac", "mp3"):
+        answer = await http.post("/v1/tts", json={"text": text, "model": "tone", "format": kind, "rate": 16_000})
+        assert answer.status_code == 200
+    assert await metric(http, "voicewire_pool_rendered_seconds_total") == rendered
+    assert await metric(http, "voicewire_clips_encoded_total") == encoded + 2  # all files are of the same samples
+
+
+async def metric(http: httpx.AsyncClient, name: str) -> float:
+    page = (await http.get("/metrics")).text
+    return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(name))
+
+
 async def test_ogg_says_the_exact_length(served: Served, http: httpx.AsyncClient) -> None:
     heard = await hear(served, HELLO, {"codec": "opus", "rate": 24_000})
     data = (await http.get(f"/v1/audio/{heard.audio}")).content

@@ -1,1 +1,1 @@
-"""Clips that outlive a process: what they are as bytes, and the places that keep them."""
+"""Clips and takes that outlive a process: what they are as bytes, and the places that keep them."""

@@ -1,4 +1,8 @@
-"""The interface of a place that keeps clips, and the figures that all places count."""
+"""The interface of a place that keeps clips and takes, and the figures that all places count.
+
+A take and each of its clips are things of their own, whole or not there: whichever was not used for longest goes first,
+so that what engines gave makes room for what is asked for.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,37 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from voicewire.clips import Clip
+from voicewire.clips import Clip, Take
 
-Read = Callable[[bytes], Clip]
-"""Makes a clip of bytes; takes its time, so that it is called beside the event loop. Raises `Corrupt`."""
+Kept = Clip | Take
+
+Read = Callable[[bytes], Kept]
+"""Makes a clip or a take of bytes; takes its time, so that it is called beside the event loop. Raises `Corrupt`."""
 
 Write = Callable[[], bytes]
-"""Makes bytes of a clip, in the same way."""
+"""Makes bytes of either, in the same way."""
 
 
 @dataclass(slots=True)
 class Held:
     """What a place holds, where it can say, and what it let go to stay within its bounds."""
 
-    clips: int = 0
+    clips: int = 0  # and takes
     size_bytes: int = 0
     evicted: int = 0
 
 
 class Backend(Protocol):
-    """Keeps clips by key. Nothing here blocks the event loop; what fails raises `OSError`."""
+    """Keeps clips and takes by key. Nothing here blocks the event loop; what fails raises `OSError`."""
 
     @property
     def writes_at_once(self) -> int:
         """How many `put` may run at a time; 0: there is nothing to put anything into."""
+        ...
+
+    @property
+    def far(self) -> bool:
+        """Whether an answer takes so long that one asks for what may be wanted next meanwhile."""
         ...
 
     @property
@@ -49,8 +60,12 @@ class Backend(Protocol):
         """Whether `get` is worth its time; False is certain. Returns at once."""
         ...
 
-    async def get(self, key: bytes, read: Read) -> Clip | None:
+    async def get(self, key: bytes, read: Read) -> Kept | None:
         """Return what `read` makes of the bytes of `key`, None where there are none. Raises what it raises."""
+        ...
+
+    async def has(self, key: bytes) -> bool:
+        """Whether there is anything under `key`, asked of the place itself."""
         ...
 
     async def put(self, key: bytes, write: Write) -> None:

@@ -1,7 +1,8 @@
-"""A clip as bytes, which say themselves whether they are whole.
+"""A clip or a take as bytes, which say themselves whether they are whole.
 
-`VWC1`, the SHA-256 of all that follows, the length of the head as u32, the head in msgpack, and the packets. The head
-repeats the clip's key: bytes that stand under another name are not believed.
+A clip: `VWC1`, the SHA-256 of all that follows, the length of the head as u32, the head in msgpack, and the packets. A
+take: `VWT1`, the SHA-256 of all that follows, its key, and the recording. The head repeats the clip's key, too: bytes
+that stand under another name are not believed.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from itertools import accumulate, pairwise
 
 import msgspec
 
-from voicewire.clips import Clip
+from voicewire.cache.base import Kept
+from voicewire.clips import Clip, Take
 from voicewire.errors import UnsupportedFormat
 from voicewire.types import Format, Phoneme, Slice, Word
 
 MAGIC = b"VWC1"
+TAKE_MAGIC = b"VWT1"
 
 _LENGTH = struct.Struct("<I")
 _CONTENT_AT = 36  # behind magic and digest
+_KEY_BYTES = 32
 
 
 class Corrupt(Exception):
@@ -41,21 +45,44 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Head)
 
 
-def serialize(key: bytes, clip: Clip) -> bytes:
-    """Return the clip of `key` as bytes."""
+def serialize(key: bytes, kept: Kept) -> bytes:
+    """Return what is kept under `key` as bytes."""
+    if isinstance(kept, Take):
+        return _sealed(TAKE_MAGIC, key, kept.recording)
+    return _clip_bytes(key, kept)
+
+
+def parse(key: bytes, data: bytes) -> Kept:
+    """Return what is kept under `key`. Raises `Corrupt` for anything but what `serialize` made of it."""
+    content = memoryview(data)[_CONTENT_AT:]
+    magic, digest = data[: len(MAGIC)], data[len(MAGIC) : _CONTENT_AT]
+    if magic not in {MAGIC, TAKE_MAGIC} or hashlib.sha256(content).digest() != digest:
+        raise Corrupt("the bytes are not those that were written")
+    return _take(key, content) if magic == TAKE_MAGIC else _clip(key, data, content)
+
+
+def _sealed(magic: bytes, *parts: bytes) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return b"".join((magic, digest.digest(), *parts))
+
+
+def _take(key: bytes, content: memoryview) -> Take:
+    if content[:_KEY_BYTES] != key:
+        raise Corrupt("it is the take of another key")
+    return Take(bytes(content[_KEY_BYTES:]))
+
+
+def _clip_bytes(key: bytes, clip: Clip) -> bytes:
     slices = [([*map(len, slice.packets)], slice.words, slice.last) for slice in clip.slices]
     phonemes = [slice.phonemes for slice in clip.slices]
     head = _encoder.encode(_Head(key, clip.scope, clip.format, slices, phonemes if any(phonemes) else []))
-    packets = (packet for slice in clip.slices for packet in slice.packets)
-    content = b"".join((_LENGTH.pack(len(head)), head, *packets))
-    return b"".join((MAGIC, hashlib.sha256(content).digest(), content))
+    packets = b"".join(packet for slice in clip.slices for packet in slice.packets)
+    return _sealed(MAGIC, _LENGTH.pack(len(head)), head, packets)
 
 
-def parse(key: bytes, data: bytes) -> Clip:
-    """Return the clip of `key`. Raises `Corrupt` for anything but what `serialize` made of it."""
-    content = memoryview(data)[_CONTENT_AT:]
-    if not data.startswith(MAGIC) or hashlib.sha256(content).digest() != data[len(MAGIC) : _CONTENT_AT]:
-        raise Corrupt("the bytes are not those that were written")
+def _clip(key: bytes, data: bytes, content: memoryview) -> Clip:
     try:
         (size,) = _LENGTH.unpack_from(content)
         head = _decoder.decode(content[_LENGTH.size : _LENGTH.size + size])

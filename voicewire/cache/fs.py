@@ -1,4 +1,4 @@
-"""Clips in a folder: a file each, two levels deep, within a bound of bytes; the least recently used go first.
+"""Clips and takes in a folder: a file each, two levels deep, within a bound of bytes; the least recently used go first.
 
 A file is written beside its place and renamed into it, so that a killed process leaves a whole clip or none. What a
 power cut leaves is told by the checksum. Which files there are is kept in memory: a clip that is not here costs no look
@@ -22,8 +22,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
-from voicewire.cache.base import Held, Read, Write
-from voicewire.clips import Clip
+from voicewire.cache.base import Held, Kept, Read, Write
 
 T = TypeVar("T")
 
@@ -40,6 +39,7 @@ class FsBackend:
     """See the module, and `Backend`. `shared`: other gateways use the folder, too."""
 
     writes_at_once = 1
+    far = False
 
     def __init__(self, folder: Path, size_bytes: int, *, shared: bool = False) -> None:
         self._folder = folder
@@ -74,8 +74,11 @@ class FsBackend:
     async def refresh(self) -> None:
         await self._do(self._writer, self._scan)
 
-    async def get(self, key: bytes, read: Read) -> Clip | None:
+    async def get(self, key: bytes, read: Read) -> Kept | None:
         return await self._do(self._readers, partial(self._get, key, read))
+
+    async def has(self, key: bytes) -> bool:
+        return await self._do(self._readers, self._path(key).exists)
 
     async def put(self, key: bytes, write: Write) -> None:
         await self._do(self._writer, partial(self._put, key, write))
@@ -121,7 +124,7 @@ class FsBackend:
                 status = path.stat()
                 yield status.st_mtime, bytes.fromhex(path.stem), _on_disk(status.st_size)
 
-    def _get(self, key: bytes, read: Read) -> Clip | None:
+    def _get(self, key: bytes, read: Read) -> Kept | None:
         try:
             data = self._read(key)
         except FileNotFoundError:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from voicewire.cache.base import Held, Read, Write
-from voicewire.clips import Clip
+from voicewire.cache.base import Held, Kept, Read, Write
 
 
 class Noop:
     """See `Backend`."""
 
     writes_at_once = 0
+    far = False
 
     @property
     def held(self) -> Held:
@@ -27,8 +27,11 @@ class Noop:
     def may_have(self, key: bytes) -> bool:  # noqa: ARG002 - it has none
         return False
 
-    async def get(self, key: bytes, read: Read) -> Clip | None:  # noqa: ARG002 - it has none
+    async def get(self, key: bytes, read: Read) -> Kept | None:  # noqa: ARG002 - it has none
         return None
+
+    async def has(self, key: bytes) -> bool:  # noqa: ARG002 - it has none
+        return False
 
     async def put(self, key: bytes, write: Write) -> None:
         """Nothing is kept."""

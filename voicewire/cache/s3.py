@@ -1,4 +1,4 @@
-"""Clips in a bucket of S3, or of what speaks like it, an object each; the bucket's own rules say how long they stay."""
+"""Clips and takes in a bucket of S3, or of what speaks like it, an object each; its rules say how long they stay."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import S3Store
 
-from voicewire.cache.base import Held, Read, Write
-from voicewire.clips import Clip
+from voicewire.cache.base import Held, Kept, Read, Write
 
 TIMEOUT = timedelta(seconds=5)
 CONNECT = timedelta(seconds=1)
@@ -62,6 +61,7 @@ class S3Backend:
     """See the module, and `Backend`."""
 
     writes_at_once = 4
+    far = True
 
     def __init__(self, bucket: Bucket) -> None:
         self._store = bucket.open()
@@ -83,7 +83,7 @@ class S3Backend:
     def may_have(self, key: bytes) -> bool:  # noqa: ARG002 - only the bucket knows
         return True
 
-    async def get(self, key: bytes, read: Read) -> Clip | None:
+    async def get(self, key: bytes, read: Read) -> Kept | None:
         with _as_os_errors():
             try:
                 answer = await obstore.get_async(self._store, _path(key))
@@ -91,6 +91,14 @@ class S3Backend:
             except (FileNotFoundError, NotFoundError):
                 return None
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(read, data))
+
+    async def has(self, key: bytes) -> bool:
+        with _as_os_errors():
+            try:
+                await obstore.head_async(self._store, _path(key))
+            except (FileNotFoundError, NotFoundError):
+                return False
+        return True
 
     async def put(self, key: bytes, write: Write) -> None:
         data = await asyncio.get_running_loop().run_in_executor(self._threads, write)

@@ -47,6 +47,34 @@ class FlacFile:
         return self._sink.drain()
 
 
+def flac_of(pcm: Pcm, rate_hz: int) -> bytes:
+    """Return a whole FLAC file of 16-bit samples, at the level that is done soonest: others leave 5 % less."""
+    import soundfile
+
+    file = io.BytesIO()
+    soundfile.write(file, pcm, rate_hz, "PCM_16", format="FLAC", compression_level=0.0)
+    return file.getvalue()
+
+
+class FlacSamples:
+    """The samples that `flac_of` was given, decoded as they are read. Raises `ValueError` for what is no FLAC file."""
+
+    def __init__(self, data: bytes) -> None:
+        import soundfile
+
+        try:
+            self._file: Any = soundfile.SoundFile(io.BytesIO(data))
+        except soundfile.LibsndfileError as error:
+            raise ValueError(str(error)) from error
+
+    def __len__(self) -> int:
+        return int(self._file.frames)
+
+    def read(self, samples: int) -> Pcm:
+        """Return the next `samples`, as many as there are."""
+        return cast(Pcm, self._file.read(samples, dtype="int16"))
+
+
 class _FfmpegFile:
     """A file by FFmpeg, through PyAV: an encoder, and the container that its packets go into."""
 

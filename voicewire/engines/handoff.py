@@ -1,8 +1,9 @@
 """What a pool and its worker processes say to each other over a stream socket; sans I/O.
 
 Every message is a header, `<IBI`: body length, kind, job (or a count); then the body. Control is msgpack; a slice
-is its counts, lengths, words and packets as they are, since audio is most of what passes here. One with phonemes,
-which only who asked for them gets, is of a kind of its own and has them in front, in msgpack behind their length.
+is its counts, lengths, words and packets as they are, since audio is most of what passes here. One with phonemes
+or a recording, which only who asked for them gets, is of a kind of its own and has that in front, in msgpack behind
+its length.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Kind(IntEnum):
     CANCELLED = 8
     HALVED = 9
     PRONOUNCED = 10
+    RECORDED = 11
 
 
 class Open(NamedTuple):
@@ -148,6 +150,7 @@ _open_body = msgspec.msgpack.Decoder(tuple[EngineSpec, int])
 _hello_body = msgspec.msgpack.Decoder(tuple[Model, tuple[Voice, ...]])
 _job_body = msgspec.msgpack.Decoder(Job)
 _phonemes_body = msgspec.msgpack.Decoder(tuple[Phoneme, ...])
+_recorded_body = msgspec.msgpack.Decoder(tuple[tuple[Phoneme, ...], bytes])
 _failure_body = msgspec.msgpack.Decoder(_Failure)
 
 
@@ -155,8 +158,7 @@ def serialize(message: Message) -> bytes:
     """One message as bytes. Raises `ValueError` when it is larger than a message may be."""
     match message:
         case Made(id, slice):
-            kind = Kind.PRONOUNCED if slice.phonemes else Kind.SLICE
-            return _framed(kind, id, _slice_body(slice))
+            return _framed(_kind(slice), id, _slice_body(slice))
         case Submit(id, job, deadline):
             return _framed(Kind.SUBMIT, id, _DEADLINE.pack(deadline) + _msgpack.encode(job))
         case Cancel(id):
@@ -180,15 +182,20 @@ def _framed(kind: Kind, id: int, body: bytes) -> bytes:
     return _HEADER.pack(len(body), kind, id) + body
 
 
+def _kind(slice: Slice) -> Kind:
+    if slice.recording:
+        return Kind.RECORDED
+    return Kind.PRONOUNCED if slice.phonemes else Kind.SLICE
+
+
 def _slice_body(slice: Slice) -> bytes:
-    packets, words, last, phonemes = slice
-    pronounced = _msgpack.encode(phonemes) if phonemes else b""
-    front = _SIZE.pack(len(pronounced)) + pronounced if phonemes else b""
+    packets, words, last, phonemes, recording = slice
+    front = _msgpack.encode((phonemes, recording) if recording else phonemes) if phonemes or recording else b""
     lengths = struct.pack(f"<{len(packets)}I", *map(len, packets))
     numbers = [number for word in words for number in word]
     return b"".join(
         (
-            front,
+            *((_SIZE.pack(len(front)), front) if front else ()),
             _COUNTS.pack(last, len(packets), len(words)),
             lengths,
             struct.pack(f"<{len(numbers)}I", *numbers),
@@ -252,8 +259,19 @@ def _slice(body: bytes) -> Slice:
 
 
 def _pronounced(body: bytes) -> Slice:
+    front, rest = _fronted(body)
+    return _slice(rest)._replace(phonemes=_phonemes_body.decode(front))
+
+
+def _recorded(body: bytes) -> Slice:
+    front, rest = _fronted(body)
+    phonemes, recording = _recorded_body.decode(front)
+    return _slice(rest)._replace(phonemes=phonemes, recording=recording)
+
+
+def _fronted(body: bytes) -> tuple[bytes, bytes]:
     begins = _SIZE.size + _SIZE.unpack_from(body)[0]
-    return _slice(body[begins:])._replace(phonemes=_phonemes_body.decode(body[_SIZE.size : begins]))
+    return body[_SIZE.size : begins], body[begins:]
 
 
 def _error(failure: _Failure) -> VoicewireError:
@@ -266,6 +284,7 @@ def _error(failure: _Failure) -> VoicewireError:
 _READERS: dict[int, Callable[[int, bytes], Message]] = {
     Kind.SLICE: lambda job, body: Made(job, _slice(body)),
     Kind.PRONOUNCED: lambda job, body: Made(job, _pronounced(body)),
+    Kind.RECORDED: lambda job, body: Made(job, _recorded(body)),
     Kind.SUBMIT: lambda job, body: Submit(
         job, _job_body.decode(body[_DEADLINE.size :]), _DEADLINE.unpack_from(body)[0]
     ),

@@ -87,7 +87,7 @@ class Ticket:
         was lost. An engine that does not make the same samples twice makes nearly the same: words are told by
         their text and kept from overlapping.
         """
-        packets, words, last, phonemes = slice
+        packets, words, last, phonemes, recording = slice
         skip = self.delivered.packets - self.passed
         self.passed += len(packets)
         if self.attempts > 1:
@@ -99,7 +99,7 @@ class Ticket:
             text, samples = words[-1].stop, words[-1].ends
         pronounced = phonemes[-1].ends if phonemes else pronounced
         self.delivered = Delivered(count + len(packets), text, samples, pronounced)
-        return Slice(packets, words, last, phonemes)
+        return Slice(packets, words, last, phonemes, recording)
 
     @staticmethod
     def _words_after(words: tuple[Word, ...], before: Delivered) -> tuple[Word, ...]:

@@ -46,7 +46,7 @@ async def open_caching(config: Config, redis: Redis, stack: contextlib.AsyncExit
     except OSError as error:
         raise ConfigError(f"the cache cannot be used: {error}") from error
     stack.push_async_callback(backend.close)
-    shelf = Shelf(backend, look_s=config.cache_wait_ms / 1000)
+    shelf = Shelf(backend, look_s=config.cache_wait_ms / 1000, takes=config.cache_takes)
     flight = Flight(redis) if _has_others(config) else None
     supervise(stack, "cache", shelf.run)
     if flight:
