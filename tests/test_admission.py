@@ -75,8 +75,9 @@ def test_who_listens_is_never_refused_for_the_load() -> None:
     assert len(pool.tickets) == 1
 
 
-def test_a_short_wait_is_no_reason() -> None:
-    pool = AskedPool(expected=Outlook(1.9))
+@pytest.mark.parametrize(("wait_s", "late_s"), [(1.9, 0.0), (0.05, 1.25)])
+def test_a_short_wait_is_no_reason(wait_s: float, late_s: float) -> None:
+    pool = AskedPool(expected=Outlook(wait_s, late_s=late_s))
     order = order_of()
     pipeline_over(pool).make(order, Making(0, order.block, 0.0), Silent())
     assert len(pool.tickets) == 1

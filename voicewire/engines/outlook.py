@@ -9,7 +9,10 @@ from typing import NamedTuple
 from voicewire.engines.line import Line
 
 RETRY_MS = (50, 30_000)  # the shortest and longest that a refused caller is told to wait
-SPARE_S = 0.5  # listeners whose next block has less until it must be begun are worth more than one who comes new
+SPARE_S = 0.5  # listeners whose next block has less until it must be begun are worth more than one who comes new …
+PRESSED = (
+    20  # … who would have to wait this part of what newcomers may: who lets them wait for long wants nobody refused
+)
 
 
 class Outlook(NamedTuple):
@@ -21,7 +24,7 @@ class Outlook(NamedTuple):
 
     def retry_ms(self, wait_max_s: float) -> int:
         """When to come back in order to wait no longer than `wait_max_s`; 0: now is as good."""
-        seconds = max(self.wait_s - wait_max_s, self.late_s)
+        seconds = max(self.wait_s - wait_max_s, self.late_s if self.wait_s > wait_max_s / PRESSED else 0.0)
         return retry_ms(seconds) if seconds > 0 else 0
 
 
