@@ -218,9 +218,21 @@ class Cuts:
         self.broken = 0
         self.writers: list[asyncio.StreamWriter] = []
         self._target = target
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
+        self._tasks.add(asyncio.create_task(self._carry(reader, writer)))
+
+    async def end(self) -> None:
+        """End every connection: a test leaves no socket open behind it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self.writers:
+            writer.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         left = self.after_bytes.pop(0) if self.after_bytes else 1 << 40
         if not left:
             await reader.read()  # and nobody answers
@@ -251,8 +263,9 @@ class Cuts:
 @asynccontextmanager
 async def _cutting(served: Served, *after_bytes: int) -> AsyncIterator[tuple[str, Cuts]]:
     cuts = Cuts(list(after_bytes), int(served.url.rsplit(":", 1)[1]))
-    async with await asyncio.start_server(cuts.carry, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(cuts.accept, "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", cuts
+    await cuts.end()
 
 
 @pytest.mark.parametrize("cuts", [(4_000,), (50_000,), (9_000, 20_001, 33_333), (700, 700)])

@@ -69,6 +69,7 @@ class Told:
     def outcome(self) -> tuple[object, ...]:
         """What must not depend on how often the connection broke."""
         assert self.end is not None
+        assert self.end["type"] != "error", self.end
         words = sorted(self.words)
         times = [word[2:] for word in words]
         assert times == sorted(times), "a word came again, at another time"
