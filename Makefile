@@ -38,7 +38,7 @@ check: $(VENV)/.dev ## format, lint and types, without changing a file
 	$(BIN)/mypy
 
 test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 test-nightly: $(VENV)/.dev ## run the tests that take minutes
 	$(BIN)/python -m pytest -m nightly --timeout 1800 $(ARGS)
