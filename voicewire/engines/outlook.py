@@ -10,9 +10,7 @@ from voicewire.engines.line import Line
 
 RETRY_MS = (50, 30_000)  # the shortest and longest that a refused caller is told to wait
 SPARE_S = 0.5  # listeners whose next block has less until it must be begun are worth more than one who comes new …
-PRESSED = (
-    20  # … who would have to wait this part of what newcomers may: who lets them wait for long wants nobody refused
-)
+PRESSED = 20  # … and would have to wait this part of what newcomers may; who lets them wait long wants none refused
 
 
 class Outlook(NamedTuple):
