@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import random
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from tests.fuzz.attackers import OPTIONS, WAIT_S, Attacker
 from tests.fuzz.dialects import NAMES, dialects
 from tests.fuzz.gateway import Watched, watched
 from tests.fuzz.mutations import LONG_CHARS
+from tests.ports import free_port
 
 SEED = 20_261_121
 FEW, MANY = 150, 10_000
@@ -34,9 +34,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[tuple[Watched, int]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     with watched({**SETTINGS, "VOICEWIRE_WYOMING_PORT": str(port)}) as server:
         yield server, port
 

@@ -31,6 +31,11 @@ def pinned(environment: str) -> dict[str, str]:
 
 
 async def told(environment: str, client: str, served: Served, *arguments: str) -> Any:
+    """Run a client of a server in an environment; return what it said."""
+    return await run(environment, client, served.url, served.key, *arguments)
+
+
+async def run(environment: str, client: str, *arguments: str) -> Any:
     """Run a client in an environment, with no way to anything but this machine; return what it said."""
     if not made(environment):
         pytest.skip("`make interop` or `make interop-all` has not made its environment")
@@ -38,8 +43,6 @@ async def told(environment: str, client: str, served: Served, *arguments: str) -
         *(
             str(ENVIRONMENTS / environment / "bin" / "python"),
             str(FOLDER / "clients" / f"{client}.py"),
-            served.url,
-            served.key,
             *arguments,
         ),
         stdout=asyncio.subprocess.PIPE,

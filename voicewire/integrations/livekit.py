@@ -9,16 +9,15 @@ cancels its utterance, and a connection that breaks is mended without a gap.
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from typing import Any
 
 from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, tts, utils
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, TimedString
 
-from voicewire.client import StreamClient, connect
 from voicewire.dial import ServerError, Unreachable
 from voicewire.errors import TABLE
 from voicewire.frames import FormatRequest, Words
+from voicewire.integrations.connection import Connection
 from voicewire.integrations.spoken import Spoken
 from voicewire.script import Audio
 from voicewire.types import Codec
@@ -33,11 +32,8 @@ class TTS(tts.TTS):
     def __init__(self, *, url: str, api_key: str, sample_rate: int = RATE_HZ, **options: Any) -> None:
         capable = tts.TTSCapabilities(streaming=True, aligned_transcript=True)
         super().__init__(capabilities=capable, sample_rate=sample_rate, num_channels=1)
-        self._at = (url, api_key)
+        self._connection = Connection(url, api_key)
         self._options = {**options, "format": FormatRequest(Codec.PCM_S16LE, sample_rate, bundle=2)}
-        self._client: StreamClient | None = None
-        self._held = AsyncExitStack()
-        self._connecting = asyncio.Lock()
 
     @property
     def model(self) -> str:
@@ -59,18 +55,11 @@ class TTS(tts.TTS):
 
     async def speech(self) -> Speech:
         """Begin an utterance, over the connection that is there. Raises `Unreachable` or `ServerError`."""
-        async with self._connecting:
-            if self._client is None or self._client.ended:
-                await self._held.aclose()
-                self._client = await self._held.enter_async_context(connect(*self._at))
-            client = self._client
-        return client.open(**self._options)
+        return (await self._connection.client()).open(**self._options)
 
     async def aclose(self) -> None:
         """Close the connection."""
-        async with self._connecting:
-            self._client = None
-            await self._held.aclose()
+        await self._connection.aclose()
 
 
 class SynthesizeStream(tts.SynthesizeStream):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
 from typing import Any
 
 from pipecat.frames.frames import CancelFrame, EndFrame, ErrorFrame, Frame, TTSAudioRawFrame, TTSStoppedFrame
@@ -18,9 +17,9 @@ from pipecat.processors.frame_processor import FrameProcessorSetup
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 
-from voicewire.client import StreamClient, connect
 from voicewire.dial import ServerError, Unreachable
 from voicewire.frames import FormatRequest, Words
+from voicewire.integrations.connection import Connection
 from voicewire.integrations.spoken import Spoken
 from voicewire.script import Audio
 from voicewire.types import Codec
@@ -42,11 +41,8 @@ class VoicewireTTSService(TTSService):
             chosen.apply_update(settings)
         own = {"push_text_frames": False, "push_start_frame": True, "pause_frame_processing": False}
         super().__init__(settings=chosen, **(own | options))
-        self._at = (url, api_key)
+        self._connection = Connection(url, api_key)
         self._speed = speed
-        self._client: StreamClient | None = None
-        self._held = AsyncExitStack()
-        self._connecting = asyncio.Lock()
         self._speeches: dict[str, Speech] = {}
         self._pumps: dict[str, asyncio.Task[None]] = {}
 
@@ -61,7 +57,7 @@ class VoicewireTTSService(TTSService):
         """Connect before the first word is there."""
         await super().setup(setup)
         try:
-            await self._line()
+            await self._connection.client()
         except TROUBLE as error:
             await self.push_error(error_msg=f"voicewire: {error}", exception=error)
 
@@ -102,24 +98,15 @@ class VoicewireTTSService(TTSService):
             await speech.cancel()
         await super().on_audio_context_interrupted(context_id)
 
-    async def _line(self) -> StreamClient:
-        async with self._connecting:
-            if self._client is None or self._client.ended:
-                await self._held.aclose()
-                self._client = await self._held.enter_async_context(connect(*self._at))
-            return self._client
-
     async def _disconnect(self) -> None:
         for pump in list(self._pumps.values()):
             await self.cancel_task(pump)
-        async with self._connecting:
-            self._client = None
-            await self._held.aclose()
+        await self._connection.aclose()
 
     async def _speech(self, context_id: str) -> Speech:
         if context_id in self._speeches:
             return self._speeches[context_id]
-        speech = (await self._line()).open(**self._opening())
+        speech = (await self._connection.client()).open(**self._opening())
         await speech.start()
         self._speeches[context_id] = speech
         self._pumps[context_id] = self.create_task(self._listen(speech, context_id), f"voicewire-{context_id}")

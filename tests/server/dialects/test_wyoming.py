@@ -10,6 +10,7 @@ import pytest
 from zeroconf import ServiceStateChange
 
 from tests.conftest import started
+from tests.ports import free_port
 from tests.server.dialects.test_announcement import browsing
 from voicewire.server.dialects.wyoming_events import Event, read, serialize
 
@@ -26,11 +27,7 @@ def port(module_port: int) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def module_port() -> int:
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture
