@@ -18,7 +18,7 @@ from voicewire.dial import ServerError, Unreachable
 from voicewire.errors import TABLE
 from voicewire.frames import FormatRequest, Words
 from voicewire.integrations.connection import Connection
-from voicewire.integrations.spoken import Spoken
+from voicewire.integrations.punctuated import Punctuated
 from voicewire.script import Audio
 from voicewire.types import Codec
 from voicewire.utterance import Speech
@@ -105,7 +105,7 @@ class SynthesizeStream(tts.SynthesizeStream):
         await speech.end()
 
     async def _listen(self, speech: Speech, output_emitter: tts.AudioEmitter) -> None:
-        spoken = Spoken()
+        spoken = Punctuated()
         async for event in speech:
             if isinstance(event, Audio):
                 output_emitter.push(b"".join(event.packets))

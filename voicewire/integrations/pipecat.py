@@ -20,7 +20,7 @@ from pipecat.services.tts_service import TTSService
 from voicewire.dial import ServerError, Unreachable
 from voicewire.frames import FormatRequest, Words
 from voicewire.integrations.connection import Connection
-from voicewire.integrations.spoken import Spoken
+from voicewire.integrations.punctuated import Punctuated
 from voicewire.script import Audio
 from voicewire.types import Codec
 from voicewire.utterance import Event, Speech
@@ -118,7 +118,7 @@ class VoicewireTTSService(TTSService):
         return {**options, "speed": self._speed, "format": FormatRequest(Codec.PCM_S16LE, self.sample_rate, bundle=2)}
 
     async def _listen(self, speech: Speech, context_id: str) -> None:
-        spoken = Spoken()
+        spoken = Punctuated()
         try:
             async for event in speech:
                 await self._hear(event, speech, spoken, context_id)
@@ -132,7 +132,7 @@ class VoicewireTTSService(TTSService):
             await self.append_to_audio_context(context_id, TTSStoppedFrame(context_id=context_id))
             await self.remove_audio_context(context_id)
 
-    async def _hear(self, event: Event, speech: Speech, spoken: Spoken, context_id: str) -> None:
+    async def _hear(self, event: Event, speech: Speech, spoken: Punctuated, context_id: str) -> None:
         if not self.audio_context_available(context_id):
             return  # it was interrupted
         if isinstance(event, Audio):

@@ -19,7 +19,7 @@ class Token(NamedTuple):
     end_s: float
 
 
-class Spoken:
+class Punctuated:
     """How far the words of one utterance have come in its text."""
 
     def __init__(self) -> None:
