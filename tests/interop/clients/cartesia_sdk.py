@@ -55,7 +55,7 @@ def main(url: str, key: str) -> dict[str, object]:
             for event in events
             if event.type == "phoneme_timestamps"
         ]
-    told["bytes"] = len(client.tts.generate(**body).read()) if hasattr(client.tts, "generate") else 0
+    told["bytes"] = len(client.tts.generate(**body).read())
     told["voices"] = [voice.id for voice in client.voices.list()][:3]
     told["pages"] = [len(page.data) for page in client.voices.list(limit=90).iter_pages()]
     told["all"] = [voice.id for voice in client.voices.list(limit=90)] == [voice.id for voice in client.voices.list()]

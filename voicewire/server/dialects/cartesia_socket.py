@@ -53,8 +53,8 @@ class Part:
 
 
 @dataclass(slots=True)
-class Told:
-    """A context of the client's: the first of `parts` is being spoken."""
+class TheirContext:
+    """A context as the client has it: the first of `parts` is being spoken."""
 
     id: str
     choice: Choice
@@ -68,7 +68,7 @@ class Told:
     before_ms: int = 0  # of audio, of the parts that are done
     timer: asyncio.TimerHandle | None = None
 
-    def forget(self) -> None:
+    def stop_timer(self) -> None:
         if self.timer:
             self.timer.cancel()
 
@@ -79,9 +79,9 @@ class Cartesia:
     def __init__(self, line: Line, aliases: Aliases) -> None:
         self._line = line
         self._aliases = aliases
-        self._told: dict[str, Told] = {}  # by the client's name
-        self._spoken: dict[str, Told] = {}  # by ours
-        self._channels: dict[int, Told] = {}
+        self._theirs: dict[str, TheirContext] = {}  # by the client's name
+        self._spoken: dict[str, TheirContext] = {}  # by ours
+        self._channels: dict[int, TheirContext] = {}
         self._failed: deque[str] = deque(maxlen=FAILED_MAX)  # and not ended by the client, who may not know it yet
         self._numbers = itertools.count()
 
@@ -95,84 +95,84 @@ class Cartesia:
         elif id in self._failed:
             self._swallow(id, request)
         else:
-            self._take(self._told.get(id) or self._begin(request), request)
+            self._take(self._theirs.get(id) or self._begin(request), request)
 
     def _swallow(self, id: str, request: Request) -> None:
         """Their package hands on what follows an error to the next context, which would end by it."""
         if not request.continue_:
             self._failed.remove(id)
 
-    def _begin(self, request: Request) -> Told:
+    def _begin(self, request: Request) -> TheirContext:
         id = request.context_id or f"context-{next(self._numbers)}"
         try:
-            told = self._told[id] = self._opened(id, request)
+            theirs = self._theirs[id] = self._opened(id, request)
         except BadRequest as error:
             error.fields.setdefault("context", id)
             if request.context_id and request.continue_:
                 self._failed.append(id)
             raise
-        return told
+        return theirs
 
-    def _opened(self, id: str, request: Request) -> Told:
-        if len(self._told) >= CONTEXTS_MAX:
+    def _opened(self, id: str, request: Request) -> TheirContext:
+        if len(self._theirs) >= CONTEXTS_MAX:
             raise BadRequest("too_many_contexts", limit=CONTEXTS_MAX)
         choice = self._aliases.resolve(
             self._line.catalogue(), request.model_id or "", request.voice_id, request.language or ""
         )
         format, timed = wanted_format(request.output_format), bool(request.add_timestamps)
         pronounced = bool(request.add_phoneme_timestamps)
-        return Told(id, choice, format, request.pace, timed, pronounced, Ahead(self._line.lead_ms))
+        return TheirContext(id, choice, format, request.pace, timed, pronounced, Ahead(self._line.lead_ms))
 
-    def _take(self, told: Told, request: Request) -> None:
-        part = told.parts[-1]
+    def _take(self, theirs: TheirContext, request: Request) -> None:
+        part = theirs.parts[-1]
         if part.flushed or part.ended:
             part = Part()
-            told.parts.append(part)
+            theirs.parts.append(part)
         text = request.transcript or ""
         part.spelling.push(text)
         part.text.append(text)
         part.flushed = bool(request.flush)
         part.ended = not request.continue_
-        self._speak(told)
-        self._wait(told, BUFFER_MS if request.max_buffer_delay_ms is None else request.max_buffer_delay_ms)
+        self._speak(theirs)
+        self._wait(theirs, BUFFER_MS if request.max_buffer_delay_ms is None else request.max_buffer_delay_ms)
 
-    def _wait(self, told: Told, patience_ms: float) -> None:
+    def _wait(self, theirs: TheirContext, patience_ms: float) -> None:
         """What waits for the end of its sentence is spoken when nothing more has come for so long."""
-        told.forget()
+        theirs.stop_timer()
         if patience_ms <= 0:
-            self._hurry(told)
+            self._hurry(theirs)
         else:
-            told.timer = self._line.later(patience_ms / 1000, partial(self._hurry, told))
+            theirs.timer = self._line.later(patience_ms / 1000, partial(self._hurry, theirs))
 
-    def _hurry(self, told: Told) -> None:
-        part = told.parts[0]
-        if part.name and not (part.flushed or part.ended) and self._told.get(told.id) is told:
+    def _hurry(self, theirs: TheirContext) -> None:
+        part = theirs.parts[0]
+        if part.name and not (part.flushed or part.ended) and self._theirs.get(theirs.id) is theirs:
             self._line.ask(frames.Flush(part.name))
 
     def _cancel(self, id: str) -> None:
         if id in self._failed:
             self._failed.remove(id)
-        told = self._told.pop(id, None)
-        if told is None:
+        theirs = self._theirs.pop(id, None)
+        if theirs is None:
             return
-        told.forget()
-        name = told.parts[0].name
+        theirs.stop_timer()
+        name = theirs.parts[0].name
         if self._spoken.pop(name, None):
             self._line.ask(frames.Cancel(name))
 
     # to our session
 
-    def _speak(self, told: Told) -> None:
+    def _speak(self, theirs: TheirContext) -> None:
         """Say what there is of the part that is being spoken."""
-        part = told.parts[0]
+        part = theirs.parts[0]
         if not part.name:
             if not "".join(part.text).strip():
                 if part.flushed or part.ended:
-                    self._line.soon(partial(self._done_with, told))
+                    self._line.soon(partial(self._done_with, theirs))
                 return
             part.name = f"u{next(self._numbers)}"
-            self._spoken[part.name] = told
-            self._line.ask(self._opening(told, part.name))
+            self._spoken[part.name] = theirs
+            self._line.ask(self._opening(theirs, part.name))
         for text in part.text:
             if text and part.name in self._spoken:  # it may have been refused
                 self._line.ask(frames.Text(part.name, text))
@@ -180,24 +180,24 @@ class Cartesia:
         if (part.flushed or part.ended) and part.name in self._spoken:
             self._line.ask(frames.End(part.name))
 
-    def _opening(self, told: Told, name: str) -> frames.Open:
-        choice = told.choice
+    def _opening(self, theirs: TheirContext, name: str) -> frames.Open:
+        choice = theirs.choice
         return frames.Open(
             name,
             choice.model.id,
             choice.voice,
             choice.language,
-            told.speed,
-            format=told.format,
-            words=told.timed,
-            phonemes=told.pronounced,
-            lead_ms=told.ahead.lead_ms(time.monotonic()),
+            theirs.speed,
+            format=theirs.format,
+            words=theirs.timed,
+            phonemes=theirs.pronounced,
+            lead_ms=theirs.ahead.lead_ms(time.monotonic()),
         )
 
-    def _done_with(self, told: Told) -> None:
+    def _done_with(self, theirs: TheirContext) -> None:
         """A part without a sound has ended."""
-        if self._told.get(told.id) is told:
-            self._line.say(*self._ended(told))
+        if self._theirs.get(theirs.id) is theirs:
+            self._line.say(*self._ended(theirs))
 
     # what our session says
 
@@ -210,59 +210,59 @@ class Cartesia:
             case frames.Phonemes(name, _, phonemes) if name in self._spoken:
                 yield self._pronounced(self._spoken[name], phonemes)
             case frames.Done(name, audio_ms) if name in self._spoken:
-                told = self._spoken.pop(name)
-                told.before_ms += audio_ms
-                yield from self._ended(told)
+                theirs = self._spoken.pop(name)
+                theirs.before_ms += audio_ms
+                yield from self._ended(theirs)
             case frames.Error():
                 yield from self._error(message)
 
-    def _ended(self, told: Told) -> Iterator[Wire]:
-        part = told.parts.popleft()
+    def _ended(self, theirs: TheirContext) -> Iterator[Wire]:
+        part = theirs.parts.popleft()
         if part.flushed:
-            told.flushes += 1
-            fields = {"flush_done": True, "flush_id": told.flushes, "done": False, "status_code": PARTIAL}
-            yield _message("flush_done", told.id, **fields)
-        if part.ended and not told.parts:
-            told.forget()
-            self._told.pop(told.id, None)
-            yield _message("done", told.id, done=True, status_code=COMPLETE)
+            theirs.flushes += 1
+            fields = {"flush_done": True, "flush_id": theirs.flushes, "done": False, "status_code": PARTIAL}
+            yield _message("flush_done", theirs.id, **fields)
+        if part.ended and not theirs.parts:
+            theirs.stop_timer()
+            self._theirs.pop(theirs.id, None)
+            yield _message("done", theirs.id, done=True, status_code=COMPLETE)
             return
-        if not told.parts:
-            told.parts.append(Part())
-        self._line.soon(partial(self._go_on, told))
+        if not theirs.parts:
+            theirs.parts.append(Part())
+        self._line.soon(partial(self._go_on, theirs))
 
-    def _go_on(self, told: Told) -> None:
+    def _go_on(self, theirs: TheirContext) -> None:
         """What came in the meantime is spoken."""
-        if self._told.get(told.id) is told and not told.parts[0].name:
-            self._speak(told)
+        if self._theirs.get(theirs.id) is theirs and not theirs.parts[0].name:
+            self._speak(theirs)
 
     def sounded(self, audio: frames.AudioFrames) -> Iterable[Wire]:
-        told = self._channels.get(audio.channel)
-        if told is None or self._told.get(told.id) is not told:
+        theirs = self._channels.get(audio.channel)
+        if theirs is None or self._theirs.get(theirs.id) is not theirs:
             return
-        told.ahead.sent(len(audio.packets) * told.format.frame_ms, time.monotonic())
+        theirs.ahead.sent(len(audio.packets) * theirs.format.frame_ms, time.monotonic())
         data = b64encode(b"".join(audio.packets)).decode()
-        yield _message("chunk", told.id, data=data, done=False, status_code=PARTIAL, step_time=0.0)
+        yield _message("chunk", theirs.id, data=data, done=False, status_code=PARTIAL, step_time=0.0)
 
-    def _timestamps(self, told: Told, words: list[tuple[int, int, int, int]]) -> Wire:
-        times = word_times(words, told.parts[0].spelling, told.before_ms)
-        return _message("timestamps", told.id, word_timestamps=times, done=False, status_code=PARTIAL)
+    def _timestamps(self, theirs: TheirContext, words: list[tuple[int, int, int, int]]) -> Wire:
+        times = word_times(words, theirs.parts[0].spelling, theirs.before_ms)
+        return _message("timestamps", theirs.id, word_timestamps=times, done=False, status_code=PARTIAL)
 
     @staticmethod
-    def _pronounced(told: Told, phonemes: list[tuple[str, int, int]]) -> Wire:
-        times = phoneme_times(phonemes, told.before_ms)
-        return _message("phoneme_timestamps", told.id, phoneme_timestamps=times, done=False, status_code=PARTIAL)
+    def _pronounced(theirs: TheirContext, phonemes: list[tuple[str, int, int]]) -> Wire:
+        times = phoneme_times(phonemes, theirs.before_ms)
+        return _message("phoneme_timestamps", theirs.id, phoneme_timestamps=times, done=False, status_code=PARTIAL)
 
     def _error(self, error: frames.Error) -> Iterator[Wire]:
         name = error.context or ""
         if not name:
             yield _refusal(error.code, error.message, None)
-        elif told := self._spoken.pop(name, None):
-            told.forget()
-            self._told.pop(told.id, None)
-            if not told.parts[-1].ended:
-                self._failed.append(told.id)
-            yield _refusal(error.code, error.message, told.id)
+        elif theirs := self._spoken.pop(name, None):
+            theirs.stop_timer()
+            self._theirs.pop(theirs.id, None)
+            if not theirs.parts[-1].ended:
+                self._failed.append(theirs.id)
+            yield _refusal(error.code, error.message, theirs.id)
 
     def refused(self, error: VoicewireError) -> Iterable[Wire]:
         context = error.fields.get("context")

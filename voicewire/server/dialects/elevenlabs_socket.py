@@ -32,8 +32,8 @@ NOTHING = Letters([], [], [])
 
 
 @dataclass(slots=True)
-class Told:
-    """A context of the client's."""
+class TheirContext:
+    """A context as the client has it."""
 
     id: str
     name: str  # of ours
@@ -55,9 +55,9 @@ class ElevenLabs:
         self._several = several
         self._eager = several and query.get("auto_mode") == "true"
         self._from_start = query.get("sync_alignment") == "true"
-        self._told: dict[str, Told] = {}  # by the client's name
-        self._spoken: dict[str, Told] = {}  # by ours
-        self._channels: dict[int, Told] = {}
+        self._theirs: dict[str, TheirContext] = {}  # by the client's name
+        self._spoken: dict[str, TheirContext] = {}  # by ours
+        self._channels: dict[int, TheirContext] = {}
         self._numbers = itertools.count()
 
     # what the client says
@@ -75,23 +75,23 @@ class ElevenLabs:
             if not self._several:
                 self._finish()
             return
-        told = self._told.get(id) or self._begin(id, message.voice_settings or VoiceSettings())
-        if told is not None:
-            self._take(told, message)
+        theirs = self._theirs.get(id) or self._begin(id, message.voice_settings or VoiceSettings())
+        if theirs is not None:
+            self._take(theirs, message)
 
-    def _begin(self, id: str, settings: VoiceSettings) -> Told | None:
-        if len(self._told) >= CONTEXTS_MAX:
+    def _begin(self, id: str, settings: VoiceSettings) -> TheirContext | None:
+        if len(self._theirs) >= CONTEXTS_MAX:
             raise BadRequest("too_many_contexts", limit=CONTEXTS_MAX, context=id)
         try:
-            told, opening = self._plan(id, settings)
+            theirs, opening = self._plan(id, settings)
         except BadRequest as error:
             error.fields.setdefault("context", id)
             raise
-        self._told[id] = self._spoken[told.name] = told
+        self._theirs[id] = self._spoken[theirs.name] = theirs
         self._line.ask(opening)
-        return self._told.get(id)  # it may have been refused
+        return self._theirs.get(id)  # it may have been refused
 
-    def _plan(self, id: str, settings: VoiceSettings) -> tuple[Told, frames.Open]:
+    def _plan(self, id: str, settings: VoiceSettings) -> tuple[TheirContext, frames.Open]:
         query = self._line.query
         output = wanted_output(query.get("output_format"))
         names = query.get("model_id") or "", self._line.path["voice_id"], query.get("language_code") or ""
@@ -101,46 +101,46 @@ class ElevenLabs:
         voice = (choice.model.id, choice.voice, choice.language, settings.pace)
         lead_ms = self._line.lead_ms if self._several else LEAD_MS
         opening = frames.Open(name, *voice, format=output.live, words=True, lead_ms=lead_ms)
-        return Told(id, name, _encoder(output)), opening
+        return TheirContext(id, name, _encoder(output)), opening
 
-    def _take(self, told: Told, message: Message) -> None:
+    def _take(self, theirs: TheirContext, message: Message) -> None:
         text = message.text or ""
-        if told.closing:
+        if theirs.closing:
             return
-        if text.strip() or (text and told.alignment.text):
+        if text.strip() or (text and theirs.alignment.text):
             if self._eager and not text[-1].isspace():
                 text += " "  # their clients join characters across messages
-            told.alignment.push(text)
-            told.flushed = False
-            self._line.ask(frames.Text(told.name, text))
-        if (message.flush or (self._eager and text.strip())) and told.name in self._spoken:
-            told.flushed = told.flushed or bool(message.flush)
-            self._line.ask(frames.Flush(told.name))
+            theirs.alignment.push(text)
+            theirs.flushed = False
+            self._line.ask(frames.Text(theirs.name, text))
+        if (message.flush or (self._eager and text.strip())) and theirs.name in self._spoken:
+            theirs.flushed = theirs.flushed or bool(message.flush)
+            self._line.ask(frames.Flush(theirs.name))
 
     def _close(self, id: str) -> None:
-        told = self._told.get(id)
-        if told is None:
+        theirs = self._theirs.get(id)
+        if theirs is None:
             return
-        if told.flushed and not told.closing:
-            told.closing = True
-            self._line.ask(frames.End(told.name))
+        if theirs.flushed and not theirs.closing:
+            theirs.closing = True
+            self._line.ask(frames.End(theirs.name))
             return
-        self._forget(told)
-        self._line.ask(frames.Cancel(told.name))
-        self._line.say(self._final(told))
+        self._forget(theirs)
+        self._line.ask(frames.Cancel(theirs.name))
+        self._line.say(self._final(theirs))
 
     def _finish(self) -> None:
         """The only utterance of this connection has come to its end."""
-        told = self._told.get(DEFAULT_CONTEXT)
-        if told is None:
+        theirs = self._theirs.get(DEFAULT_CONTEXT)
+        if theirs is None:
             self._line.end()
-        elif not told.closing:
-            told.closing = True
-            self._line.ask(frames.End(told.name))
+        elif not theirs.closing:
+            theirs.closing = True
+            self._line.ask(frames.End(theirs.name))
 
-    def _forget(self, told: Told) -> None:
-        self._told.pop(told.id, None)
-        self._spoken.pop(told.name, None)
+    def _forget(self, theirs: TheirContext) -> None:
+        self._theirs.pop(theirs.id, None)
+        self._spoken.pop(theirs.name, None)
 
     # what our session says
 
@@ -149,57 +149,57 @@ class ElevenLabs:
             case frames.Opened(name, channel) if name in self._spoken:
                 self._channels[channel] = self._spoken[name]
             case frames.Words(name, _, words) if name in self._spoken:
-                told = self._spoken[name]
-                told.letters = told.letters.then(told.alignment.take(words))
+                theirs = self._spoken[name]
+                theirs.letters = theirs.letters.then(theirs.alignment.take(words))
             case frames.Done(name, audio_ms) if name in self._spoken:
                 yield from self._ended(self._spoken[name], audio_ms)
             case frames.Error():
                 yield from self._failed(message)
 
-    def _ended(self, told: Told, audio_ms: int) -> Iterator[Wire]:
-        self._forget(told)
-        told.letters = told.letters.then(told.alignment.rest(audio_ms))
-        tail = told.encoder.finish() if told.encoder else b""
-        if tail or told.letters.characters:
-            yield self._audio(told, tail)
-        yield self._final(told)
+    def _ended(self, theirs: TheirContext, audio_ms: int) -> Iterator[Wire]:
+        self._forget(theirs)
+        theirs.letters = theirs.letters.then(theirs.alignment.rest(audio_ms))
+        tail = theirs.encoder.finish() if theirs.encoder else b""
+        if tail or theirs.letters.characters:
+            yield self._audio(theirs, tail)
+        yield self._final(theirs)
         if not self._several:
             self._line.hang_up()
 
     def _failed(self, error: frames.Error) -> Iterator[Wire]:
-        told = self._spoken.get(error.context or "")
-        if told is not None:
-            self._forget(told)
-        yield self._problem(error.code, error.message, told.id if told else None)
+        theirs = self._spoken.get(error.context or "")
+        if theirs is not None:
+            self._forget(theirs)
+        yield self._problem(error.code, error.message, theirs.id if theirs else None)
         if not self._several:
             self._line.hang_up(error.code)
 
     def sounded(self, audio: frames.AudioFrames) -> Iterable[Wire]:
-        told = self._channels.get(audio.channel)
-        if told is None or told.name not in self._spoken:
+        theirs = self._channels.get(audio.channel)
+        if theirs is None or theirs.name not in self._spoken:
             return
         data = b"".join(audio.packets)
-        if told.encoder:
-            data = told.encoder.encode(np.frombuffer(data, "<i2"))
-        if data or told.letters.characters:
-            yield self._audio(told, data)
+        if theirs.encoder:
+            data = theirs.encoder.encode(np.frombuffer(data, "<i2"))
+        if data or theirs.letters.characters:
+            yield self._audio(theirs, data)
 
-    def _audio(self, told: Told, data: bytes) -> Wire:
-        letters, told.letters = told.letters, NOTHING
+    def _audio(self, theirs: TheirContext, data: bytes) -> Wire:
+        letters, theirs.letters = theirs.letters, NOTHING
         alignment = None
         if letters.characters:
-            origin = 0 if self._from_start else told.before_ms
+            origin = 0 if self._from_start else theirs.before_ms
             alignment = {
                 "chars": letters.characters,
                 "charStartTimesMs": [start - origin for start in letters.starts_ms],
                 "charDurationsMs": [end - start for start, end in zip(letters.starts_ms, letters.ends_ms, strict=True)],
             }
-            told.before_ms = letters.ends_ms[-1]
+            theirs.before_ms = letters.ends_ms[-1]
         fields = {"isFinal": None, "alignment": alignment, "normalizedAlignment": alignment}
-        return _message(audio=b64encode(data).decode(), **fields, **self._of(told.id))
+        return _message(audio=b64encode(data).decode(), **fields, **self._of(theirs.id))
 
-    def _final(self, told: Told) -> Wire:
-        return _message(audio=None, isFinal=True, alignment=None, normalizedAlignment=None, **self._of(told.id))
+    def _final(self, theirs: TheirContext) -> Wire:
+        return _message(audio=None, isFinal=True, alignment=None, normalizedAlignment=None, **self._of(theirs.id))
 
     def refused(self, error: VoicewireError) -> Iterable[Wire]:
         context = error.fields.get("context")
