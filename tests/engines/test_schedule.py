@@ -333,6 +333,10 @@ def wait_s(made: Schedule, now: float) -> float:
     return made.outlook(Priority.LIVE, "", 1.0, now).wait_s
 
 
+def test_where_there_is_no_worker_nobody_knows_of_a_wait() -> None:
+    assert wait_s(paced(), 0.0) == 0.0
+
+
 def test_who_comes_waits_for_the_worker_that_is_free_first() -> None:
     made = paced(1, 1)
     made.add(ticket(0), 0.0)

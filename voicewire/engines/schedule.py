@@ -119,7 +119,7 @@ class Schedule:
         """The work that all do until one is free, when they have `held`."""
         if any(worker.lanes > 1 for worker in self.workers):
             return sum(held)  # a block is in a lane already, of a worker that takes its due blocks one after another
-        return len(held) * min(held)  # it waits for all of them, and takes whichever ends first
+        return len(held) * min(held, default=0.0)  # it waits for all of them, and takes whichever ends first
 
     def assign(self, now: float) -> list[tuple[Worker, Ticket]]:
         """Give free lanes to the blocks that are next; return what to send to whom."""
