@@ -99,7 +99,11 @@ def main() -> None:
         ratio_disk_to_made=p50["disk_hit"] / p50["disk_miss"],
         ratio_miss_with_disk=p50["disk_miss"] / p50["memory_miss"],
         ratio_form_to_made=p50["disk_form"] / p50["memory_form"],
-        targets={"disk_adds_ms": 1, "ratio_miss_with_disk": 1.05, "ratio_form_to_made": 1},
+        targets={
+            "disk_adds_ms": 1,
+            "ratio_miss_with_disk": 1.05,
+            "ratio_form_to_made": 1.1,
+        },  # made by espeak, the fastest
     )
 
 
