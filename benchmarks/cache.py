@@ -102,8 +102,8 @@ def main() -> None:
         targets={
             "disk_adds_ms": 1,
             "ratio_miss_with_disk": 1.05,
-            "ratio_form_to_made": 1.1,
-        },  # made by espeak, the fastest
+            "ratio_form_to_made": 1.1,  # made by espeak, the fastest of all
+        },
     )
 
 
