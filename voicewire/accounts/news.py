@@ -6,17 +6,18 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from voicewire.storage.channel import leave_if_cancelled, messages
 from voicewire.types import KEY_PREFIX
 
 NEWS_KEY = "news"
 """Redis, channel: what changed, as `topic:id`; an empty id stands for everything of the topic."""
 
-PING_S = 1.0  # between signs of life of the channel, and to wait for one
 AGAIN_S = 0.5
 UNTOLD_MAX = 1_000
 
@@ -60,26 +61,16 @@ class News:
                 if self.live:
                     _log.warning("the news are not heard: %s", type(error).__name__)
                 self.live = False
-            _leave_if_cancelled()
+            leave_if_cancelled()
             await asyncio.sleep(AGAIN_S)
 
     async def _listen(self) -> None:
-        async with self._redis.pubsub() as channel:
-            try:
-                await channel.subscribe(self._channel)
-                silent = False
-                while True:
-                    _leave_if_cancelled()
-                    message = await channel.get_message(timeout=PING_S)
-                    if message is None and silent:
-                        raise ConnectionError("the channel is dead")  # half open: nothing comes, and no error
-                    silent = message is None
-                    if message is None:
-                        await channel.ping()
-                    else:
-                        await self._take(message)
-            finally:
-                self.live = False
+        try:
+            async with aclosing(messages(self._redis, self._channel)) as heard:
+                async for message in heard:
+                    await self._take(message)
+        finally:
+            self.live = False
 
     async def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == "message":
@@ -96,10 +87,3 @@ class News:
         topic, _, id = line.partition(":")
         for hear in self._hearers.get(topic, ()):
             hear(id)
-
-
-def _leave_if_cancelled() -> None:
-    """Redis-py can lose a cancel that meets it while it connects."""
-    task = asyncio.current_task()
-    if task and task.cancelling():
-        raise asyncio.CancelledError

@@ -121,10 +121,10 @@ def _happened(message: _Message) -> Event | None:
 def _started(message: _Message) -> Started:
     start = message.start or {}
     return Started(
-        _named(start, "callSid", "call_control_id", "callId", "call_id"),
-        _named(start, "streamSid", "streamId", "stream_id") or _named({"": message.streamSid or message.stream_id}, ""),
+        _name(_first(start, "callSid", "call_control_id", "callId", "call_id")),
+        _name(_first(start, "streamSid", "streamId", "stream_id")) or _name(message.streamSid or message.stream_id),
         _token(_custom(message)),
-        _named(start, "accountSid", "accountId", "user_id"),
+        _name(_first(start, "accountSid", "accountId", "user_id")),
         _format(_first(start, "mediaFormat", "media_format") or {}),
     )
 
@@ -158,8 +158,8 @@ def _first(found: Mapping[str, Any], *names: str) -> Any:
     return next((found[name] for name in names if found.get(name)), None)
 
 
-def _named(found: Mapping[str, Any], *names: str) -> str:
-    value = _first(found, *names)
+def _name(value: object) -> str:
+    """Return what is a name, "" for all else."""
     return value if isinstance(value, str) and NAME.fullmatch(value) else ""
 
 
@@ -203,7 +203,7 @@ def _hear_vonage(data: str | bytes) -> Event | None:
         case "websocket:connected":
             rate_hz = message.content_type.partition("rate=")[2] or "16000"
             said = {"encoding": message.content_type.lower(), "sampleRate": rate_hz}
-            return Started(_named({"": message.call}, ""), "", message.token, "", _format(said))
+            return Started(_name(message.call), "", message.token, "", _format(said))
         case "websocket:notify":
             payload = message.payload if isinstance(message.payload, dict) else {}
             return Marked(str(payload.get("name", "")))

@@ -21,6 +21,7 @@ from voicewire.errors import RETRY_MS, BadRequest, Busy, VoicewireError
 from voicewire.server.telephony.call import Call
 from voicewire.server.telephony.calls import Calls
 from voicewire.server.telephony.utterance import Agent
+from voicewire.storage.channel import leave_if_cancelled, messages
 from voicewire.types import KEY_PREFIX
 
 LOGGER = logging.getLogger(__name__)
@@ -37,7 +38,6 @@ WAITING_MAX = 10_000  # letters; beyond it a session is told that its words are 
 AT_ONCE = 100
 FIND_S = 2.0  # an application may know of a call before its stream is here
 FIND_EVERY_S = 0.1
-PING_S = 1.0
 AGAIN_S = 0.5
 
 
@@ -167,26 +167,13 @@ class Relay:
                 await self._listen()
             except (RedisError, OSError) as error:
                 LOGGER.warning("calls on other gateways are not heard: %s", type(error).__name__)
-            task = asyncio.current_task()
-            if task and task.cancelling():  # redis-py can lose a cancel that meets it while it connects
-                raise asyncio.CancelledError
+            leave_if_cancelled()
             await asyncio.sleep(AGAIN_S)
 
     async def _listen(self) -> None:
-        async with self._redis.pubsub() as channel:
-            await channel.subscribe(self._channel(self.gateway))
-            silent = False
-            while True:
-                message = await channel.get_message(timeout=PING_S)
-                task = asyncio.current_task()
-                if task and task.cancelling():
-                    raise asyncio.CancelledError
-                if message is None and silent:
-                    raise ConnectionError("the channel is dead")
-                silent = message is None
-                if message is None:
-                    await channel.ping()
-                elif message["type"] == "message":
+        async with contextlib.aclosing(messages(self._redis, self._channel(self.gateway))) as heard:
+            async for message in heard:
+                if message["type"] == "message":
                     self._take(message)
 
     def _take(self, message: dict[str, Any]) -> None:
