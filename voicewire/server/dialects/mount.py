@@ -78,8 +78,8 @@ class Dialects:
             self.metrics,
             frames.Parser(),
             self.callers.origins,
-            config.idle_s,
-            config.messages_max,
-            config.dialect_lead_ms,
-            introductions,
+            idle_s=config.idle_s,
+            messages_max=config.messages_max,
+            lead_ms=config.dialect_lead_ms,
+            introductions=introductions,
         )

@@ -77,9 +77,9 @@ class Lines:
             Strangers(self.config.connections_unauthenticated_max, CALLS_OF_ADDRESS),
             metrics,
             self.hooks.attend,
-            socket_address(own_address(self.config, callers.port)),
-            self.config.hello_s,
-            self.config.messages_max,
+            url=socket_address(own_address(self.config, callers.port)),
+            start_s=self.config.hello_s,
+            messages_max=self.config.messages_max,
         )
         return [
             WebSocketRoute(STREAM_PATH.format(carrier=name), CallEndpoint(carrier, shared).serve)
