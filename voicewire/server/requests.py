@@ -8,6 +8,7 @@ import secrets
 import time
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from voicewire.server.logs import start
@@ -17,6 +18,7 @@ LOGGER = logging.getLogger(__name__)
 HEADER = "X-Request-ID"
 SANE = re.compile(r"(r_)?[0-9A-Fa-f-]{16,64}")  # ours, UUIDs, trace ids: nothing that somebody said, and no key
 ID_BYTES = 12
+STATE_KEY = "request_id"
 STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 SWITCHED = 101
 # said of what was refused before its route
@@ -34,7 +36,7 @@ class Requests:
         given = Headers(scope=scope).get(HEADER, "")
         request = given if SANE.fullmatch(given) else f"r_{secrets.token_hex(ID_BYTES)}"
         start(request)
-        scope.setdefault("state", {})["request_id"] = request
+        scope.setdefault("state", {})[STATE_KEY] = request
         began = time.monotonic()
         status = 0
 
@@ -50,6 +52,11 @@ class Requests:
             await self._app(scope, receive, send_with_id)
         finally:
             _log(scope, status, (time.monotonic() - began) * 1000)
+
+
+def request_id(connection: HTTPConnection) -> str:
+    """Return the id of a request, "" before it has one."""
+    return str(connection.scope.get("state", {}).get(STATE_KEY, ""))
 
 
 def _log(scope: Scope, status: int, ms: float) -> None:

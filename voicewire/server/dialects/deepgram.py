@@ -24,6 +24,7 @@ from voicewire.server.dialects.deepgram_forms import RATES_HZ, wanted_speed
 from voicewire.server.dialects.wishes import number, require_text
 from voicewire.server.parsing import parse
 from voicewire.server.recite import Recitation, Reciter, Wish
+from voicewire.server.requests import request_id
 from voicewire.types import Codec
 
 KINDS = {
@@ -75,7 +76,7 @@ class DeepgramDoors:
         rate_hz, bitrate = number(query, "sample_rate") or RATES_HZ.get(encoding), number(query, "bit_rate")
         wish = Wish(text, choice, kind, wanted_speed(query), None, rate_hz, bitrate)
         spoken = await self.reciter.begin(request, principal, wish)
-        named = {"dg-request-id": _id(request), "dg-model-name": model, "dg-model-uuid": choice.model.id}
+        named = {"dg-request-id": request_id(request), "dg-model-name": model, "dg-model-uuid": choice.model.id}
         headers = {**named, "dg-char-count": str(len(text))}  # their package before 5 fails without one of them
         if container == "wav" and kind in IN_WAV:
             return StreamingResponse(_in_wav(spoken, IN_WAV[kind]), media_type=WAV_TYPE, headers=headers)
@@ -95,7 +96,7 @@ async def _in_wav(spoken: Recitation, codec: Codec) -> AsyncGenerator[bytes, Non
 def refusal(request: HTTPConnection, error: VoicewireError) -> Response:
     """Return the error as Deepgram's clients read it."""
     answer = error_response(error)
-    body = {"err_code": error.row_code.upper(), "err_msg": error.message, "request_id": _id(request)}
+    body = {"err_code": error.row_code.upper(), "err_msg": error.message, "request_id": request_id(request)}
     return JSONResponse(body, answer.status_code, kept_headers(answer))
 
 
@@ -104,7 +105,3 @@ def _kind(encoding: str, container: str | None) -> FileKind:
     if kind is None:
         raise UnsupportedFormat(problem=f"{encoding} in {container}")
     return kind
-
-
-def _id(request: HTTPConnection) -> str:
-    return str(getattr(request.state, "request_id", ""))

@@ -29,6 +29,7 @@ from voicewire.server.dialects.vendors import vendor_of
 from voicewire.server.dialects.wishes import require_text
 from voicewire.server.parsing import parse
 from voicewire.server.recite import Recitation, Reciter, Wish
+from voicewire.server.requests import request_id
 from voicewire.types import Model, Voice
 
 SPEECH = "/v1/text-to-speech/{voice_id}"
@@ -127,7 +128,7 @@ def refusal(error: VoicewireError) -> Response:
 
 def _name(request: Request) -> dict[str, str]:
     """The header in which their clients look for a request's name."""
-    return {"request-id": getattr(request.state, "request_id", "")}
+    return {"request-id": request_id(request)}
 
 
 def _voice(voice: Voice) -> dict[str, object]:
