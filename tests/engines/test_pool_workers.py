@@ -77,12 +77,12 @@ async def test_a_worker_that_hangs_is_killed(start: StartPool) -> None:
 
 
 async def test_a_hanging_block_that_was_cancelled_costs_its_worker_too(start: StartPool) -> None:
-    pool = await start(stall_s=0.4, hang_on="tar")
+    pool = await start(stall_s=2.0, hang_on="tar")
     (child,) = processes(pool)
     listener = Listener()
     ticket = pool.submit(job("one two three tar"), 0.0, listener)
     await listener.begun.wait()
-    await asyncio.sleep(0.1)  # for the tar
+    await asyncio.sleep(1.0)  # for the tar
     pool.cancel(ticket)
     await until(lambda: not alive(child))
     listener = Listener()

@@ -222,8 +222,19 @@ class Listener:
     async def _next(self) -> str | bytes:
         """Return the next message. It is not lost when the wait for it is cancelled."""
         assert self.socket
-        self._receiving = self._receiving or asyncio.ensure_future(self.socket.recv())
-        receiving, link = self._receiving, self._proxy.links[-1] if self._proxy and self._proxy.links else None
+        receiving = self._receiving = self._receiving or asyncio.ensure_future(self.socket.recv())
+        await asyncio.sleep(0)
+        if not receiving.done():  # most have come already
+            await self._come_or_broken(receiving)
+        self._receiving = None
+        try:
+            return receiving.result()
+        except ConnectionClosed as closed:
+            self.closes.append(closed.rcvd.code if closed.rcvd else 1006)
+            raise
+
+    async def _come_or_broken(self, receiving: asyncio.Future[str | bytes]) -> None:
+        link = self._proxy.links[-1] if self._proxy and self._proxy.links else None
         breaking: Coroutine[Any, Any, Any] = link.broken.wait() if link else asyncio.sleep(WAIT_S)
         broken: asyncio.Future[Any] = asyncio.ensure_future(breaking)
         try:
@@ -233,12 +244,6 @@ class Listener:
             broken.cancel()
         if not receiving.done():
             raise ConnectionResetError
-        self._receiving = None
-        try:
-            return receiving.result()
-        except ConnectionClosed as closed:
-            self.closes.append(closed.rcvd.code if closed.rcvd else 1006)
-            raise
 
     async def _drop(self) -> None:
         """Forget the connection, which is left as it is."""
