@@ -39,24 +39,27 @@ class Attacker(Protocol):
 
 @dataclass(frozen=True)
 class Http:
-    """A route that takes a body."""
+    """A route that takes a body. `queries` as of a `Socket`."""
 
     path: str
     seeds: Sequence[Message]
+    judge: Callable[[int, bytes], str]
     good: Message
+    queries: Sequence[Message] = ({},)
 
     async def attack(self, server: Watched, chance: random.Random, most: int) -> Counter[str]:
         found: Counter[str] = Counter()
         async with http_client(server) as http:
             for _ in range(min(most, BURST_MAX // 2)):
-                answer = await http.post(self.path, content=mutated(chance, self.seeds).data)
-                found[judges.openai(answer.status_code, answer.content) or "spoken"] += 1
+                query = self.queries[0] if chance.random() < 0.7 else chance.choice(self.queries)
+                answer = await http.post(self.path, content=mutated(chance, self.seeds).data, params=query)
+                found[self.judge(answer.status_code, answer.content) or "spoken"] += 1
                 found["said"] += 1
         return found
 
     async def speak(self, server: Watched) -> bytes:
         async with http_client(server) as http:
-            answer = await http.post(self.path, json=self.good)
+            answer = await http.post(self.path, json=self.good, params=self.queries[0])
             assert answer.status_code == 200, answer.text
             return answer.content
 

@@ -108,12 +108,15 @@ def _spoiled(good: Message) -> list[Message]:
     return [good, *({**good, name: odd} for name in good for odd in ODD)]
 
 
+AURA: Message = {"model": "aura-2-thalia-en", "encoding": "linear16", "sample_rate": 16_000}
+
+
 def _deepgram(path: str, messages: tuple[Message, ...], last: str) -> Socket:
     return Socket(
         path,
         messages,
         judges.deepgram,
-        _spoiled({"model": "aura-2-thalia-en", "encoding": "linear16", "sample_rate": 16_000, "speed": 1}),
+        _spoiled({**AURA, "speed": 1}),
         messages[:3],
         lambda said: said if isinstance(said, bytes) else b"",
         _is("type", last),
@@ -135,7 +138,31 @@ def dialects(wyoming_port: int) -> Mapping[str, Attacker]:
                 {**OPENAI, "voice": "alloy", "stream_format": "sse"},
                 {"input": "Hi.", "response_format": "wav"},
             ],
+            judges.openai,
             {"input": "Well.", "response_format": "pcm"},
+        ),
+        "cartesia file": Http(
+            "/tts/bytes",
+            [CARTESIA, {**CARTESIA, "output_format": {**CARTESIA_FORMAT, "container": "wav"}}],
+            judges.cartesia_file,
+            {**CARTESIA, "transcript": "Well."},
+        ),
+        "elevenlabs file": Http(
+            SPEECH,
+            [
+                {**ELEVENLABS[0], "text": "Well, "},
+                {"text": "Hi.", "model_id": "eleven_v3", "seed": 7, "apply_text_normalization": "auto"},
+            ],
+            judges.elevenlabs_file,
+            {"text": "Well."},
+            _spoiled(query),
+        ),
+        "deepgram file": Http(
+            "/v1/speak",
+            [{"text": "Hi."}, {"text": "Hello there."}],
+            judges.deepgram_file,
+            {"text": "Well."},
+            _spoiled(AURA),
         ),
         "cartesia": Socket(
             "/tts/websocket",

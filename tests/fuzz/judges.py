@@ -90,9 +90,25 @@ def wyoming(event: Event) -> str:
 
 
 def openai(status: int, body: bytes) -> str:
-    """Of an answer over HTTP."""
+    """Of an answer over HTTP, as those below."""
+    return _answered(status, body, lambda said: (said["error"]["code"], said["error"]["message"]))
+
+
+def cartesia_file(status: int, body: bytes) -> str:
+    return _answered(status, body, lambda said: (said["error_code"], said["message"]))
+
+
+def elevenlabs_file(status: int, body: bytes) -> str:
+    return _answered(status, body, lambda said: (said["detail"]["status"], said["detail"]["message"]))
+
+
+def deepgram_file(status: int, body: bytes) -> str:
+    return _answered(status, body, lambda said: (said["err_code"].lower(), said["err_msg"]))
+
+
+def _answered(status: int, body: bytes, read: Callable[[Any], tuple[str, str]]) -> str:
     if status == 200:
         return ""
-    error = json.loads(body)["error"]
-    assert TABLE[error["code"]].status == status, error
-    return _error(error["code"], error["message"])
+    code, message = read(json.loads(body))
+    assert TABLE[code].status == status, body
+    return _error(code, message)

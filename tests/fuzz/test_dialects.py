@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 from tests.fuzz.attackers import OPTIONS, WAIT_S, Attacker
 from tests.fuzz.dialects import NAMES, dialects
 from tests.fuzz.gateway import Watched, watched
-from tests.fuzz.mutations import LONG_CHARS
+from tests.fuzz.mutations import HUGE_CHARS, LONG_CHARS
 from tests.ports import free_port
 
 SEED = 20_261_121
@@ -27,6 +27,7 @@ STRANGE_SHARE = 0.05  # of what was said, at least so much was answered by an er
 SENTENCE = "Nobody else is to hear of it."
 SETTINGS = {
     "VOICEWIRE_TEXT_CHARS_MAX": str(LONG_CHARS // 2),
+    "VOICEWIRE_BODY_BYTES_MAX": str(HUGE_CHARS // 2),
     "VOICEWIRE_CACHE": "noop",
     "VOICEWIRE_CACHE_BYTES": "0",  # all of it is made
 }
