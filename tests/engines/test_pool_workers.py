@@ -64,7 +64,7 @@ async def test_a_block_that_kills_workers_is_given_up_and_the_others_are_not(sta
 
 
 async def test_a_worker_that_hangs_is_killed(start: StartPool) -> None:
-    pool = await start(workers=2, stall_s=0.4, hang_on="tar")
+    pool = await start(workers=2, stall_s=1.5, hang_on="tar")
     hanging, other = Listener(), Listener()
     children = processes(pool)
     pool.submit(job("into the tar pit"), 0.0, hanging)
@@ -92,8 +92,8 @@ async def test_a_hanging_block_that_was_cancelled_costs_its_worker_too(start: St
 
 
 async def test_an_idle_worker_is_not_taken_for_a_hanging_one(start: StartPool) -> None:
-    pool = await start(stall_s=1.0)
-    await asyncio.sleep(1.5)
+    pool = await start(stall_s=3.0)
+    await asyncio.sleep(3.2)
     listener = Listener()
     pool.submit(job(), 0.0, listener)
     await listener.ended.wait()
@@ -101,12 +101,12 @@ async def test_an_idle_worker_is_not_taken_for_a_hanging_one(start: StartPool) -
 
 
 async def test_a_worker_is_not_blamed_for_our_own_deafness(start: StartPool) -> None:
-    pool = await start(stall_s=0.7, delay_s=0.2)
+    pool = await start(stall_s=2.0, delay_s=0.2)
     (child,) = processes(pool)
     listener = Listener()
     pool.submit(job(), 0.0, listener)
     os.kill(child, signal.SIGSTOP)
-    time.sleep(1.0)  # the event loop stands still
+    time.sleep(2.5)  # the event loop stands still
     os.kill(child, signal.SIGCONT)
     await listener.ended.wait()
     assert listener.heard == expected(job())
