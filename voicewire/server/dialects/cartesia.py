@@ -56,14 +56,14 @@ class CartesiaDoors:
 
     def router(self) -> APIRouter:
         router = APIRouter(include_in_schema=False)
-        router.add_api_route("/tts/bytes", self.bytes, methods=["POST"], response_model=None)
+        router.add_api_route("/tts/bytes", self.file, methods=["POST"], response_model=None)
         router.add_api_route("/tts/sse", self.events, methods=["POST"], response_model=None)
         for path in ("/voices", "/voices/"):  # their package before 3 asks for the second
             router.add_api_route(path, self.voices, methods=["GET"], response_model=None)
         router.add_api_route("/voices/{voice_id:path}", self.voice, methods=["GET"], response_model=None)
         return router
 
-    async def bytes(self, request: Request) -> Response:
+    async def file(self, request: Request) -> Response:
         """Speak a text into a file."""
         body, spoken = await self._begin(request)
         wav = body.output_format is not None and body.output_format.container == "wav"
@@ -75,9 +75,9 @@ class CartesiaDoors:
         body, spoken = await self._begin(request)
         return StreamingResponse(_events(body, spoken), media_type="text/event-stream")
 
-    async def _begin(self, request: Request) -> tuple[forms.Request, Recitation]:
+    async def _begin(self, request: Request) -> tuple[forms.Asked, Recitation]:
         principal = await self.callers.require(request, "speak")
-        body = parse(await request.body(), forms.Request)
+        body = parse(await request.body(), forms.Asked)
         output = body.output_format or forms.OutputFormat()
         kind = KINDS.get((output.container, "" if output.container == "mp3" else output.encoding or "pcm_s16le"))
         if kind is None:
@@ -124,7 +124,7 @@ def _voice(voice: Voice) -> dict[str, object]:
     return {**fields, "language": voice.language.split("-")[0], **created}
 
 
-async def _encoded(body: forms.Request, spoken: Recitation) -> AsyncGenerator[bytes, None]:
+async def _encoded(body: forms.Asked, spoken: Recitation) -> AsyncGenerator[bytes, None]:
     """The file's bytes; what no file of ours has, floats and WAV with other samples, is made of bare ones."""
     output = body.output_format or forms.OutputFormat()
     floats = output.encoding == "pcm_f32le" and output.container != "mp3"
@@ -139,7 +139,7 @@ async def _encoded(body: forms.Request, spoken: Recitation) -> AsyncGenerator[by
         await spoken.parts.aclose()
 
 
-async def _events(body: forms.Request, spoken: Recitation) -> AsyncGenerator[bytes, None]:
+async def _events(body: forms.Asked, spoken: Recitation) -> AsyncGenerator[bytes, None]:
     spelling, told, pronounced = Spelling(), 0, 0
     spelling.push(body.transcript or "")
     parts = _encoded(body, spoken)

@@ -38,7 +38,7 @@ class GenerationConfig(Struct):
     speed: float | None = None
 
 
-class Request(Struct):
+class Asked(Struct):
     """One message, or one body. Fields that are not here are taken and change nothing."""
 
     context_id: Name | None = None

@@ -27,7 +27,7 @@ from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.cartesia_forms import (
     COMPLETE,
     PARTIAL,
-    Request,
+    Asked,
     phoneme_times,
     wanted_format,
     word_times,
@@ -88,7 +88,7 @@ class Cartesia:
     # what the client says
 
     def hear(self, data: str | bytes) -> None:
-        request = parse(data, Request)
+        request = parse(data, Asked)
         id = request.context_id or ""
         if request.cancel:
             self._cancel(id)
@@ -97,12 +97,12 @@ class Cartesia:
         else:
             self._take(self._theirs.get(id) or self._begin(request), request)
 
-    def _swallow(self, id: str, request: Request) -> None:
+    def _swallow(self, id: str, request: Asked) -> None:
         """Their package hands on what follows an error to the next context, which would end by it."""
         if not request.continue_:
             self._failed.remove(id)
 
-    def _begin(self, request: Request) -> TheirContext:
+    def _begin(self, request: Asked) -> TheirContext:
         id = request.context_id or f"context-{next(self._numbers)}"
         try:
             theirs = self._theirs[id] = self._opened(id, request)
@@ -113,7 +113,7 @@ class Cartesia:
             raise
         return theirs
 
-    def _opened(self, id: str, request: Request) -> TheirContext:
+    def _opened(self, id: str, request: Asked) -> TheirContext:
         if len(self._theirs) >= CONTEXTS_MAX:
             raise BadRequest("too_many_contexts", limit=CONTEXTS_MAX)
         choice = self._aliases.resolve(
@@ -123,7 +123,7 @@ class Cartesia:
         pronounced = bool(request.add_phoneme_timestamps)
         return TheirContext(id, choice, format, request.pace, timed, pronounced, Ahead(self._line.lead_ms))
 
-    def _take(self, theirs: TheirContext, request: Request) -> None:
+    def _take(self, theirs: TheirContext, request: Asked) -> None:
         part = theirs.parts[-1]
         if part.flushed or part.ended:
             part = Part()
