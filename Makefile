@@ -13,6 +13,7 @@ VENV = .venv
 INTEROP = .venv-interop
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --use-pep517
+EDITABLE = PYTHONWARNINGS=ignore $(PIP) --no-deps --no-build-isolation --editable .
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 RESOLVE = $(COMPILE) pyproject.toml
@@ -84,13 +85,13 @@ $(VENV)/.made:
 $(VENV)/.run: $(VENV)/.made requirements.lock pyproject.toml
 	@echo "installing voicewire: once, about a minute"
 	@$(PIP) --require-hashes --requirement requirements.lock
-	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(EDITABLE)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.made requirements-dev.lock pyproject.toml
 	@echo "installing voicewire and its tools: once, about a minute"
 	@$(PIP) --require-hashes --requirement requirements-dev.lock
-	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(EDITABLE)
 	@touch $@
 
 $(INTEROP)/core/.made: tests/interop/packages-core.txt
