@@ -29,7 +29,7 @@ from voicewire.server.bounds import CutShort, RequestsAtOnce, TooLargeAnswer, Un
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.announcement import announced
 from voicewire.server.dialects.mount import Dialects
-from voicewire.server.dialects.refusals import refusal
+from voicewire.server.dialects.refusals import refusal, refuse_socket
 from voicewire.server.dialects.vendors import Prefixes
 from voicewire.server.dialects.wyoming import Wyoming
 from voicewire.server.doors.audio import AudioDoor
@@ -100,6 +100,7 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
     app.router.routes.append(Route("/v1/stream", refuse_plain))
     app.router.routes.extend(dialects.sockets())
     app.router.routes.extend(gateway.lines.sockets(gateway.sessions, callers, gateway.metrics))
+    app.router.routes.append(WebSocketRoute("/{path:path}", refuse_socket))
     return app
 
 

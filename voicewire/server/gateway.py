@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from voicewire.accounts.voices import Voices
 from voicewire.auth.authenticate import Authenticator
+from voicewire.auth.principal import HOME_TENANT
 from voicewire.auth.tickets import TicketStore
 from voicewire.config import Config
 from voicewire.engines.pooling import Pool
@@ -107,7 +108,13 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
 
 def _follow_aliases(gateway: Gateway, stack: contextlib.AsyncExitStack) -> None:
     folder = gateway.config.data_dir
-    edited = Edited(folder / FILE, partial(Aliases.read, folder), gateway.aliases.take)
+
+    def take(aliases: Aliases) -> bool:
+        for row in aliases.vain(gateway.voices.catalogue(HOME_TENANT)):
+            LOGGER.warning("%s: %s, which is not here now", FILE, row)
+        return gateway.aliases.take(aliases)
+
+    edited = Edited(folder / FILE, partial(Aliases.read, folder), take)
     supervise(stack, "aliases", edited.run)
 
 

@@ -121,5 +121,13 @@ def test_the_table_of_the_documentation_means_what_is_said_there(tmp_path: Path)
     assert {name: aliases.resolve(names, "tts-1-hd", name).voice for name in meant} == meant
 
 
+def test_rows_that_mean_nothing_here_are_told() -> None:
+    aliases = Aliases(
+        {"tts-1": "two", "tts-2": "", "tts-3": "three"}, {"a": "bob", "b": "female", "c": "", "d": "Eva", "e": "nobody"}
+    )
+    assert aliases.vain(CATALOGUE) == ["tts-3 means the model three", "e means the voice nobody"]
+    assert not aliases.vain(Catalogue([], "one")), "nobody is here yet"
+
+
 def test_no_table_is_well(tmp_path: Path) -> None:
     assert Aliases.read(tmp_path).resolve(CATALOGUE, "", "bob").voice == "bob"

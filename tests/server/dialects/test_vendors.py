@@ -88,6 +88,17 @@ async def test_a_prefix_of_a_socket(served: Served, vendor: str, path: str) -> N
     assert code_of(vendor, json.loads(denied.value.response.body or b"")) == "unauthorized"
 
 
+@pytest.mark.parametrize(
+    ("vendor", "path"), [("deepgram", "/deepgram/v1/nope"), ("cartesia", "/tts/nope"), ("", "/v1/nope")]
+)
+async def test_a_socket_that_is_not_there_is_no_wrong_key(served: Served, vendor: str, path: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(f"{served.url.replace('http', 'ws', 1)}{path}", proxy=None):
+            pass
+    assert refused.value.response.status_code == 404
+    assert code_of(vendor, json.loads(refused.value.response.body)) == "not_found"
+
+
 async def test_a_prefix_decides_where_two_have_the_same_address(http: httpx.AsyncClient, served: Served) -> None:
     theirs = await http.get("/elevenlabs/v1/models")
     assert {"model_id", "can_do_text_to_speech"} < set(theirs.json()[0])

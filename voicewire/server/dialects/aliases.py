@@ -77,6 +77,18 @@ class Aliases:
         self._models, self._voices = others._models, others._voices
         return before != (self._models, self._voices)
 
+    def vain(self, names: Catalogue) -> list[str]:
+        """Return the operator's rows that mean what is not there now, as one would say it."""
+        models = {model.id for model in names.models()}
+        if not models:  # workers are on their way
+            return []
+        lost_models = [(name, meant) for name, meant in self._models.items() if meant and meant not in models]
+        lost_voices = [(name, meant) for name, meant in self._voices.items() if not _found(names, meant)]
+        return [
+            *(f"{name} means the model {meant}" for name, meant in lost_models),
+            *(f"{name} means the voice {meant}" for name, meant in lost_voices),
+        ]
+
     def resolve(self, names: Catalogue, model: str, voice: str, language: str = "") -> Choice:
         """Find what a foreign client asked for. Raises `BadRequest` for what nobody has, and no row names."""
         spoken = DEEPGRAM.fullmatch(voice)
@@ -130,6 +142,13 @@ class Aliases:
             return model
         named = _row(MODELS, model)
         return model if named is None else named
+
+
+def _found(names: Catalogue, voice: str) -> bool:
+    try:
+        return not voice or voice in GENDERS or bool(names.resolve("", voice, ""))
+    except BadRequest:
+        return False
 
 
 def _row(rows: Mapping[str, str], name: str) -> str | None:
