@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,8 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from tests.conftest import Served
+from tests.conftest import Served, started
+from voicewire.server.requests import QUIET_PATHS
 from voicewire.storage.embedded import holder
 
 SIZE = 200 * 1024 * 1024
@@ -24,6 +26,10 @@ ELSEWHERE = [
     ("POST", "/"), ("GET", "/reader/app.js"), ("POST", "/nothing"), ("POST", "/v1/nothing"), ("PUT", "/health"),
     ("POST", "/metrics"), ("POST", "/v1/stream"), ("GET", "/v1/stream"), ("POST", "/account/"), ("GET", "/docs"),
 ]  # fmt: skip
+VENDORS = [
+    ("POST", "/v1/audio/speech"), ("POST", "/tts/bytes"), ("POST", "/tts/sse"), ("POST", "/v1/text-to-speech/x"),
+    ("POST", "/v1/speak"), ("POST", "/v2/speak"), ("POST", "/v1/twilio/voice"),
+]  # fmt: skip
 
 
 class Sender(NamedTuple):
@@ -32,9 +38,9 @@ class Sender(NamedTuple):
     key: str
     declared: bool
 
-    def head(self, method: str, path: str) -> bytes:
+    def head(self, method: str, path: str, size: int = SIZE) -> bytes:
         who = f"X-API-Key: {self.key}" if self.key else "X-Forwarded-For: 192.0.2.1"
-        length = f"Content-Length: {SIZE}" if self.declared else "Transfer-Encoding: chunked"
+        length = f"Content-Length: {size}" if self.declared else "Transfer-Encoding: chunked"
         lines = (f"{method} {path} HTTP/1.1", "Host: x", who, "Content-Type: application/json", length)
         return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
@@ -99,3 +105,26 @@ def test_who_sends_too_much_is_told(served: Served, declared: bool) -> None:
     answer = sender.push(int(served.url.rsplit(":", 1)[1]), sender.head("POST", "/v1/tts"))
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b'"too_large"' in answer
+
+
+def test_who_leaves_with_half_a_body_is_worth_a_line(tmp_path: Path) -> None:
+    """Else anybody could fill the log: Twilio's door, for one, asks for no key before it has read."""
+    path = tmp_path / "log"
+    with path.open("wb") as log, started({"VOICEWIRE_LOG_FORMAT": "json"}, log=log) as served:
+        port = int(served.url.rsplit(":", 1)[1])
+        known, stranger = Sender(served.key, declared=True), Sender("", declared=True)
+        tried = [(who, door) for door in [*VENDORS, *doors(served)] for who in (known, stranger)]
+        tried = [(who, door) for who, door in tried if door[0] != "GET" and door[1] not in QUIET_PATHS]
+        for who, door in tried:
+            with socket.create_connection(("127.0.0.1", port), WAIT_S) as connection:
+                connection.sendall(who.head(*door, size=500) + b'{"text":')
+        _await_requests(path, len(tried))
+    said = path.read_text(encoding="utf-8").splitlines()  # of a server that has ended: there is nothing to come
+    assert [line for line in said if '"level":"info"' not in line] == []
+
+
+def _await_requests(log: Path, count: int) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while log.read_text(encoding="utf-8").count('"event":"request"') < count:
+        assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
+        time.sleep(0.02)

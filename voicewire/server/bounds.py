@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from voicewire.errors import RETRY_MS, BadRequest, Busy, VoicewireError
@@ -155,6 +155,8 @@ class CutShort:
 
         try:
             await self._app(scope, receive, send_noting)
+        except ClientDisconnect:
+            pass  # it left before its body was whole: nobody is there to be answered, and nothing is wrong here
         except Exception as error:
             cut: Callable[[], Any] | None = scope.get("extensions", {}).get(CUT_KEY)
             if not started or cut is None or scope["type"] != "http":
