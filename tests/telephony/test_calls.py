@@ -90,10 +90,10 @@ async def test_keys_are_passed_on_and_a_hang_up_ends_what_it_costs(answering: Se
         assert (await app.until("call", event="digit"))["digit"] == "7"
         await phone.sounding.wait()
         await phone.hang_up()
+        assert (await app.until("call", event="ended"))["call"] == call
         cancelled = await app.until("cancelled", context="a")
         assert cancelled["billed_ms"] <= cancelled["played_ms"] + 20
         assert cancelled["unheard"][1] == len(LONG)
-        assert (await app.until("call", event="ended"))["call"] == call
         await app.say("speak", context="a", to=f"call:{call}", text=LONG)
         assert (await app.until("error", context="a"))["code"] == "unknown_call"
 
@@ -106,8 +106,8 @@ async def test_a_lost_connection_ends_a_call(answering: Served) -> None:
             await app.say("speak", context="a", to=f"call:{call}", text=LONG)
             await phone.sounding.wait()
             phone.socket.transport.abort()
-        assert (await app.until("cancelled", context="a"))["unheard"][1] == len(LONG)
         await app.until("call", event="ended")
+        assert (await app.until("cancelled", context="a"))["unheard"][1] == len(LONG)
 
 
 @pytest.fixture
@@ -130,9 +130,9 @@ async def test_a_call_that_is_over_costs_what_was_sent_by_the_ledger(answering: 
                     await phone.hang_up()
                 else:
                     phone.socket.transport.abort()
+                await app.until("call", event="ended")
                 for context in "ab":
                     billed_ms += (await app.until("cancelled", context=context))["billed_ms"]
-                await app.until("call", event="ended")
             sent_ms += phone.sent_ms
         async with asyncio.timeout(WAIT_S):
             while (used := (await http.get("/v1/usage")).json()["total"])["audio_ms"] != billed_ms:

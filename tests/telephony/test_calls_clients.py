@@ -69,6 +69,23 @@ async def test_python_is_told_of_a_call_and_keeps_its_own_audio(answering: Serve
         assert there.text_of(event.heard).startswith("One")
 
 
+async def test_python_is_told_that_the_caller_hung_up(answering: Served) -> None:
+    call = new_call()
+    token = await token_for(answering, call)
+    async with (
+        connected(answering.url, call, token) as phone,
+        connect(answering.url, answering.key) as client,
+        asyncio.timeout(WITHIN_S),
+        client.speak(STORY, to=f"call:{call}") as speech,
+    ):
+        await phone.sounding.wait()
+        await phone.hang_up()
+        *_, before, last = [event async for event in speech]
+        assert isinstance(before, Call)
+        assert before.event is CallEvent.ENDED
+        assert isinstance(last, Cancelled)
+
+
 @pytest.mark.nightly
 async def test_so_is_javascript(answering: Served) -> None:
     node = shutil.which("node")

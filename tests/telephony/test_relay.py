@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -12,8 +13,10 @@ from redis.asyncio import Redis
 from voicewire import frames
 from voicewire.errors import BadRequest
 from voicewire.remote.turns import end
+from voicewire.server.live.live import Live
 from voicewire.server.telephony.call import Call
 from voicewire.server.telephony.calls import Calls
+from voicewire.server.telephony.elsewhere import Elsewhere
 from voicewire.server.telephony.reach import Reach
 from voicewire.server.telephony.relay import Relay
 from voicewire.server.telephony.utterance import Agent
@@ -59,6 +62,8 @@ class Session:
 
     def tell(self, message: frames.ServerMessage) -> None:
         self.told.put_nowait(message)
+
+    def over(self) -> None: ...
 
     async def hear(self) -> Any:
         return await asyncio.wait_for(self.told.get(), WAIT_S)
@@ -119,6 +124,40 @@ async def test_who_may_not_speak_any_more_is_silenced_on_another_gateway(redis: 
         way.hush()
         await asyncio.wait_for(held.left.wait(), WAIT_S)
     assert (held.said, held.hushed) == (["Yes."], ["s_1"])
+
+
+class Application:
+    """Stands for a session on a socket, as far as what it says goes into calls."""
+
+    id, attached = "s_1", True
+    principal = SimpleNamespace(tenant="t_mine", key="k_1")
+    session = SimpleNamespace(contexts={})
+
+    def __init__(self) -> None:
+        self.told: list[frames.ServerMessage] = []
+
+    def send(self, message: frames.ServerMessage) -> None:
+        self.told.append(message)
+
+
+async def test_text_that_is_on_its_way_when_the_caller_hangs_up_says_nothing(redis: Redis) -> None:
+    calls, held, live = Calls(), Held(), Application()
+    calls.add(cast(Call, held))
+    async with gateway(redis, calls) as there, gateway(redis, Calls()) as here:
+        await there.announce(cast(Call, held))
+        elsewhere = Elsewhere(here, cast(Live, live))
+        for context, text in (("a", "Yes. "), ("b", "Again.")):
+            assert elsewhere.take(frames.Open(context, to="call:CA1"))
+            assert elsewhere.take(frames.Text(context, text))
+            async with asyncio.timeout(WAIT_S):
+                while held.said[-1:] != [text]:
+                    await asyncio.sleep(0.01)
+            elsewhere.tell(frames.Call("CA1", CallEvent.ENDED))
+            assert elsewhere.take(frames.Text(context, "Never."))
+            elsewhere.tell(frames.Cancelled(context, 0, (0, 0), (0, 5), 0, 0, None))
+            assert not elsewhere.take(frames.Text(context, "Never."))
+    assert held.said == ["Yes. ", "Again."]
+    assert [type(message) for message in live.told] == [frames.Call, frames.Cancelled] * 2
 
 
 async def test_a_gateway_that_died_has_no_calls(redis: Redis) -> None:

@@ -59,8 +59,8 @@ async def a_whole_call(served: Served, words: type[Twilio]) -> None:
         await app.say("speak", context="c", text=LONG, **into)
         await app.until("call", event="heard", context="c")
         await phone.hang_up()
-        assert (await app.until("cancelled", context="c"))["unheard"][1] == len(LONG)
         await app.until("call", event="ended", call=call)
+        assert (await app.until("cancelled", context="c"))["unheard"][1] == len(LONG)
 
 
 async def test_a_whole_call_of_each_carrier(answering: Served) -> None:
@@ -78,10 +78,10 @@ async def test_a_lost_connection_ends_a_call_of_each(answering: Served) -> None:
                 await app.say("speak", context="a", to=f"call:{call}", text=LONG)
                 await phone.sounding.wait()
                 phone.socket.transport.abort()
+            await app.until("call", event="ended", call=call)
             cut = await app.until("cancelled", context="a")
             assert cut["unheard"][1] == len(LONG)
             assert cut["billed_ms"] <= phone.sent_ms + 1_000
-            await app.until("call", event="ended", call=call)
 
     async with asyncio.TaskGroup() as calls:
         for words in (SignalWire, Telnyx, Plivo, Vonage):

@@ -105,9 +105,12 @@ async def test_who_gave_the_secret_can_check_what_is_asked(given: str) -> None:
         hook = Hook(cast(Call, Held()), Account("AC1", webhook=url, webhook_secret=given), outward, b"pepper")
         assert hook.key == "calls:AC1"
         hook.tell(frames.Call("CA1", CallEvent.ENDED))
+        hook.tell(frames.Cancelled("w0", 0, (0, 0), (0, 4), 0, 0, None))
+        hook.over()
         await asyncio.wait_for(hook.run(), WAIT_S)
         await outward.aclose()
-        await program.until("call.ended")
+        types = [json.loads(body)["type"] for _, body in program.signed]
+        assert types == ["call.started", "call.interrupted", "call.ended"]
     headers, body = program.signed[-1]
     event = json.loads(body)
     secret = given or secret_for(b"pepper", "t_mine", url)

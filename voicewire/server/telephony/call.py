@@ -243,8 +243,9 @@ class Call:
             agent.tell(message)
 
     async def over(self) -> None:
-        """The caller is gone: what was not heard is not made, and everybody is told."""
+        """The caller is gone: everybody is told, and what was not heard is not made."""
         self._hung_up, now = True, time.monotonic()
+        self._tell_all(frames.Call(self.id, CallEvent.ENDED))  # first: nothing comes of a context behind `cancelled`
         for utterance in list(self._by_name.values()):
             self._withdraw(utterance, self._playout.played_ms(utterance.track, now))
         self._empty.clear()
@@ -254,7 +255,8 @@ class Call:
                     await self._empty.wait()
             except TimeoutError:
                 pass  # what it cost is settled all the same
-        self._tell_all(frames.Call(self.id, CallEvent.ENDED))
+        for agent in self.agents.values():
+            agent.over()
         self.agents.clear()
 
     # what our session says

@@ -43,6 +43,9 @@ class Elsewhere:
         if self._live.attached:
             self._live.send(message)
 
+    def over(self) -> None:
+        """It was told of the end, by which it knows."""
+
     def take(self, message: frames.ClientMessage) -> bool:
         """Take a message of the application, if it is for a call."""
         name = getattr(message, "context", "")
@@ -52,7 +55,9 @@ class Elsewhere:
         try:
             if isinstance(message, frames.Open):
                 self._open(message)
-            self._way(self._calls[name]).take(message)
+                self._way(self._calls[name]).take(message)
+            elif way := self._ways.get(self._calls[name]):  # else the call has ended, and `cancelled` is on its way
+                way.take(message)
         except VoicewireError as error:
             self.tell(frames.Error.of(error, "" if opens and error.row_code == "duplicate_context" else name))
         return True

@@ -65,6 +65,9 @@ class FarAgent:
         with contextlib.suppress(Busy):  # then it hears no more, as when a gateway dies
             self._relay.send(self._gateway, Letter(self.id, frames.serialize(message)))
 
+    def over(self) -> None:
+        """It was told of the end."""
+
 
 class Relay:
     """One of a gateway. `run` and `deliver` are kept going by it."""

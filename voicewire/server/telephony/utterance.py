@@ -34,6 +34,10 @@ class Agent(Protocol):
         """Say what became of what it speaks; contexts have its own names."""
         ...
 
+    def over(self) -> None:
+        """Nothing more is told of the call: it has ended, and so has all that was spoken into it."""
+        ...
+
 
 @dataclass(slots=True)
 class Utterance:

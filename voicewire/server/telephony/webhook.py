@@ -70,9 +70,6 @@ class Hook:
         match message:
             case frames.Call(event=CallEvent.DIGIT):
                 self.happened("call.digit", digit=message.digit)
-            case frames.Call(event=CallEvent.ENDED):
-                self.happened("call.ended")
-                self._over()
             case frames.Done():
                 self.happened("call.spoken", context=message.context)
             case frames.Cancelled():
@@ -80,7 +77,9 @@ class Hook:
             case frames.Error():
                 self.happened("call.failed", code=message.code, message=message.message)
 
-    def _over(self) -> None:
+    def over(self) -> None:
+        """Tell of the end of the call, last."""
+        self.happened("call.ended")
         if self._events.full():  # there is always room for the end
             self._events.get_nowait()
         self._events.put_nowait(None)
