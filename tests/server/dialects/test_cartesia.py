@@ -80,6 +80,27 @@ async def test_one_utterance_with_its_words(socket: ClientConnection) -> None:
     assert ends[-1] <= audio_s(heard)
 
 
+@pytest.mark.parametrize("text", ["Bonjour ! Ça va ? Oui : très bien ; merci.", "- « Yes », he said …\n\n# No —\n…"])
+async def test_words_join_to_the_text_with_marks_that_stand_alone(socket: ClientConnection, text: str) -> None:
+    await say(socket, text, **LAST)
+    heard = await hear(socket, "done")
+    told, starts, ends = words(heard)
+    assert " ".join(told).split() == text.split()
+    assert starts == sorted(starts)
+    assert ends == sorted(ends)
+    assert ends[-1] <= audio_s(heard)
+
+
+async def test_marks_that_come_behind_the_last_word_are_told(socket: ClientConnection) -> None:
+    await say(socket, "Yes. ", max_buffer_delay_ms=0)
+    heard = await hear(socket, "timestamps")
+    await say(socket, "…", **LAST)
+    heard += await hear(socket, "done")
+    told, starts, ends = words(heard)
+    assert told == ["Yes.", "…"]
+    assert 0 < ends[0] <= starts[1] == ends[1] == pytest.approx(audio_s(heard))
+
+
 async def test_what_is_flushed_is_said_to_be_and_times_go_on(socket: ClientConnection) -> None:
     await say(socket, "Hello there ")
     await say(socket, "my friend. ", flush=True)
@@ -267,3 +288,25 @@ async def test_over_http_it_is_the_same_speech(served: Served) -> None:
         assert (await http.get(f"/voices/{voices['data'][0]['id']}")).json() == voices["data"][0]
         refused = await http.post("/tts/bytes", json={**body, "voice": "nobody"})
         assert (refused.status_code, refused.json()["error_code"]) == (404, "unknown_voice")
+
+
+@pytest.mark.parametrize("path", ["/tts/bytes", "/tts/sse"])
+@pytest.mark.parametrize(
+    ("fields", "code", "message"),
+    [
+        ({"transcript": ""}, "bad_message", "the message is not valid: transcript is empty"),
+        ({"transcript": " \n"}, "bad_message", "the message is not valid: transcript is empty"),
+        ({"transcript": None}, "bad_message", "the message is not valid: transcript is empty"),
+        ({"output_format": {"container": "zip"}}, "unsupported_format", "the format is not supported: zip"),
+        (
+            {"output_format": {"container": "raw", "encoding": "mp3"}},
+            "unsupported_format",
+            "the format is not supported: raw mp3",
+        ),
+    ],
+)
+async def test_refusals_over_http(served: Served, path: str, fields: dict[str, Any], code: str, message: str) -> None:
+    body = {"model_id": "sonic-2", "transcript": TEXT, "voice": "alloy", "output_format": FORMAT, **fields}
+    async with httpx.AsyncClient(base_url=served.url, headers={"X-API-Key": served.key}, trust_env=False) as http:
+        answer = await http.post(path, json=body)
+    assert (answer.status_code, answer.json()["error_code"], answer.json()["message"]) == (400, code, message)

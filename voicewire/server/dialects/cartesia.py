@@ -26,6 +26,7 @@ from voicewire.server.dialects import cartesia_forms as forms
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.listing import page, wanted_size
 from voicewire.server.dialects.spelling import Spelling
+from voicewire.server.dialects.wishes import require_text
 from voicewire.server.parsing import parse
 from voicewire.server.recite import Recitation, Reciter, Wish
 from voicewire.types import Voice
@@ -78,14 +79,15 @@ class CartesiaDoors:
     async def _begin(self, request: Request) -> tuple[forms.Asked, Recitation]:
         principal = await self.callers.require(request, "speak")
         body = parse(await request.body(), forms.Asked)
+        text = body.transcript or ""
+        require_text(text, "transcript")
         output = body.output_format or forms.OutputFormat()
         kind = KINDS.get((output.container, "" if output.container == "mp3" else output.encoding or "pcm_s16le"))
         if kind is None:
-            raise BadRequest("unsupported_format", problem=f"{output.container} {output.encoding}")
+            raise BadRequest("unsupported_format", problem=output.name)
         choice = self.aliases.resolve(
             self.catalogue(principal.tenant), body.model_id or "", body.voice_id, body.language or ""
         )
-        text = body.transcript or ""
         wish = Wish(text, choice, kind, body.pace, None, output.sample_rate, output.bit_rate)
         wish = replace(wish, phonemes=bool(body.add_phoneme_timestamps))
         return body, await self.reciter.begin(request, principal, wish)
@@ -142,6 +144,7 @@ async def _encoded(body: forms.Asked, spoken: Recitation) -> AsyncGenerator[byte
 async def _events(body: forms.Asked, spoken: Recitation) -> AsyncGenerator[bytes, None]:
     spelling, told, pronounced = Spelling(), 0, 0
     spelling.push(body.transcript or "")
+    spelling.ended = True
     parts = _encoded(body, spoken)
     try:
         async for part in parts:

@@ -33,6 +33,11 @@ class OutputFormat(Struct):
     sample_rate: int = 44_100
     bit_rate: int | None = None
 
+    @property
+    def name(self) -> str:
+        """What an error says of it: its container, and its encoding where one was named."""
+        return " ".join(filter(None, (self.container, self.encoding)))
+
 
 class GenerationConfig(Struct):
     speed: float | None = None
@@ -105,7 +110,7 @@ def wanted_format(output: OutputFormat | None) -> frames.FormatRequest:
     output = output or OutputFormat()
     codec = CODECS.get(output.encoding or "pcm_s16le")
     if codec is None or output.container != "raw":
-        raise BadRequest("unsupported_format", problem=f"{output.container} {output.encoding}")
+        raise BadRequest("unsupported_format", problem=output.name)
     wanted = frames.FormatRequest(codec, output.sample_rate)
     wanted.grant()
     return wanted

@@ -133,6 +133,7 @@ class Cartesia:
         part.text.append(text)
         part.flushed = bool(request.flush)
         part.ended = not request.continue_
+        part.spelling.ended = part.flushed or part.ended
         self._speak(theirs)
         self._wait(theirs, BUFFER_MS if request.max_buffer_delay_ms is None else request.max_buffer_delay_ms)
 
@@ -212,6 +213,7 @@ class Cartesia:
             case frames.Done(name, audio_ms) if name in self._spoken:
                 theirs = self._spoken.pop(name)
                 theirs.before_ms += audio_ms
+                yield from self._late_marks(theirs)
                 yield from self._ended(theirs)
             case frames.Error():
                 yield from self._error(message)
@@ -247,6 +249,14 @@ class Cartesia:
     def _timestamps(self, theirs: TheirContext, words: list[tuple[int, int, int, int]]) -> Wire:
         times = word_times(words, theirs.parts[0].spelling, theirs.before_ms)
         return _message("timestamps", theirs.id, word_timestamps=times, done=False, status_code=PARTIAL)
+
+    @staticmethod
+    def _late_marks(theirs: TheirContext) -> Iterator[Wire]:
+        """Marks that came when the words before them had been told."""
+        if theirs.timed and (marks := theirs.parts[0].spelling.rest()):
+            at_s = [theirs.before_ms / 1000]
+            times = {"words": [marks], "start": at_s, "end": at_s}
+            yield _message("timestamps", theirs.id, word_timestamps=times, done=False, status_code=PARTIAL)
 
     @staticmethod
     def _pronounced(theirs: TheirContext, phonemes: list[tuple[str, int, int]]) -> Wire:
