@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
@@ -69,8 +69,11 @@ class StreamClient:
     def speak(self, text: str | AsyncIterator[str], **options: Any) -> Speech:
         """Return an utterance to be entered; `options` are the fields of `open`: voice, model, speed, format, ….
 
-        A text that comes in pieces is spoken as it comes. Raises `TypeError` for an option that does not exist.
+        A text that comes in pieces is spoken as it comes. Raises `TypeError` for an option that does not exist, and
+        for what is no text.
         """
+        if not isinstance(text, str | AsyncIterable):
+            raise TypeError(f"a text is a string, or an asynchronous iterator of strings, not {type(text).__name__}")
         if isinstance(text, str) and len(text) <= PIECE_CHARS:
             return Speech(self, frames.Speak(self._name(), text=text, **options), None)
         return Speech(self, frames.Open(self._name(), **options), _once(text) if isinstance(text, str) else text)

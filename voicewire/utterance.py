@@ -103,7 +103,9 @@ class Speech:
         return self.text[span[0] : span[1]]
 
     async def write(self, text: str) -> None:
-        """Say more; as little as a token."""
+        """Say more; as little as a token. Raises `TypeError` for what is no string."""
+        if not isinstance(text, str):
+            raise TypeError(f"a piece of text is a string, not {type(text).__name__}")
         for piece in _pieces(text):
             self.text += piece
             await self._say(frames.Text(self.context, piece))
@@ -150,6 +152,7 @@ class Speech:
                     return
                 await self.write(text)
         except Exception as error:  # noqa: BLE001 - the caller's own iterator: whatever it raises is theirs
+            await self._say(frames.Cancel(self.context, None))
             await self.deliver(error)
             return
         await self.end()

@@ -1,7 +1,7 @@
 // A client of voicewire: text in, audio and words out, over a connection that mends itself.
 
 import { WireError } from "./errors.js";
-import { Speech } from "./speech.js";
+import { kindOf, Speech } from "./speech.js";
 import { ticketsFrom } from "./tickets.js";
 import { Wire } from "./wire.js";
 
@@ -53,9 +53,12 @@ export class Client {
   /**
    * Speak `text`: a string, or an iterable of strings, asynchronous or not, spoken as they come.
    * `options` are the fields of the protocol's `open`: voice, model, language, speed, format, ….
+   * Throws TypeError for anything else.
    */
   speak(text, options = {}) {
+    if (!isText(text)) throw new TypeError(`a text is a string, or an iterable of strings, not ${kindOf(text)}`);
     if (typeof text === "string" && text.length <= PIECE_CHARS && text.isWellFormed?.() !== false) {
+      expectOptions(options);
       const speech = this.#begin({ ...options, type: "speak", text });
       speech.text = text;
       return speech;
@@ -67,6 +70,7 @@ export class Client {
 
   /** Begin an utterance whose text is written piece by piece: `write`, `flush`, `end`. */
   open(options = {}) {
+    expectOptions(options);
     return this.#begin({ ...options, type: "open" });
   }
 
@@ -96,6 +100,15 @@ export class Client {
   #fail(error) {
     for (const speech of this.#speeches.values()) speech.fail(error);
   }
+}
+
+function isText(text) {
+  return typeof text === "string" || typeof (text?.[Symbol.asyncIterator] ?? text?.[Symbol.iterator]) === "function";
+}
+
+function expectOptions(options) {
+  if (options === null || typeof options !== "object")
+    throw new TypeError(`options are an object such as { voice: "…" }, not ${kindOf(options)}`);
 }
 
 function originOf(url) {

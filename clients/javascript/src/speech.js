@@ -35,8 +35,9 @@ export class Speech {
     this.finished.catch(() => {}); // who iterates gets the error there
   }
 
-  /** Say more; as little as a token. */
+  /** Say more; as little as a token. Throws TypeError for what is no string. */
   write(text) {
+    if (typeof text !== "string") throw new TypeError(`a piece of text is a string, not ${kindOf(text)}`);
     const whole = this.#carry + text;
     const cut = endsInHalf(whole) ? whole.length - 1 : whole.length;
     this.#carry = whole.slice(cut);
@@ -92,9 +93,9 @@ export class Speech {
 
   /** Take text from an iterable until its end: what it throws, the utterance throws. */
   async read(texts) {
-    const source = texts[Symbol.asyncIterator]?.() ?? texts[Symbol.iterator]();
-    this.#source = source;
     try {
+      const source = texts[Symbol.asyncIterator]?.() ?? texts[Symbol.iterator]();
+      this.#source = source;
       for (let text = await source.next(); !text.done; text = await source.next()) {
         if (this.#over) return;
         this.write(text.value);
@@ -167,6 +168,11 @@ export class Speech {
     this.#source = null;
     Promise.resolve(source?.return?.()).catch(() => {});
   }
+}
+
+/** What a value is, for who gave a wrong one. */
+export function kindOf(value) {
+  return value === null || value === undefined ? String(value) : `of type ${typeof value}`;
 }
 
 function endsInHalf(text) {

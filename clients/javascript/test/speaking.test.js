@@ -167,6 +167,27 @@ test("who throws in the middle of a text hears of it", { skip }, async () => {
   await assert.rejects(heard(client().speak(failing(), { format: PCM })), /and fails/);
 });
 
+test("what is no text is refused where it is given", async () => {
+  const speaking = client({ key: "vw_live_x" }, "http://127.0.0.1:9");
+  for (const wrong of [null, undefined, 5, {}, true, () => {}])
+    assert.throws(() => speaking.speak(wrong), { name: "TypeError", message: /^a text is a string, or an iterable/ });
+  for (const wrong of [null, 5, "af_heart"]) {
+    assert.throws(() => speaking.open(wrong), { name: "TypeError", message: /^options are an object/ });
+    assert.throws(() => speaking.speak("Hello.", wrong), { name: "TypeError", message: /^options are an object/ });
+  }
+  const speech = speaking.open();
+  for (const wrong of [null, undefined, 5, {}, ["a"]])
+    assert.throws(() => speech.write(wrong), { name: "TypeError", message: /^a piece of text is a string, not / });
+  assert.equal(speech.text, "");
+});
+
+test("what is no text among pieces ends the utterance, and nothing else", { skip }, async () => {
+  const speaking = client();
+  for (const wrong of [["Hello ", null], [5], { [Symbol.iterator]: () => 5 }])
+    await assert.rejects(heard(speaking.speak(wrong, { format: PCM })), TypeError);
+  assert.equal((await heard(speaking.speak("Yes.", { format: PCM }))).last.type, "done");
+});
+
 /** What a client is told while it cannot reach `at`, and what its utterance throws; a hang of the client's fails. */
 async function unreached(at) {
   const told = [];
