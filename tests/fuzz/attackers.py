@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.fuzz import judges
 from tests.fuzz.gateway import Watched
@@ -85,13 +85,20 @@ class Socket:
     done: Callable[[str | bytes], bool]
     last: Sequence[Message]
     over: Callable[[str | bytes], bool] = lambda _: False  # by default the connection ends
+    denied: Callable[[int, bytes], str] | None = None  # judges the answer to a handshake; None: all of them are taken
 
     async def attack(self, server: Watched, chance: random.Random, most: int) -> Counter[str]:
         query = self.queries[0] if chance.random() < 0.7 else chance.choice(self.queries)
         messages = burst(chance, self.seeds, chance.randint(1, min(most, BURST_MAX)))
-        async with self._open(server, query) as socket:
-            pause_s = PAUSE_S if chance.random() < 0.3 else 0
-            return await exchange(socket, messages, self.last, self.judge, self.over, pause_s)
+        try:
+            async with self._open(server, query) as socket:
+                pause_s = PAUSE_S if chance.random() < 0.3 else 0
+                return await exchange(socket, messages, self.last, self.judge, self.over, pause_s)
+        except InvalidStatus as refused:
+            if self.denied is None or query is self.queries[0]:
+                raise
+            answer = refused.response
+            return Counter({"said": 1, self.denied(answer.status_code, bytes(answer.body or b"")): 1})
 
     async def speak(self, server: Watched) -> bytes:
         audio = b""

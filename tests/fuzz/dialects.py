@@ -122,6 +122,7 @@ def _deepgram(path: str, messages: tuple[Message, ...], last: str) -> Socket:
         _is("type", last),
         [{"type": "Enough"}],
         _is("description", "the message is not valid: the type Enough"),
+        judges.deepgram_file,
     )
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
 
 from tests.conftest import Served
 
@@ -40,3 +43,17 @@ async def hear(socket: ClientConnection, until: str) -> Heard:
                 messages.append(json.loads(data))
                 assert until == "Error" or messages[-1]["type"] != "Error", messages[-1]
     return audio, messages
+
+
+async def refused_handshake(served: Served, address: str, key: str = "") -> tuple[int, str]:
+    """Be refused at the handshake, in their words; return the status and the code."""
+    headers = {"Authorization": f"Token {key or served.key}"}
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(served.url.replace("http", "ws") + address, additional_headers=headers, proxy=None):
+            pass
+    answer = refused.value.response
+    assert answer.body is not None
+    body = json.loads(answer.body)
+    assert answer.headers["dg-error"] == re.sub("[^ -~]", "?", body["err_msg"])
+    assert answer.headers["dg-request-id"] == body["request_id"]
+    return answer.status_code, body["err_code"]

@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from tests.conftest import Served
-from tests.server.dialects.deepgram import RATE_HZ, WAIT_S, dial, hear, say
+from tests.server.dialects.deepgram import RATE_HZ, WAIT_S, dial, hear, refused_handshake, say
 from voicewire.codecs.wav import header
 from voicewire.types import Codec
 
@@ -87,6 +87,25 @@ async def test_rubbish_is_refused_and_the_socket_lives(socket: ClientConnection,
     assert seconds((await hear(socket, "Flushed"))[0]) > 0
 
 
+@pytest.mark.parametrize("path", ["/v1/speak", "/v2/speak"])
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("model=nope", 404, "UNKNOWN_VOICE"),
+        ("model=%F0%9F%91%8D%0D%0Adg-error:%20x", 404, "UNKNOWN_VOICE"),
+        ("encoding=mp3", 400, "UNSUPPORTED_FORMAT"),
+        ("sample_rate=7", 400, "UNSUPPORTED_FORMAT"),
+        ("sample_rate=many", 400, "BAD_MESSAGE"),
+        ("speed=nan", 400, "BAD_MESSAGE"),
+    ],
+)
+async def test_what_cannot_be_had_is_refused_at_the_handshake(
+    served: Served, path: str, query: str, status: int, code: str
+) -> None:
+    assert await refused_handshake(served, f"{path}?{query}") == (status, code)
+    assert await refused_handshake(served, f"{path}?{query}", key="wrong") == (401, "UNAUTHORIZED")
+
+
 @pytest.mark.parametrize(
     ("query", "media_type"),
     [
@@ -148,3 +167,10 @@ async def test_a_wrong_key_is_refused_as_they_read_it(served: Served, path: str)
 def refused(answer: httpx.Response, status: int) -> None:
     assert (answer.status_code, bool(answer.json()["err_msg"])) == (status, True)
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_an_error_names_what_was_asked_for_and_no_more(served: Served) -> None:
+    headers = {"Authorization": f"Token {served.key}"}
+    async with httpx.AsyncClient(base_url=served.url, headers=headers, timeout=WAIT_S, trust_env=False) as http:
+        answer = await http.post("/v1/speak?encoding=zip", json={"text": TEXT})
+    assert answer.json()["err_msg"] == answer.headers["dg-error"] == "the format is not supported: zip"

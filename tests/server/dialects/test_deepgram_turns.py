@@ -189,15 +189,6 @@ async def test_rubbish_is_refused_and_the_socket_lives(socket: ClientConnection,
     assert (await turn(socket, "Yes."))[0]
 
 
-async def test_a_voice_that_nobody_has_ends_the_connection(served: Served) -> None:
-    async with dial(served, PATH, "nobody") as socket:
-        assert (await hear(socket, "Error"))[1][-1]["code"] == "unknown_voice"
-        with pytest.raises(ConnectionClosed) as ended:
-            await asyncio.wait_for(socket.recv(), WAIT_S)
-    assert ended.value.rcvd is not None
-    assert (ended.value.rcvd.code, ended.value.rcvd.reason) == (4500, "unknown_voice")
-
-
 async def test_files_over_http(served: Served) -> None:
     headers = {"Authorization": f"Token {served.key}"}
     address = f"{PATH}?model={VOICE}&encoding=linear16&container=none&sample_rate={RATE_HZ}"

@@ -5,6 +5,7 @@ Source: Deepgram's API reference, and what its Python packages 4 and 7 send and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
@@ -41,6 +42,7 @@ KINDS = {
 }
 CONTAINERS = {"linear16": "wav", "mulaw": "none", "alaw": "none", "opus": "ogg"}  # unless another is named
 WAV_TYPE = FILES[FileKind.WAV].media_type
+NO_HEADER = re.compile(r"[^ -~]")  # what no header can say, and lines of its own that somebody would add
 IN_WAV = {FileKind.MULAW: Codec.MULAW, FileKind.ALAW: Codec.ALAW}  # that no file of ours is
 
 
@@ -96,12 +98,15 @@ async def _in_wav(spoken: Recitation, codec: Codec) -> AsyncGenerator[bytes, Non
 def refusal(request: HTTPConnection, error: VoicewireError) -> Response:
     """Return the error as Deepgram's clients read it."""
     answer = error_response(error)
-    body = {"err_code": error.row_code.upper(), "err_msg": error.message, "request_id": request_id(request)}
-    return JSONResponse(body, answer.status_code, kept_headers(answer))
+    id, message = request_id(request), error.message
+    body = {"err_code": error.row_code.upper(), "err_msg": message, "request_id": id}
+    # of a handshake that is refused their clients see no more than the headers: pipecat tells the first of these
+    said = {"dg-error": NO_HEADER.sub("?", message), "dg-request-id": id}
+    return JSONResponse(body, answer.status_code, kept_headers(answer) | said)
 
 
 def _kind(encoding: str, container: str | None) -> FileKind:
     kind = KINDS.get((encoding, container or CONTAINERS.get(encoding, ""))) or KINDS.get((encoding, ""))
     if kind is None:
-        raise UnsupportedFormat(problem=f"{encoding} in {container}")
+        raise UnsupportedFormat(problem=f"{encoding} in {container}" if container else encoding)
     return kind

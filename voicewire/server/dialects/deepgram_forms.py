@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from voicewire import frames
+from voicewire.catalogue import Catalogue, Choice
 from voicewire.context import Wire
 from voicewire.errors import BadRequest, UnsupportedFormat
+from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.wishes import number, spoken_speed
 from voicewire.types import Codec
 
 CODECS = {"linear16": Codec.PCM_S16LE, "mulaw": Codec.MULAW, "alaw": Codec.ALAW}
 RATES_HZ = {"linear16": 24_000, "mulaw": 8_000, "alaw": 8_000}
+
+
+class Plan(NamedTuple):
+    """What a connection speaks with."""
+
+    choice: Choice
+    format: frames.FormatRequest
+    speed: float
+
+
+def planned(query: Mapping[str, str], catalogue: Catalogue, aliases: Aliases) -> Plan:
+    """Return what the address of a socket asks for. Raises `BadRequest`."""
+    return Plan(aliases.resolve(catalogue, "", query.get("model") or ""), wanted_format(query), wanted_speed(query))
 
 
 def wanted_format(query: Mapping[str, str]) -> frames.FormatRequest:

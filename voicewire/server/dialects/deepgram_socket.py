@@ -15,12 +15,11 @@ from functools import partial
 from msgspec import Struct
 
 from voicewire import frames
-from voicewire.catalogue import Choice
 from voicewire.context import Wire
 from voicewire.errors import BadRequest, VoicewireError
 from voicewire.server.dialects.ahead import Ahead
 from voicewire.server.dialects.aliases import Aliases
-from voicewire.server.dialects.deepgram_forms import json_wire, problem, wanted_format, wanted_speed
+from voicewire.server.dialects.deepgram_forms import json_wire, planned, problem
 from voicewire.server.dialects.deepgram_parts import Part, part_for_text
 from voicewire.server.dialects.socket import Line
 from voicewire.server.parsing import parse
@@ -38,14 +37,13 @@ class Deepgram:
 
     def __init__(self, line: Line, aliases: Aliases) -> None:
         self._line = line
-        self._aliases = aliases
+        self._plan = planned(line.query, line.catalogue(), aliases)
         self._parts: deque[Part] = deque()  # the first is being spoken
         self._channel = -1
         self._ahead = Ahead(line.lead_ms)
         self._numbers = itertools.count()
         self._sequence = itertools.count()
         self._closing = False
-        self._plan: tuple[Choice, frames.FormatRequest, float] | None = None
 
     def hear(self, data: str | bytes) -> None:
         message = parse(data, Message)
@@ -107,16 +105,9 @@ class Deepgram:
             self._line.ask(frames.End(part.name))
 
     def _opening(self, name: str) -> frames.Open:
-        choice, format, speed = self._wanted()
+        choice, format, speed = self._plan
         voice = (choice.model.id, choice.voice, choice.language, speed)
         return frames.Open(name, *voice, format=format, words=False, lead_ms=self._ahead.lead_ms(time.monotonic()))
-
-    def _wanted(self) -> tuple[Choice, frames.FormatRequest, float]:
-        if self._plan is None:
-            query = self._line.query
-            choice = self._aliases.resolve(self._line.catalogue(), "", query.get("model") or "")
-            self._plan = choice, wanted_format(query), wanted_speed(query)
-        return self._plan
 
     def _done_with(self, part: Part) -> None:
         """A part without a sound has ended."""
@@ -163,8 +154,8 @@ class Deepgram:
             self._next()
 
     def sounded(self, audio: frames.AudioFrames) -> Iterable[Wire]:
-        if audio.channel == self._channel and self._plan is not None:
-            self._ahead.sent(len(audio.packets) * self._plan[1].frame_ms, time.monotonic())
+        if audio.channel == self._channel:
+            self._ahead.sent(len(audio.packets) * self._plan.format.frame_ms, time.monotonic())
             yield frames.BINARY_OPCODE, b"".join(audio.packets)
 
     def refused(self, error: VoicewireError) -> Iterable[Wire]:

@@ -14,12 +14,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from voicewire import frames
-from voicewire.catalogue import Choice
 from voicewire.context import Wire
 from voicewire.errors import BadRequest, VoicewireError
 from voicewire.server.dialects.ahead import Ahead
 from voicewire.server.dialects.aliases import Aliases
-from voicewire.server.dialects.deepgram_forms import json_wire, problem, wanted_format, wanted_speed
+from voicewire.server.dialects.deepgram_forms import json_wire, planned, problem
 from voicewire.server.dialects.deepgram_parts import part_for_text
 from voicewire.server.dialects.deepgram_turn_forms import Cut, Message, Turn, warning
 from voicewire.server.dialects.socket import Line
@@ -34,7 +33,6 @@ class DeepgramTurns:
 
     def __init__(self, line: Line, aliases: Aliases) -> None:
         self._line = line
-        self._aliases = aliases
         self._turns: deque[Turn] = deque()  # the first is being spoken
         self._sent: deque[Turn] = deque(maxlen=SENT_MAX)
         self._channel = -1
@@ -45,9 +43,8 @@ class DeepgramTurns:
         self._cut: Cut | None = None  # until our session says what was heard
         self._characters = 0
         self._closing = False
-        self._plan: tuple[Choice, frames.FormatRequest] | None = None
-        self._speed = 1.0
-        self._speed_set = False
+        self._choice, self._format, self._speed = planned(line.query, line.catalogue(), aliases)
+        self._speed_set = "speed" in line.query
 
     # what the client says
 
@@ -110,10 +107,9 @@ class DeepgramTurns:
             self._line.say(*self._ended(turn))
 
     def _opening(self, name: str) -> frames.Open:
-        assert self._plan is not None
-        choice, format = self._plan
+        choice = self._choice
         voice = (choice.model.id, choice.voice, choice.language, self._speed)
-        return frames.Open(name, *voice, format=format, words=True, lead_ms=self._ahead.lead_ms(time.monotonic()))
+        return frames.Open(name, *voice, format=self._format, words=True, lead_ms=self._ahead.lead_ms(time.monotonic()))
 
     def _interrupt(self, offset_ms: int | None) -> None:
         active = self._turns[0] if self._turns else None
@@ -193,16 +189,7 @@ class DeepgramTurns:
         return self._turns[0] if self._turns and self._turns[0].name == name else None
 
     def _greeting(self, session: str) -> Iterator[Wire]:
-        query = self._line.query
-        model = query.get("model") or ""
-        try:
-            self._plan = self._aliases.resolve(self._line.catalogue(), "", model), wanted_format(query)
-            self._speed, self._speed_set = wanted_speed(query), "speed" in query
-        except VoicewireError as error:
-            self._closing = True
-            yield problem(error.row_code, error.message)
-            self._line.hang_up(error.row_code)
-            return
+        model = self._line.query.get("model") or ""
         yield json_wire("Connected", request_id=session, model_name=model, model_version="1", model_uuids=[session])
 
     def _ended(self, turn: Turn) -> Iterator[Wire]:
@@ -247,8 +234,8 @@ class DeepgramTurns:
         )
 
     def sounded(self, audio: frames.AudioFrames) -> Iterable[Wire]:
-        if audio.channel == self._channel and self._plan is not None:
-            audio_ms = len(audio.packets) * self._plan[1].frame_ms
+        if audio.channel == self._channel:
+            audio_ms = len(audio.packets) * self._format.frame_ms
             self._turns[0].audio_ms += audio_ms
             self._ahead.sent(audio_ms, time.monotonic())
             yield frames.BINARY_OPCODE, b"".join(audio.packets)

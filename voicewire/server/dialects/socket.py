@@ -34,7 +34,11 @@ LEAD_MS = 600_000  # where nothing can be interrupted: as far as the server allo
 
 
 class Tongue(Protocol):
-    """One connection in a vendor's words. Times are those of our messages; `ask` and `say` may be used at any time."""
+    """One connection in a vendor's words. Times are those of our messages; `ask` and `say` may be used at any time.
+
+    It is made when it is known who asks, if the handshake can say so, and before that is answered: what it raises of
+    ours then is the answer.
+    """
 
     def hear(self, data: str | bytes) -> None:
         """Take a message of the client; what it raises of ours is said by `refused`."""
@@ -65,7 +69,7 @@ class Line:
         self.path: Mapping[str, str] = websocket.path_params
         self.lead_ms = lead_ms  # of what can be interrupted
         self.tongue: Tongue | None = None
-        self.tenant = ""
+        self.tenant = ""  # before it is known who asks
         self.live: Live | None = None
         self.ended = False
 
@@ -140,13 +144,12 @@ class DialectEndpoint:
         with ExitStack() as stranger:  # counted as one, until it has said who it is
             try:
                 principal = await self._greet(websocket, stranger)
+                line, tongue = self._line(websocket, principal)
             except VoicewireError as error:
                 self.metrics.refused.labels(error.row_code).inc()
                 await websocket.send_denial_response(refusal(websocket, error))
                 return
             await websocket.accept(echoed_protocol(websocket.scope["subprotocols"]))
-            line = Line(wire_of(websocket.scope), self.catalogue, websocket, self.lead_ms)
-            line.tongue = tongue = self.speaks(line)
             try:
                 first = await self._enter(websocket, line, tongue, principal)
             except VoicewireError as error:
@@ -166,6 +169,12 @@ class DialectEndpoint:
             stranger.enter_context(self.introductions.strangers.counted(host))
             return None
         return await self._known(credential)
+
+    def _line(self, websocket: WebSocket, principal: Principal | None) -> tuple[Line, Tongue]:
+        line = Line(wire_of(websocket.scope), self.catalogue, websocket, self.lead_ms)
+        line.tenant = principal.tenant if principal else ""
+        line.tongue = tongue = self.speaks(line)
+        return line, tongue
 
     async def _known(self, credential: str | None) -> Principal:
         principal = await self.authenticator.authenticate(credential)
