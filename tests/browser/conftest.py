@@ -13,6 +13,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from tests.browser.cuttable import Cuttable, open_cuttable
+from tests.browser.example_page import Folder, folder_served
 from tests.browser.reader_page import ReaderPage
 from tests.browser.serving import serving
 
@@ -56,10 +57,16 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 
 
 @session_fixture
-async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+async def folder(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Folder]:
+    async with folder_served(tmp_path_factory.mktemp("examples")) as folder:
+        yield folder
+
+
+@session_fixture
+async def served(tmp_path_factory: pytest.TempPathFactory, folder: Folder) -> AsyncIterator[Served]:
     async with open_cuttable() as network:
         environ = {
-            "VOICEWIRE_ALLOWED_ORIGINS": network.origin,
+            folder.variable: f"{network.origin},{folder.origin}",
             "VOICEWIRE_TEXT_CHARS_MAX": str(TEXT_CHARS),
             "VOICEWIRE_WORKERS": "1",
             "VOICEWIRE_IDLE_S": str(IDLE_S),

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from playwright.async_api import Browser, Route
+from playwright.async_api import Browser
 
 from tests.browser.conftest import Served
+from tests.browser.example_page import Folder
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-PAGE = Path(__file__).parents[2] / "examples" / "page.html"
 
-
-async def test_its_words_are_shown_as_they_are_heard(browser: Browser, served: Served) -> None:
-    # a page that the test puts there has no address, and Chromium asks before such a one may reach this machine
-    context = await browser.new_context(permissions=["local-network-access"])
+async def test_it_opens_as_it_says_and_shows_words_as_they_are_heard(
+    browser: Browser, folder: Folder, served: Served
+) -> None:
+    context = await browser.new_context()
     page = await context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
-
-    async def example(route: Route) -> None:
-        await route.fulfill(body=PAGE.read_text(), content_type="text/html")
-
-    await page.route("**/example", example)
-    await page.goto(f"{served.origin}/example")
+    await page.goto(folder.put(served.origin))
+    await page.click("#speak")  # without a key
+    await page.wait_for_function("() => document.querySelector('#word').textContent.includes('credential')")
+    await page.fill("#key", served.key)
     await page.click("#speak")
     await page.wait_for_function("() => document.querySelector('#word').textContent === 'heard'")
-    assert complaints == []
+    [complaint] = complaints
+    assert "credential" in complaint
     await context.close()
