@@ -9,6 +9,8 @@ import pytest
 from tests.conftest import Served, started
 from tests.interop.environments import made
 
+pytest.register_assert_rewrite("tests.interop.sounds")  # so that what fails there says what it measured
+
 
 @pytest.fixture(scope="session")
 def speaking() -> Iterator[Served]:

@@ -49,8 +49,18 @@ async def run(environment: str, client: str, *arguments: str) -> Any:
         stderr=asyncio.subprocess.PIPE,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},  # our own services are in this repository
     )
-    async with asyncio.timeout(WITHIN_S):
-        out, err = await process.communicate()
+    out, err = await ended(process, WITHIN_S)
     sys.stderr.write(err.decode())
     assert process.returncode == 0
     return json.loads(out.decode().splitlines()[-1])
+
+
+async def ended(process: asyncio.subprocess.Process, within_s: float) -> tuple[bytes, bytes]:
+    """Wait for what a process says until its end. Raises `TimeoutError`, when the process is no more."""
+    try:
+        async with asyncio.timeout(within_s):
+            return await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

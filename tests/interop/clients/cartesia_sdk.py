@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
+from typing import Any
 
 from guard import stay_here
+from handing import handed
 
 stay_here()
 
@@ -14,8 +17,16 @@ from importlib.metadata import version  # noqa: E402 - behind the guard
 import cartesia  # noqa: E402 - behind the guard
 
 TEXT = "It costs $4.50, doesn't it? Yes."
+MARKS = "Ça va ? Oui : bien ; merci ! Un — deux. « Oui »"
 VOICE = "f786b574-daa5-4673-aa0c-cbe3e8534c02"
 FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 16_000}
+FORMATS = {
+    "mp3": {"container": "mp3", "sample_rate": 44_100, "bit_rate": 128_000},
+    "wav": {"container": "wav", "encoding": "pcm_s16le", "sample_rate": 16_000},
+    "pcm": FORMAT,
+    "f32": {"container": "raw", "encoding": "pcm_f32le", "sample_rate": 24_000},
+    "mulaw": {"container": "raw", "encoding": "pcm_mulaw", "sample_rate": 8_000},
+}
 
 
 def main(url: str, key: str) -> dict[str, object]:
@@ -45,17 +56,21 @@ def main(url: str, key: str) -> dict[str, object]:
         after.push("After that.")
         after.no_more_inputs()
         told["after"] = _heard(after)
+        marks = connection.context(
+            "ctx-5", model_id="sonic-3", voice=VOICE, output_format=FORMAT, add_timestamps=True, timeout=20
+        )
+        marks.push(MARKS)
+        marks.no_more_inputs()
+        told["marks"] = _heard(marks)
         wrong = connection.context("ctx-4", model_id="nothing", voice=VOICE, output_format=FORMAT, timeout=20)
         wrong.push(TEXT)
         told["error"] = [[event.type, getattr(event, "error_code", None)] for event in wrong.receive()]
     body = {"model_id": "sonic-3", "transcript": TEXT, "voice": VOICE, "output_format": FORMAT}
-    with client.tts.generate_sse(**body, add_phoneme_timestamps=True) as events:
-        told["events"] = [
-            [event.type, len(event.phoneme_timestamps.phonemes)]
-            for event in events
-            if event.type == "phoneme_timestamps"
-        ]
-    told["bytes"] = len(client.tts.generate(**body).read())
+    with client.tts.generate_sse(**body, add_timestamps=True, add_phoneme_timestamps=True) as events:
+        told["events"] = _gathered(events)
+    told["files"] = {
+        kind: handed(client.tts.generate(**(body | {"output_format": form})).read()) for kind, form in FORMATS.items()
+    }
     told["voices"] = [voice.id for voice in client.voices.list()][:3]
     told["pages"] = [len(page.data) for page in client.voices.list(limit=90).iter_pages()]
     told["all"] = [voice.id for voice in client.voices.list(limit=90)] == [voice.id for voice in client.voices.list()]
@@ -67,18 +82,22 @@ def main(url: str, key: str) -> dict[str, object]:
 
 
 def _heard(context: object) -> dict[str, object]:
-    sizes, words, starts, types, phonemes = 0, [], [], [], []
-    for event in context.receive():  # type: ignore[attr-defined]  # the package's own
+    return _gathered(context.receive())  # type: ignore[attr-defined]  # the package's own
+
+
+def _gathered(events: Iterable[Any]) -> dict[str, object]:
+    audio, words, types, phonemes = [], [], [], []
+    for event in events:
         types.append(event.type)
         if getattr(event, "audio", None):
-            sizes += len(event.audio)
+            audio.append(event.audio)
         if getattr(event, "word_timestamps", None):
-            words += event.word_timestamps.words
-            starts += event.word_timestamps.start
+            times = event.word_timestamps
+            words += zip(times.words, times.start, times.end, strict=True)
         if getattr(event, "phoneme_timestamps", None):
             times = event.phoneme_timestamps
             phonemes += zip(times.phonemes, times.start, times.end, strict=True)
-    heard = {"bytes": sizes, "words": words, "starts": starts, "phonemes": phonemes}
+    heard = {"audio": handed(audio), "words": words, "phonemes": phonemes}
     return {**heard, "types": sorted(set(types)), "last": types[-1]}
 
 

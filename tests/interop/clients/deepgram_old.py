@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from guard import stay_here
+from handing import handed
 
 stay_here()
 
@@ -25,6 +26,11 @@ from deepgram.clients.common import DeepgramApiError  # noqa: E402 - behind the 
 TEXT = "It costs $4.50, doesn't it? Yes."
 VOICE = "aura-2-thalia-en"
 WAIT_S = 30
+FORMATS = {
+    **{kind: {"encoding": kind} for kind in ("mp3", "opus", "aac", "flac")},
+    "wav": {"encoding": "linear16", "sample_rate": 24_000},
+    "pcm": {"encoding": "linear16", "container": "none", "sample_rate": 24_000},
+}
 EVENTS = SpeakWebSocketEvents
 
 
@@ -36,7 +42,7 @@ def main(url: str, key: str) -> dict[str, object]:
     told["request_id"] = bool(_until(said, "metadata")[1].request_id)
     socket.send_text(TEXT)
     socket.flush()
-    told["bytes"], flushed = _until(said, "flushed")
+    told["audio"], flushed = _until(said, "flushed")
     socket.send_text(TEXT * 3)
     socket.flush()
     socket.clear()
@@ -46,7 +52,7 @@ def main(url: str, key: str) -> dict[str, object]:
     told["after"], again = _until(said, "flushed")
     told["sequence"] = [message.sequence_id for message in (flushed, cleared, again)]
     told["finished"] = socket.finish()
-    told["file"] = _file(client)
+    told["files"] = {kind: _file(client, **form) for kind, form in FORMATS.items()}
     try:
         _file(DeepgramClient("wrong", DeepgramClientOptions(url=url)))
     except DeepgramApiError as error:
@@ -56,9 +62,9 @@ def main(url: str, key: str) -> dict[str, object]:
     return told
 
 
-def _file(client: DeepgramClient) -> int:
-    answer = client.speak.rest.v("1").stream_memory({"text": TEXT}, SpeakOptions(model=VOICE))
-    return len(answer.stream_memory.getvalue())
+def _file(client: DeepgramClient, **form: Any) -> str:
+    answer = client.speak.rest.v("1").stream_memory({"text": TEXT}, SpeakOptions(model=VOICE, **form))
+    return handed(answer.stream_memory.getvalue())
 
 
 def _dial(client: DeepgramClient) -> tuple[Any, queue.Queue[tuple[str, Any]]]:
@@ -69,15 +75,15 @@ def _dial(client: DeepgramClient) -> tuple[Any, queue.Queue[tuple[str, Any]]]:
     return socket, said
 
 
-def _until(said: queue.Queue[tuple[str, Any]], last: str) -> tuple[int, Any]:
-    """Take what comes, up to an event: the size of the audio, and the event."""
-    size = 0
+def _until(said: queue.Queue[tuple[str, Any]], last: str) -> tuple[str, Any]:
+    """Take what comes, up to an event: the audio, and the event."""
+    audio: list[bytes] = []
     while True:
         name, value = said.get(timeout=WAIT_S)
         if name == last:
-            return size, value
+            return handed(audio), value
         assert name == "data", (name, value)
-        size += len(value)
+        audio.append(value)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from base64 import b64decode
 
 from guard import stay_here
+from handing import handed
 
 stay_here()
 
@@ -25,6 +27,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402 
 
 TEXT = "It costs $4.50, doesn't it? Yes."
 LONG = TEXT * 30
+FORMATS = {
+    **{kind: {"encoding": kind} for kind in ("mp3", "opus", "aac", "flac")},
+    "wav": {"encoding": "linear16", "sample_rate": 24_000},
+    "pcm": {"encoding": "linear16", "container": "none", "sample_rate": 24_000},
+    "mulaw": {"encoding": "mulaw", "container": "none", "sample_rate": 8_000},
+}
 
 
 def main(url: str, key: str) -> dict[str, object]:
@@ -36,7 +44,7 @@ def main(url: str, key: str) -> dict[str, object]:
         told["first"] = socket.recv().type
         socket.send_text(SpeakV1Text(text=TEXT))
         socket.send_flush()
-        told["bytes"], told["flushed"] = _until(socket, "Flushed")
+        told["audio"], told["flushed"] = _until(socket, "Flushed")
         socket.send_text(SpeakV1Text(text=TEXT * 3))
         socket.send_flush()
         socket.send_clear()
@@ -46,7 +54,8 @@ def main(url: str, key: str) -> dict[str, object]:
         told["after"], told["flushed_again"] = _until(socket, "Flushed")
         socket.send_close()
     told["turns"] = _turns(client)
-    told["file"] = sum(map(len, client.speak.v1.audio.generate(text=TEXT, model="aura-2-thalia-en")))
+    asked = {"text": TEXT, "model": "aura-2-thalia-en"}
+    told["files"] = {kind: handed(client.speak.v1.audio.generate(**asked, **form)) for kind, form in FORMATS.items()}
     try:
         with DeepgramClient(api_key="wrong", environment=here).speak.v1.connect(model="aura-2-thalia-en"):
             pass
@@ -63,14 +72,13 @@ def _turns(client: DeepgramClient) -> dict[str, object]:
         told["first"] = socket.recv().type
         socket.send_speak(SpeakV2Speak(text=TEXT))
         socket.send_flush()
-        told["turn"], size = _types(socket, "SpeechMetadata")
-        told["bytes"] = size
+        told["turn"], told["audio"] = _types(socket, "SpeechMetadata")
         socket.send_configure(SpeakV2Configure(speed=1.5))
         told["applied"] = socket.recv().applied.speed
         socket.send_speak(SpeakV2Speak(text=LONG))
         while not isinstance(socket.recv(), bytes):
             pass
-        before_ms = size // 48
+        before_ms = len(b64decode(told["audio"])) // 48
         offset = SpeakV2InterruptPlaybackOffset(type="time_ms", value=before_ms + 20)
         socket.send_interrupt(SpeakV2Interrupt(playback_offset=offset))
         cut = _last(socket, "SpeechInterrupted")
@@ -83,20 +91,20 @@ def _turns(client: DeepgramClient) -> dict[str, object]:
             socket.recv()
         except ConnectionClosed as ended:
             told["close"] = ended.rcvd.code
-    told["file"] = sum(map(len, client.speak.v2.audio.generate(text=TEXT, model="flux-alexis-en")))
+    told["file"] = handed(client.speak.v2.audio.generate(text=TEXT, model="flux-alexis-en"))
     return told
 
 
-def _types(socket: object, last: str) -> tuple[list[str], int]:
-    """What comes, up to a message of a type: their types, and the size of the audio."""
-    types, size = [], 0
+def _types(socket: object, last: str) -> tuple[list[str], str]:
+    """What comes, up to a message of a type: their types, and the audio."""
+    types, audio = [], []
     while last not in types:
         message = socket.recv()  # type: ignore[attr-defined]  # the package's own
         if isinstance(message, bytes):
-            size += len(message)
+            audio.append(message)
         else:
             types.append(message.type)
-    return types, size
+    return types, handed(audio)
 
 
 def _last(socket: object, type: str) -> object:
@@ -106,14 +114,14 @@ def _last(socket: object, type: str) -> object:
             return message
 
 
-def _until(socket: object, type: str) -> tuple[int, int]:
-    size = 0
+def _until(socket: object, type: str) -> tuple[str, int]:
+    audio = []
     while True:
         message = socket.recv()  # type: ignore[attr-defined]  # the package's own
         if isinstance(message, bytes):
-            size += len(message)
+            audio.append(message)
         elif message.type == type:
-            return size, int(message.sequence_id)
+            return handed(audio), int(message.sequence_id)
 
 
 if __name__ == "__main__":

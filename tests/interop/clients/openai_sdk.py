@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from base64 import b64decode
 
 from guard import stay_here
+from handing import handed
 
 stay_here()
 
@@ -19,16 +21,16 @@ def main(url: str, key: str) -> dict[str, object]:
     speech = client.audio.speech
     models = [model.id for model in client.models.list()]
     found = client.models.retrieve("tts-1").id
-    sizes = {}
+    files = {}
     for kind in ("mp3", "opus", "aac", "flac", "wav", "pcm"):
         answer = speech.create(model="tts-1", voice="alloy", input=TEXT, response_format=kind)
-        sizes[kind] = len(answer.content)
+        files[kind] = handed(answer.content)
     streaming = speech.with_streaming_response.create
     with streaming(model="tts-1", voice="nova", input=TEXT, response_format="pcm", speed=1.25) as answer:
-        streamed = sum(map(len, answer.iter_bytes(4_800)))
+        streamed = handed(answer.iter_bytes(4_800))
         request_id = answer.headers.get("x-request-id")
     with streaming(model="tts-1", voice="nova", input=TEXT, extra_body={"stream_format": "sse"}) as answer:
-        events = [json.loads(line[6:])["type"] for line in answer.iter_lines() if line.startswith("data: ")]
+        events = [json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: ")]
     refused = {}
     for name, wrong in (("voice", {"voice": "nobody"}), ("speed", {"speed": 9.0})):
         try:
@@ -43,10 +45,11 @@ def main(url: str, key: str) -> dict[str, object]:
         "version": openai.__version__,
         "models": models,
         "found": found,
-        "sizes": sizes,
+        "files": files,
         "streamed": streamed,
         "request_id": request_id,
-        "events": sorted(set(events)),
+        "events": sorted({event["type"] for event in events}),
+        "evented": handed(b64decode(event.get("audio", "")) for event in events),
         "refused": refused,
     }
 

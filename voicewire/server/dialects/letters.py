@@ -33,8 +33,8 @@ class Alignment:
         """Return the characters up to the last of these words, `(a, b, start_ms, end_ms)`, and its marks."""
         letters = Letters([], [], [])
         for start, stop, begins_ms, ends_ms in words:
-            if start >= self._given:
-                self._share(letters, start, begins_ms)
+            if stop > self._given:  # its first mark may have gone with the word before it
+                self._share(letters, max(start, self._given), begins_ms)
                 self._share(letters, stop, ends_ms)
         behind = self._given
         while behind < len(self.text) and not self.text[behind].isalnum():
