@@ -236,6 +236,28 @@ async def test_sentences_of_a_turn_join_and_their_times_go_on(opens: Opens, *, f
         await asyncio.wait_for(socket.recv(), WAIT_S)
 
 
+@pytest.mark.parametrize(
+    ("kind", "mode", "joined"),
+    [
+        ("multi-stream-input", "&auto_mode=true", "Bonjo ur le monde. "),
+        ("multi-stream-input", "", "Bonjour le monde."),
+        ("stream-input", "&auto_mode=true", "Bonjour le monde."),
+    ],
+)
+async def test_only_where_each_message_is_a_phrase_a_cut_word_is_two(
+    opens: Opens, kind: str, mode: str, joined: str
+) -> None:
+    socket = await opens(kind, mode)
+    for text in ("Bonjo", "ur le monde."):
+        await say(socket, text=text, context_id="c")
+    if kind == "stream-input":
+        await say(socket, text="")
+    else:
+        await say(socket, context_id="c", flush=True)
+        await say(socket, context_id="c", close_context=True)
+    assert spelt(await hear(socket)) == joined
+
+
 @pytest.mark.parametrize("flushed", [False, True])
 async def test_a_context_that_is_interrupted_is_silent(opens: Opens, *, flushed: bool) -> None:
     socket = await opens("multi-stream-input")
