@@ -87,7 +87,8 @@ async def test_python_is_told_that_the_caller_hung_up(answering: Served) -> None
 
 
 @pytest.mark.nightly
-async def test_so_is_javascript(answering: Served) -> None:
+@pytest.mark.parametrize("happens", ["digit", "ended"])
+async def test_so_is_javascript(answering: Served, happens: str) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("there is no node")
@@ -111,11 +112,11 @@ async def test_so_is_javascript(answering: Served) -> None:
         assert program.stderr
         assert program.stdout
         assert await program.stderr.readline() == b"heard\n"
-        await phone.press("1")
+        await (phone.press("1") if happens == "digit" else phone.hang_up())
         told = json.loads(await program.stdout.read())
         await program.stderr.read()
         assert await program.wait() == 0
     assert told["samples"] / 8 == told["audio_ms"] > 0
-    assert {"opened", "words", "heard", "digit"} < set(told["heard"])
+    assert {"opened", "words", "heard", happens} < set(told["heard"])
     assert told["heard"][-1] == "cancelled"
     assert told["text"].startswith("One")
