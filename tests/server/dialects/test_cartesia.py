@@ -277,6 +277,11 @@ async def test_over_http_it_is_the_same_speech(served: Served) -> None:
         assert audio_s(heard) == pytest.approx(len(raw) / 2 / RATE_HZ)
         assert " ".join(words(heard)[0]) == TEXT
         assert not phonemes(heard)
+        smile = {**body, "add_timestamps": True, "transcript": "Well 😀"}
+        events = (await http.post("/tts/sse", json=smile)).text.strip().split("\n\n")
+        heard = [json.loads(event.partition("data: ")[2]) for event in events]
+        assert "".join(words(heard)[0]) == "Well😀"
+        assert words(heard)[2][-1] <= audio_s(heard)
         events = (await http.post("/tts/sse", json={**body, "add_phoneme_timestamps": True})).text.strip().split("\n\n")
         heard = [json.loads(event.partition("data: ")[2]) for event in events]
         assert "".join(symbol for symbol, _, _ in phonemes(heard)) == "".join(filter(str.isalnum, TEXT)).lower()

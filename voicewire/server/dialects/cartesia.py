@@ -160,6 +160,9 @@ async def _events(body: forms.Asked, spoken: Recitation) -> AsyncGenerator[bytes
             if part:
                 data = b64encode(part).decode()
                 yield _event("chunk", data=data, done=False, status_code=forms.PARTIAL, step_time=0.0)
+        ends_ms = max((end for _, _, _, end in spoken.transcript.words), default=0)
+        if body.add_timestamps and (late := forms.late_marks(spelling, ends_ms)):
+            yield _event("timestamps", word_timestamps=late, done=False, status_code=forms.PARTIAL)
         yield _event("done", done=True, status_code=forms.COMPLETE)
     finally:
         await parts.aclose()

@@ -89,11 +89,19 @@ def word_times(
     words: Sequence[tuple[int, int, int, int]], spelling: Spelling, before_ms: int = 0
 ) -> dict[str, list[Any]]:
     """Return words, `(a, b, start_ms, end_ms)`, as they write them; `before_ms` of audio went before."""
+    spelt = spelling.words([(start, stop) for start, stop, _, _ in words])
+    told = [(word, begins, ends) for word, (_, _, begins, ends) in zip(spelt, words, strict=True) if word]
     return {
-        "words": spelling.words([(start, stop) for start, stop, _, _ in words]),
-        "start": [(before_ms + begins) / 1000 for _, _, begins, _ in words],
-        "end": [(before_ms + ends) / 1000 for _, _, _, ends in words],
+        "words": [word for word, _, _ in told],
+        "start": [(before_ms + begins) / 1000 for _, begins, _ in told],
+        "end": [(before_ms + ends) / 1000 for _, _, ends in told],
     }
+
+
+def late_marks(spelling: Spelling, at_ms: int) -> dict[str, list[Any]] | None:
+    """Return the marks that no word was given with, as a word of no length; None where there are none."""
+    marks = spelling.rest()
+    return {"words": [marks], "start": [at_ms / 1000], "end": [at_ms / 1000]} if marks else None
 
 
 def phoneme_times(phonemes: Sequence[tuple[str, int, int]], before_ms: int = 0) -> dict[str, list[Any]]:

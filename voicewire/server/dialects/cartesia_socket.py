@@ -28,6 +28,7 @@ from voicewire.server.dialects.cartesia_forms import (
     COMPLETE,
     PARTIAL,
     Asked,
+    late_marks,
     phoneme_times,
     wanted_format,
     word_times,
@@ -252,10 +253,7 @@ class Cartesia:
 
     @staticmethod
     def _late_marks(theirs: TheirContext) -> Iterator[Wire]:
-        """Marks that came when the words before them had been told."""
-        if theirs.timed and (marks := theirs.parts[0].spelling.rest()):
-            at_s = [theirs.before_ms / 1000]
-            times = {"words": [marks], "start": at_s, "end": at_s}
+        if theirs.timed and (times := late_marks(theirs.parts[0].spelling, theirs.before_ms)):
             yield _message("timestamps", theirs.id, word_timestamps=times, done=False, status_code=PARTIAL)
 
     @staticmethod

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 OPENING = frozenset({"Ps", "Pi"})  # categories of Unicode
 OPENERS = frozenset("#¿¡")
-WAVERERS = frozenset("\"'-–—*_&@%/\\")  # that close or open: what comes next tells
+WAVERERS = frozenset("\"'-–—_")  # that close or open: what comes next tells
+SYMBOLS = frozenset("&@%*/\\#§")  # and what Unicode calls one: some engines speak them, as words of their own
 LINE_ENDS = frozenset("\n\r\x85\u2028\u2029")
 _APART = re.compile(r"(\s+)(\S+)(?=\s|\Z)")
 
@@ -29,7 +30,10 @@ class Spelling:
         self.text += text
 
     def words(self, spans: Sequence[tuple[int, int]]) -> list[str]:
-        """Return how the words at `spans`, ascending, are written, each with its marks."""
+        """Return how the words at `spans`, ascending, are written, each with its marks.
+
+        "" stands for one that was given with the word before it.
+        """
         followers = [start for start, _ in spans[1:]] + [len(self.text)]
         return [self._word(start, stop, follower) for (start, stop), follower in zip(spans, followers, strict=True)]
 
@@ -39,8 +43,8 @@ class Spelling:
         return "" if _spoken(rest) else rest
 
     def _word(self, start: int, stop: int, follower: int) -> str:
-        begin = self._begin(start)
-        self._spelt = self._end(stop, max(stop, follower))
+        begin = self._begin(start) if start >= self._spelt else self._spelt
+        self._spelt = max(self._spelt, self._end(stop, max(stop, follower)))
         return self.text[begin : self._spelt]
 
     def _begin(self, start: int) -> int:
@@ -52,7 +56,8 @@ class Spelling:
 
     def _end(self, stop: int, follower: int) -> int:
         """Where a word that stops there ends with the marks behind it; the next does not begin before `follower`."""
-        if self.ended and follower == len(self.text) and not _spoken(self.text[stop:]):
+        behind = self.text[stop:]
+        if self.ended and follower == len(self.text) and not (_spoken(behind) or any(map(_symbol, behind))):
             return max(stop, len(self.text.rstrip()))
         end = stop
         while end < follower and not (self.text[end].isspace() or self.text[end].isalnum()):
@@ -65,7 +70,7 @@ class Spelling:
         """Whether marks that stand alone belong to the word before them."""
         space, marks = apart.groups()
         opens = marks[0] in OPENERS or unicodedata.category(marks[0]) in OPENING
-        if opens or _spoken(marks) or not LINE_ENDS.isdisjoint(space):
+        if opens or _spoken(marks) or any(map(_symbol, marks)) or not LINE_ENDS.isdisjoint(space):
             return False
         unsure = apart.end() == len(self.text) and not self.ended
         return not (unsure and marks[0] in WAVERERS)
@@ -73,3 +78,7 @@ class Spelling:
 
 def _spoken(text: str) -> bool:
     return any(map(str.isalnum, text))
+
+
+def _symbol(mark: str) -> bool:
+    return mark in SYMBOLS or unicodedata.category(mark)[0] == "S"
