@@ -128,13 +128,18 @@ def assert_says(heard: Sound, ours: Own, kind: str = "", *, live: bool = False) 
 
     Silence may stand behind it: what pads its `kind` of file, and where it is `live`, the pause of a sentence.
     """
-    for sound in (heard, ours.sound):
-        assert unevenness(sound) > UNEVEN, "it is no speech"
-        assert 0.05 < np.abs(sound.samples).max() <= 1.01
+    assert_speech(heard)
+    assert_speech(ours.sound)
     assert loudness(heard) == pytest.approx(loudness(ours.sound), rel=0.15)
     longest_s = PADDING_S.get(kind, EXACT_S) + live * PAUSE_S
     assert -EXACT_S <= heard.seconds - ours.sound.seconds <= longest_s
     assert likeness(heard, ours.sound) > ALIKE, "it is another text"
+
+
+def assert_speech(sound: Sound) -> None:
+    """It is neither noise nor silence, whatever it says."""
+    assert unevenness(sound) > UNEVEN, "it is no speech"
+    assert 0.05 < np.abs(sound.samples).max() <= 1.01
 
 
 def assert_files(handed: dict[str, str], rates_hz: dict[str, int], ours: Own) -> None:

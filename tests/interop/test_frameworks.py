@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import Served
 from tests.interop.environments import pinned, told
+from tests.interop.sounds import assert_speech, bare
 
 TEXT = "Hello there, friend. It costs $4.50 today. How are you?"
 WORDS = TEXT.split()
@@ -21,6 +22,7 @@ async def test_pipecat(speaking: Served, service: str) -> None:
     turn, cut, wrong = said["turn"], said["cut"], said["wrong"]
     assert (turn["started"], turn["stopped"], turn["errors"]) == (1, 1, [])
     assert 3 < turn["bytes"] / BYTES_PER_S < 8
+    assert_speech(bare(turn["audio"], BYTES_PER_S // 2))
     assert " ".join(turn["words"]).split() == WORDS
     assert 0 < cut["bytes_cut"] < cut["bytes"]
     assert cut["errors"] == []
@@ -39,6 +41,9 @@ async def test_livekit(speaking: Served, service: str) -> None:
     assert said["version"] == pinned("livekit")["livekit-agents"]
     turn, after = said["turn"], said["after"]
     assert 3 < turn["duration"] < 8
+    heard = bare(turn["audio"], turn["rate_hz"])
+    assert_speech(heard)
+    assert heard.seconds == pytest.approx(turn["duration"], abs=0.01)
     assert after["duration"] == pytest.approx(turn["duration"], abs=0.1), "nothing of what was cut is in it"
     assert after["text"] == turn["text"]
     assert 0.5 < said["whole"] < 2

@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import started
 from tests.interop.environments import made, pinned, run
+from tests.interop.sounds import assert_speech, file
 from tests.ports import free_port
 
 LONG_BYTES = 30_000  # of what was left after 10,000: an utterance of this length has a million
@@ -26,6 +27,7 @@ async def test_home_assistant() -> None:
     whole, streamed, after = said["whole"], said["streamed"], said["after"]
     assert (whole["width"], whole["channels"]) == (2, 1)
     assert 3 < whole["seconds"] < 8
+    assert_speech(file(said["audio"], "wav"))
     assert streamed["rate_hz"] == whole["rate_hz"]
     assert streamed["seconds"] == pytest.approx(whole["seconds"], abs=1)
     assert said["cut"] < LONG_BYTES

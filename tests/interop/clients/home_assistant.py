@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 
 from guard import stay_here
+from handing import handed
 
 stay_here()
 
@@ -73,6 +74,7 @@ async def main(host: str, port: str) -> dict[str, object]:
         "streaming": provider.async_supports_streaming_input(),
         "kind": kind,
         "whole": described(whole),
+        "audio": handed(whole),
         "streamed": described(await stream(provider, PIECES)),
         "cut": len(await stream(provider, LONG, 10_000)),
         "after": described(await stream(provider, PIECES)),

@@ -7,6 +7,7 @@ import json
 import sys
 
 from guard import stay_here
+from handing import handed
 
 stay_here()
 
@@ -42,15 +43,18 @@ def plugin(name: str, url: str, key: str, session: aiohttp.ClientSession) -> tts
 
 
 async def turn(speaker: tts.TTS) -> dict[str, object]:
-    duration, words = 0.0, []
+    duration, words, audio, rate_hz = 0.0, [], [], 0
     async with speaker.stream(conn_options=ONCE) as stream:
         for piece in PIECES:
             stream.push_text(piece)
         stream.end_input()
         async for event in stream:
             duration += event.frame.duration
+            audio.append(bytes(event.frame.data))
+            rate_hz = event.frame.sample_rate
             words += event.frame.userdata.get(USERDATA_TIMED_TRANSCRIPT, [])
-    return {"duration": duration, "text": "".join(words), "starts": [word.start_time for word in words]}
+    said = {"text": "".join(words), "starts": [word.start_time for word in words]}
+    return {**said, "duration": duration, "audio": handed(audio), "rate_hz": rate_hz}
 
 
 async def cut(speaker: tts.TTS) -> None:

@@ -7,6 +7,7 @@ import json
 import sys
 
 from guard import stay_here
+from handing import handed
 
 stay_here()
 
@@ -70,6 +71,7 @@ async def heard(tts: TTSService, frames: list[Frame]) -> dict[str, object]:
     return {
         "started": sum(isinstance(frame, TTSStartedFrame) for frame in down),
         "stopped": sum(isinstance(frame, TTSStoppedFrame) for frame in down),
+        "audio": handed(frame.audio for frame in down if isinstance(frame, TTSAudioRawFrame)),
         "bytes": sum(len(frame.audio) for frame in down if isinstance(frame, TTSAudioRawFrame)),
         "bytes_cut": sum(len(frame.audio) for frame in down[:cut] if isinstance(frame, TTSAudioRawFrame)),
         "words": [frame.text for frame in words],
