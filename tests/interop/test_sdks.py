@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Served
 from tests.interop.environments import pinned, told
-from tests.interop.sounds import Timed, assert_files, assert_says, assert_timed, bare, file, own
+from tests.interop.sounds import Timed, assert_files, assert_says, assert_speech, assert_timed, bare, file, own
 
 BOTH = ["core", "old"]
 TEXT = "It costs $4.50, doesn't it? Yes."
@@ -56,7 +56,8 @@ async def test_cartesia(speaking: Served) -> None:
     assert turn["words"][-1][1] < times[-1] <= bare(turn["audio"], 16_000).seconds
     assert "".join(symbol for symbol, _, _ in turn["phonemes"]).startswith("həloʊðɛɹ")  # espeak's
     assert turn["last"] == after["last"] == "done"
-    await _spoken(speaking, after, "After that.")
+    assert [word for word, *_ in after["words"]] == ["After", "that."]
+    assert_speech(bare(after["audio"], 16_000))
     await _spoken(speaking, said["marks"], MARKS)
     await _spoken(speaking, said["events"], TEXT)
     assert said["events"]["phonemes"]
