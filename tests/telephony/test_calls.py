@@ -15,6 +15,7 @@ from tests.telephony.app import application, new_call
 from tests.telephony.carrier import WAIT_S, connected, token_of
 from voicewire.codecs.g711 import parse_mulaw
 from voicewire.server.telephony.call import NEXT_S
+from voicewire.server.telephony.elsewhere import CALLS_MAX
 
 TEXT = "It costs four dollars. Yes, it does."
 SHORT = "It costs four dollars."
@@ -207,6 +208,15 @@ async def test_what_is_no_call_is_said(answering: Served, to: str) -> None:
         assert (await app.until("error", context="a"))["code"] == "unknown_call"
         await app.say("speak", context="a", text="")  # the name is free again
         await app.until("done", context="a")
+
+
+async def test_who_asks_for_calls_that_are_none_may_go_on(answering: Served) -> None:
+    async with application(answering) as app:
+        for turn in range(2):
+            for nth in range(CALLS_MAX):
+                await app.say("speak", context=f"{nth}", to=f"call:nobody's {turn}.{nth}", text="Hello?")
+            codes = [(await app.until("error"))["code"] for _ in range(CALLS_MAX)]
+            assert codes == ["unknown_call"] * CALLS_MAX
 
 
 async def test_a_token_wants_a_key_that_may_speak(answering: Served) -> None:

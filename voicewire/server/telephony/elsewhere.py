@@ -75,7 +75,8 @@ class Elsewhere:
     def _way(self, call: str) -> Reach:
         way = self._ways.get(call)
         if way is None or way.gone:
-            if way is None and len(self._ways) >= CALLS_MAX:
+            self._ways = {each: way for each, way in self._ways.items() if not way.gone}
+            if len(self._ways) >= CALLS_MAX:
                 raise OverQuota("too_many_contexts", limit=CALLS_MAX)
             way = self._ways[call] = Reach(self._relay, call, self)
         return way
