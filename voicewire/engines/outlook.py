@@ -9,7 +9,7 @@ from typing import NamedTuple
 from voicewire.engines.line import Line
 
 RETRY_MS = (50, 30_000)  # the shortest and longest that a refused caller is told to wait
-SPARE_S = 0.5  # listeners whose next block has less until it must be begun are worth more than one who comes new …
+SPARE_S = 0.75  # listeners who have less behind their next block are worth more than one who comes new …
 PRESSED = 20  # … and would have to wait this part of what newcomers may; who lets them wait long wants none refused
 
 
@@ -43,16 +43,17 @@ class Share:
         """The work that is done until `own` of the tenant's is: others get what their weights give, if they want it."""
         return min(own * self._times, own + self._others)
 
-    def late_s(self, first: float, chars_s: float, now: float) -> float:
+    def late_s(self, first: float, chars_s: float, workers: int, now: float) -> float:
         """The time until the last block is begun that has less than `SPARE_S` to spare; 0: all have more.
 
-        `first` is done before. A block that was due when it was asked for has no time to be late for.
+        `first` is done before, at `chars_s` by all `workers` together; one of them makes the block. One that was due
+        when it was asked for has no time to be late for.
         """
         work = late_s = 0.0
         for ticket in sorted(self._tickets, key=lambda ticket: ticket.deadline):
             begins_s = (first + self.before(work)) / chars_s
             work += ticket.work
-            if ticket.ahead and now + begins_s > ticket.due_at - SPARE_S:
+            if ticket.ahead and now + begins_s + ticket.work * workers / chars_s > ticket.deadline - SPARE_S:
                 late_s = begins_s
         return late_s
 

@@ -30,6 +30,7 @@ from voicewire.types import Priority
 
 ATTEMPTS = 2  # of a block, counting those that ended with their worker
 OWED = 2  # blocks a lane that a worker has not answered to the end
+TURNS_S = 0.25  # a wait that makes nobody late where several lanes of a worker take turns
 LISTENED_S = 30.0  # how long a worker is kept from work for nobody after a block was due
 KEPT_PART = 8  # the last eighth of the queue is for tenants that have less than an eighth of it
 
@@ -113,12 +114,14 @@ class Schedule:
         first = self._next_free(held) + (0.0 if live else lines[Rank.LIVE_DUE].work)
         urgent, everything = Share([due], tenant, weight), Share([due, ahead], tenant, weight)
         wait_s = (first + urgent.before(urgent.own)) / self._chars_s
-        return Outlook(wait_s, waited_s, everything.late_s(first, self._chars_s, now))
+        if wait_s < TURNS_S and any(worker.lanes > 1 for worker in self.workers):
+            return Outlook(wait_s, waited_s)
+        return Outlook(wait_s, waited_s, everything.late_s(first, self._chars_s, len(self.workers), now))
 
     def _next_free(self, held: list[float]) -> float:
         """The work that all do until one is free, when they have `held`."""
         if any(worker.lanes > 1 for worker in self.workers):
-            return sum(held)  # a block is in a lane already, of a worker that takes its due blocks one after another
+            return sum(held) / 2  # it gets a lane at once, of a worker that takes turns between its due blocks
         return len(held) * min(held, default=0.0)  # it waits for all of them, and takes whichever ends first
 
     def assign(self, now: float) -> list[tuple[Worker, Ticket]]:
