@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import deque
 from typing import NamedTuple, TextIO
 
-from voicewire.commands.terminal import CLEAR, marked_line, printable
+from voicewire.commands.terminal import CLEAR, columns_of, marked_line, printable
 
 CLOCK = "{minutes}:{seconds:02d} "
 COLUMNS_MIN = 20
@@ -69,7 +68,7 @@ class Progress:
     def _rewrite(self, word: _Due) -> None:
         minutes, seconds = divmod(int(word.begins_ms / 1000), 60)
         clock = CLOCK.format(minutes=minutes, seconds=seconds)
-        columns = max(COLUMNS_MIN, shutil.get_terminal_size().columns) - len(clock) - 1
+        columns = max(COLUMNS_MIN, columns_of(self._out)) - len(clock) - 1
         line = marked_line(self._texts[word.utterance], word.start, word.stop, columns)
         self._out.write(f"{CLEAR}{clock}{line}")
         self._out.flush()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
+from typing import TextIO
 
 CLEAR = "\r\x1b[K"
 MARK = "\x1b[7m"  # reverse video: legible in every colour scheme
+USUAL_COLUMNS = 80  # of a terminal that does not say
 PLAIN = "\x1b[0m"
 
 
@@ -21,6 +24,14 @@ def _printable(character: str) -> str:
     if category == "Cs":
         return "\ufffd"
     return "" if category == "Cf" and character != "\u200d" else character
+
+
+def columns_of(out: TextIO) -> int:
+    """Return how many columns the terminal has that `out` writes to, whatever the program's other outputs are."""
+    try:
+        return os.get_terminal_size(out.fileno()).columns or USUAL_COLUMNS
+    except OSError:
+        return USUAL_COLUMNS
 
 
 def width(text: str) -> int:
