@@ -25,7 +25,9 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from tests.engines.pooled import new_pool
 from tests.fresh_database import kept_for_the_run, lay_database
+from voicewire.engines.pooling import Pool
 from voicewire.storage.embedded_postgres import EmbeddedPostgres
 from voicewire.storage.migrations import migrate
 from voicewire.storage.store import Store
@@ -187,6 +189,15 @@ async def store(postgres_url: str) -> AsyncIterator[Store]:
     store = await Store(postgres_url).open()
     yield store
     await store.close()
+
+
+@pytest.fixture
+async def tone() -> AsyncIterator[Pool]:
+    """A pool of one real worker with the tone engine."""
+    pool = new_pool({})
+    await pool.start()
+    yield pool
+    await pool.close()
 
 
 class Served(NamedTuple):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cache.test_fs import files
-from tests.engines.pooled import LONG, new_pool, until
+from tests.engines.pooled import LONG, until
 from tests.test_synthesis import TEXT, request_of
 from voicewire.cache.fs import FsBackend
 from voicewire.cache.noop import Noop
@@ -31,23 +31,15 @@ BLOCKS = 2
 KEY, JOB = b"k" * 32, Job(Utterance("", "middle"), TELEPHONE)
 
 
-@pytest.fixture
-async def pool() -> AsyncIterator[Pool]:
-    pool = new_pool({})
-    await pool.start()
-    yield pool
-    await pool.close()
-
-
 @asynccontextmanager
 async def started(
-    pool: Pool, folder: Path, *, takes: bool = True, memory_bytes: int = 1 << 20, public: bool = False
+    tone: Pool, folder: Path, *, takes: bool = True, memory_bytes: int = 1 << 20, public: bool = False
 ) -> AsyncIterator[Pipeline]:
     backend = FsBackend(folder, 1 << 24)
     await backend.open()
     shelf = Shelf(backend, look_s=PATIENT_S, takes=takes)
     task = asyncio.create_task(shelf.run())
-    yield Pipeline({"tone": pool}, Clips(memory_bytes), shelf, public=lambda *_: public)
+    yield Pipeline({"tone": tone}, Clips(memory_bytes), shelf, public=lambda *_: public)
     await shelf.drain()
     task.cancel()
     await asyncio.wait({task})
@@ -59,20 +51,20 @@ async def heard(pipeline: Pipeline, format: Format, tenant: str = "home") -> lis
     return [each async for run in recital.runs() for each in (*run.packets, *run.words)]
 
 
-def made(pool: Pool) -> int:
+def made(tone: Pool) -> int:
     """How many blocks the engine has made."""
-    return pool.stats().completed
+    return tone.stats().completed
 
 
 async def test_every_format_costs_one_synthesis_and_is_what_the_engine_would_have_made(
-    pool: Pool, tmp_path: Path
+    tone: Pool, tmp_path: Path
 ) -> None:
-    fresh = Pipeline({"tone": pool}, Clips(0))
+    fresh = Pipeline({"tone": tone}, Clips(0))
     expected = [await heard(fresh, format) for format in (OPUS, TELEPHONE, STUDIO)]
-    before = made(pool)
-    async with started(pool, tmp_path) as pipeline:
+    before = made(tone)
+    async with started(tone, tmp_path) as pipeline:
         assert [await heard(pipeline, format) for format in (OPUS, TELEPHONE, STUDIO)] == expected
-        assert made(pool) - before == BLOCKS
+        assert made(tone) - before == BLOCKS
         assert pipeline.figures()["clips_encoded"] == 2 * BLOCKS
         await pipeline.shelf.drain()
         assert len(files(tmp_path)) == BLOCKS * 4
@@ -80,71 +72,71 @@ async def test_every_format_costs_one_synthesis_and_is_what_the_engine_would_hav
 
 
 async def test_the_next_gateway_encodes_what_another_has_heard_and_the_one_behind_it_finds_that(
-    pool: Pool, tmp_path: Path
+    tone: Pool, tmp_path: Path
 ) -> None:
-    before = made(pool)
-    async with started(pool, tmp_path) as pipeline:
+    before = made(tone)
+    async with started(tone, tmp_path) as pipeline:
         await heard(pipeline, OPUS)
     said = []
     for encoded in (BLOCKS, 0):
-        async with started(pool, tmp_path) as pipeline:
+        async with started(tone, tmp_path) as pipeline:
             said.append(await heard(pipeline, TELEPHONE))
             assert pipeline.figures()["clips_encoded"] == encoded
     assert said[0] == said[1]
-    assert made(pool) - before == BLOCKS
+    assert made(tone) - before == BLOCKS
 
 
-async def test_all_who_want_a_new_format_at_once_have_it_encoded_once(pool: Pool, tmp_path: Path) -> None:
-    async with started(pool, tmp_path) as pipeline:
+async def test_all_who_want_a_new_format_at_once_have_it_encoded_once(tone: Pool, tmp_path: Path) -> None:
+    async with started(tone, tmp_path) as pipeline:
         await heard(pipeline, OPUS)
-        before = made(pool)
+        before = made(tone)
         all_heard = await asyncio.gather(*(heard(pipeline, TELEPHONE) for _ in range(100)))
         assert all(each == all_heard[0] for each in all_heard)
-        assert (made(pool) - before, pipeline.figures()["clips_encoded"]) == (0, BLOCKS)
+        assert (made(tone) - before, pipeline.figures()["clips_encoded"]) == (0, BLOCKS)
 
 
 @pytest.mark.parametrize(("public", "spoken"), [(False, BLOCKS), (True, 0)])
 async def test_another_tenant_hears_of_a_take_only_where_the_voice_is_everybodys(
-    pool: Pool, tmp_path: Path, public: bool, spoken: int
+    tone: Pool, tmp_path: Path, public: bool, spoken: int
 ) -> None:
-    async with started(pool, tmp_path, public=public) as pipeline:
+    async with started(tone, tmp_path, public=public) as pipeline:
         await heard(pipeline, OPUS)
-        before = made(pool)
+        before = made(tone)
         await heard(pipeline, TELEPHONE, "away")
-        assert (made(pool) - before, pipeline.figures()["clips_encoded"]) == (spoken, BLOCKS - spoken)
+        assert (made(tone) - before, pipeline.figures()["clips_encoded"]) == (spoken, BLOCKS - spoken)
 
 
-async def test_where_takes_are_not_kept_the_engine_speaks_again(pool: Pool, tmp_path: Path) -> None:
-    before = made(pool)
-    async with started(pool, tmp_path, takes=False) as pipeline:
+async def test_where_takes_are_not_kept_the_engine_speaks_again(tone: Pool, tmp_path: Path) -> None:
+    before = made(tone)
+    async with started(tone, tmp_path, takes=False) as pipeline:
         await heard(pipeline, OPUS)
         await heard(pipeline, TELEPHONE)
-    assert (made(pool) - before, len(files(tmp_path))) == (2 * BLOCKS, 2 * BLOCKS)
+    assert (made(tone) - before, len(files(tmp_path))) == (2 * BLOCKS, 2 * BLOCKS)
 
 
-async def test_a_take_that_is_not_whole_costs_another_synthesis_and_no_more(pool: Pool, tmp_path: Path) -> None:
-    async with started(pool, tmp_path) as pipeline:
+async def test_a_take_that_is_not_whole_costs_another_synthesis_and_no_more(tone: Pool, tmp_path: Path) -> None:
+    async with started(tone, tmp_path) as pipeline:
         expected = await heard(pipeline, OPUS)
     for path in files(tmp_path):
         path.write_bytes(path.read_bytes()[:-1])
-    before = made(pool)
-    async with started(pool, tmp_path) as pipeline:
+    before = made(tone)
+    async with started(tone, tmp_path) as pipeline:
         assert await heard(pipeline, TELEPHONE)
         assert await heard(pipeline, OPUS) == expected
         assert pipeline.shelf.stats.corrupt == 2 * BLOCKS
-    assert made(pool) - before == BLOCKS
+    assert made(tone) - before == BLOCKS
 
 
-async def test_a_clip_that_was_let_go_is_encoded_anew(pool: Pool, tmp_path: Path) -> None:
-    async with started(pool, tmp_path, memory_bytes=0) as pipeline:
+async def test_a_clip_that_was_let_go_is_encoded_anew(tone: Pool, tmp_path: Path) -> None:
+    async with started(tone, tmp_path, memory_bytes=0) as pipeline:
         expected = await heard(pipeline, OPUS)
         await pipeline.shelf.drain()
         for path in files(tmp_path):
             if path.read_bytes().startswith(b"VWC1"):
                 path.unlink()
-        before = made(pool)
+        before = made(tone)
         assert await heard(pipeline, OPUS) == expected
-        assert made(pool) == before
+        assert made(tone) == before
 
 
 class Keeping(Noop):
@@ -208,18 +200,18 @@ class Expecting(Keeping):
         return True
 
 
-async def test_a_take_that_was_expected_and_is_not_there_costs_only_the_look(pool: Pool) -> None:
-    expected = await heard(Pipeline({"tone": pool}, Clips(0)), OPUS)
-    before = made(pool)
+async def test_a_take_that_was_expected_and_is_not_there_costs_only_the_look(tone: Pool) -> None:
+    expected = await heard(Pipeline({"tone": tone}, Clips(0)), OPUS)
+    before = made(tone)
     shelf = Shelf(Expecting())
-    assert await heard(Pipeline({"tone": pool}, Clips(0), shelf), OPUS) == expected
-    assert made(pool) - before == BLOCKS
+    assert await heard(Pipeline({"tone": tone}, Clips(0), shelf), OPUS) == expected
+    assert made(tone) - before == BLOCKS
     assert shelf.stats.misses == 2 * BLOCKS  # a clip and a take each
 
 
-async def test_where_a_take_was_expected_in_vain_a_crowd_is_refused_as_ever(pool: Pool) -> None:
+async def test_where_a_take_was_expected_in_vain_a_crowd_is_refused_as_ever(tone: Pool) -> None:
     for backend in (Keeping(), Expecting()):
-        pipeline = Pipeline({"tone": pool}, Clips(0), Shelf(backend), wait_max_s=-1.0)
+        pipeline = Pipeline({"tone": tone}, Clips(0), Shelf(backend), wait_max_s=-1.0)
         with pytest.raises(Busy):
             await heard(pipeline, OPUS)
         assert sum(pipeline.refused.values()) == 1

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from tests.engines.pooled import new_pool, until
+from tests.engines.pooled import until
 from voicewire.blocks import Splitter
 from voicewire.cache.fs import FsBackend
 from voicewire.cache.shelf import Shelf
@@ -237,14 +236,6 @@ async def test_tenants_share_only_what_is_public(pool: HandPool) -> None:
             ticket.sink.slice(LAST)
         scopes = {clip.scope for tenant in ("one", "two") if (clip := pipeline.clip(order_of(tenant)))}
         assert scopes == ({""} if count == 1 else {"one", "two"})
-
-
-@pytest.fixture
-async def tone() -> AsyncIterator[Pool]:
-    pool = new_pool({})
-    await pool.start()
-    yield pool
-    await pool.close()
 
 
 async def recite(pipeline: Pipeline) -> list[bytes]:

@@ -6,7 +6,7 @@ import asyncio
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import httpx
@@ -14,7 +14,6 @@ import pytest
 
 from tests.cache.making import clip_of, key_of, take_of
 from tests.cache.test_shelf import running
-from tests.engines.pooled import new_pool
 from tests.test_forms import BLOCKS, OPUS, TELEPHONE, heard, made
 from voicewire.cache.entry import Corrupt, parse, serialize
 from voicewire.cache.s3 import Bucket, S3Backend
@@ -39,14 +38,6 @@ def endpoint() -> Iterator[str]:
     process.kill()
     process.wait()
     process.stdout.close()
-
-
-@pytest.fixture
-async def tone() -> AsyncIterator[Pool]:
-    pool = new_pool({})
-    await pool.start()
-    yield pool
-    await pool.close()
 
 
 def bucket(endpoint: str, name: str = "clips") -> Bucket:
