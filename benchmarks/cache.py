@@ -14,7 +14,7 @@ import random
 
 import uvloop
 
-from benchmarks.first_audio import Asker
+from benchmarks.asking import Asker
 from benchmarks.harness import SENTENCES, Client, Served, connect, percentile, report, served
 
 KNOWN = 40  # texts that were spoken before

@@ -14,8 +14,8 @@ import random
 import httpx
 import uvloop
 
+from benchmarks.asking import Asker
 from benchmarks.capacity import measure, warm
-from benchmarks.first_audio import Asker
 from benchmarks.harness import KEY, SENTENCES, Served, connect, percentile, report, served
 
 SECONDS = 10_000_000

@@ -1,7 +1,7 @@
 """A worker process: one engine, one thread, and the jobs that a pool hands it over a socket.
 
 `python -m voicewire.worker --fd N` is started by `engines.pool` with a stream socket open at descriptor N.
-It advances the job with the earliest deadline by one step, sends what was made, looks for messages without
+It advances the job whose listener runs dry first by one step, sends what was made, looks for messages without
 waiting, and so on; it waits only when it has no job. An exception that an engine does not declare ends the
 process: what state the engine is in is not known, and the pool starts another.
 """
@@ -88,15 +88,21 @@ class Connection:
 class Running:
     """A job in one of the lanes."""
 
-    __slots__ = ("batch", "deadline", "job", "recorder", "slices", "waiting")
+    __slots__ = ("batch", "deadline", "job", "made_s", "recorder", "slices", "waiting")
 
     def __init__(self, job: Job, deadline: float) -> None:
         self.job = job
-        self.deadline = deadline
+        self.deadline = deadline  # of its first frame
+        self.made_s = 0.0  # of audio
         self.waiting = False  # its engine had nothing for it when it was last asked
         self.slices: Generator[Slice, None, None] | None = None  # None: it has not begun
         self.batch: tuple[Batch, int] | None = None  # and its row there
         self.recorder: Recorder | None = None
+
+    @property
+    def due(self) -> float:
+        """When its listener runs dry without its next slice: a block just begun does not wait for the end of others."""
+        return self.deadline + self.made_s
 
     def close(self) -> None:
         """Free what the engine holds for it."""
@@ -186,7 +192,7 @@ class Worker:
         able = [(id, job) for id, job in self._running.items() if not job.waiting]
         if not able:
             return
-        id, job = min(able, key=lambda item: item[1].deadline)
+        id, job = min(able, key=lambda item: item[1].due)
         try:
             slice = next(job.slices or self._begin(job))
         except VoicewireError as error:
@@ -197,6 +203,7 @@ class Worker:
             job.waiting = True
             return
         self._wake()
+        job.made_s += len(slice.packets) * job.job.format.frame_ms / 1000
         if slice.last:
             self._running.pop(id).close()
             self._tell_halvings()
