@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.cache.test_fs import files
-from tests.engines.pooled import LONG, until
+from tests.engines.pooled import LONG
 from tests.test_synthesis import TEXT, request_of
+from voicewire.cache.base import Read
 from voicewire.cache.fs import FsBackend
 from voicewire.cache.noop import Noop
 from voicewire.cache.shelf import Shelf
-from voicewire.clips import Clips, Take
+from voicewire.clips import Clip, Clips, Take
 from voicewire.engines.pooling import Pool
 from voicewire.engines.tone import open_engine
 from voicewire.errors import Busy
@@ -164,9 +165,12 @@ async def test_it_is_told_while_it_is_encoded_and_no_more_once_nobody_listens() 
     assert len(told) > 5
     assert [slice.last for slice in told] == [*(False for _ in told[1:]), True]
     cut = list[Slice]()
-    encoding = asyncio.create_task(forms.encode(KEY, JOB, cut.append))
-    await until(lambda: bool(cut))
-    encoding.cancel()
+
+    def leave(slice: Slice) -> None:
+        cut.append(slice)
+        encoding.cancel()
+
+    encoding = asyncio.create_task(forms.encode(KEY, JOB, leave))
     await asyncio.wait({encoding})
     assert encoding.cancelled()
     heard_so_far = len(cut)
@@ -207,6 +211,29 @@ async def test_a_take_that_was_expected_and_is_not_there_costs_only_the_look(ton
     assert await heard(Pipeline({"tone": tone}, Clips(0), shelf), OPUS) == expected
     assert made(tone) - before == BLOCKS
     assert shelf.stats.misses == 2 * BLOCKS  # a clip and a take each
+
+
+async def test_where_takes_are_not_kept_nobody_looks_for_one(tone: Pool) -> None:
+    shelf = Shelf(Expecting(), takes=False)
+    assert await heard(Pipeline({"tone": tone}, Clips(0), shelf), OPUS)
+    assert shelf.stats.misses == BLOCKS
+
+
+async def test_a_model_that_goes_while_a_take_is_looked_for_still_says_what_it_was_asked_for(tone: Pool) -> None:
+    pools = {"tone": tone}
+
+    class Late(Expecting):
+        looks = 0
+
+        async def get(self, key: bytes, read: Read) -> Clip | Take | None:
+            self.looks += 1
+            if self.looks == 2:  # behind the clip's
+                pools.clear()
+            return await super().get(key, read)
+
+    recital = Pipeline(pools, Clips(0), Shelf(Late())).speak(request_of("home"), "Yes.", ahead_ms=60_000)
+    assert [run async for run in recital.runs()]
+    assert (pools, made(tone)) == ({}, 1)
 
 
 async def test_where_a_take_was_expected_in_vain_a_crowd_is_refused_as_ever(tone: Pool) -> None:

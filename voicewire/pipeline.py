@@ -129,7 +129,7 @@ class Pipeline:
             asked = self.shelf.ask(take)
             clip = await self.audio(key)
             if asked and clip is None:
-                await asked  # so that `make` need not
+                await asyncio.shield(asked)  # so that `make` need not; others may wait for the same
         return clip
 
     async def audio(self, key: bytes) -> Clip | None:
@@ -146,9 +146,7 @@ class Pipeline:
     def make(
         self, order: Order, making: Making, listener: Listener, *, priority: Priority = Priority.LIVE
     ) -> BlockInMaking:
-        """Have the block made by the time that it is due, or join those who wait for it already.
-
-        Of the take, where there is one; else by an engine.
+        """Have the block made by the time that it is due, of its take or by an engine, or join those who wait for it.
 
         Raises `Busy` when too much is waiting, or a first block would wait too long, and `BadRequest` for a model that
         only another gateway has.
@@ -168,7 +166,7 @@ class Pipeline:
             synthesis.fetched = True
             synthesis.take(clip.slices)
         else:
-            if not making.index and not self.shelf.may_have(take):
+            if not making.index and not self._recorded(take):
                 self._admit(pool, order, priority)
             self._begin(synthesis, take, key, first=not making.index)
         return synthesis.join(making, listener)
@@ -188,7 +186,7 @@ class Pipeline:
         return next((chars for seconds, chars in SHORTER_FIRST if waits_s >= seconds), FIRST_CHARS)
 
     def _begin(self, synthesis: Synthesis, take: bytes, key: bytes, *, first: bool) -> None:
-        recorded = self.shelf.may_have(take)
+        recorded = self._recorded(take)
         if recorded or self._flight:
             leading = self._replay(synthesis, take, key, first=first) if recorded else self._lead(synthesis, key)
             synthesis.lead = asyncio.create_task(leading, name="who makes a block")
@@ -198,6 +196,9 @@ class Pipeline:
         if self._shares:
             self._syntheses[key] = synthesis
 
+    def _recorded(self, take: bytes) -> bool:
+        return self.shelf.keeps_takes and self.shelf.may_have(take)
+
     async def _replay(self, synthesis: Synthesis, take: bytes, key: bytes, *, first: bool) -> None:
         """Have the block encoded of its take; where there turns out to be none, have it made."""
         order = synthesis.order
@@ -205,7 +206,7 @@ class Pipeline:
             return
         try:
             if first:
-                self._admit(self.pools[order.model], order, synthesis.priority)
+                self._admit(synthesis.pool, order, synthesis.priority)
         except Busy as error:
             synthesis.failed(error)
         else:

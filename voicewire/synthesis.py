@@ -86,7 +86,7 @@ class Synthesis:
         self.error: VoicewireError | None = None
         self.lead: asyncio.Task[None] | None = None  # asks whether to make it here
         self.fetched = False  # it was made elsewhere
-        self._pool = pool
+        self.pool = pool
         self._deadline = deadline
         self._ticket: Ticket | None = None
         self._ended = ended
@@ -98,7 +98,7 @@ class Synthesis:
         """Have it made here. Raises as `Pool.submit` does."""
         order, priority = self.order, self.priority
         job = replace(order.job, record=True) if self._record else order.job
-        self._ticket = self._pool.submit(
+        self._ticket = self.pool.submit(
             job, self._deadline, self, tenant=order.tenant, priority=priority, weight=order.weight
         )
 
@@ -128,7 +128,7 @@ class Synthesis:
     def _postpone(self, due: float) -> None:
         self._deadline = due
         if self._ticket:
-            self._pool.postpone(self._ticket, due)
+            self.pool.postpone(self._ticket, due)
 
     def slice(self, slice: Slice) -> None:
         """More was made."""
@@ -165,7 +165,7 @@ class Synthesis:
         if self.lead:
             self.lead.cancel()
         if self._ticket:
-            self._pool.cancel(self._ticket)
+            self.pool.cancel(self._ticket)
 
     def _tell_all(self) -> None:
         first, *others = self._listeners or [None]

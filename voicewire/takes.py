@@ -68,7 +68,7 @@ class Recorder:
 
     def _push(self, chunk: Chunk) -> None:
         pcm, words, phonemes = chunk
-        if not len(pcm) and not words:  # an engine that waits
+        if not (len(pcm) or words or phonemes):  # an engine that waits
             return
         self._samples += len(pcm)
         if self._samples > SAMPLES_MAX:

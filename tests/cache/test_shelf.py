@@ -15,7 +15,7 @@ from tests.cache.test_fs import files
 from voicewire.cache.base import Backend, Held, Read, Write
 from voicewire.cache.fs import FsBackend
 from voicewire.cache.noop import Noop
-from voicewire.cache.shelf import Shelf
+from voicewire.cache.shelf import LOOKS_MAX, Shelf
 from voicewire.clips import Clip
 
 PATIENT_S = 30.0
@@ -25,9 +25,9 @@ class Stuck:
     """A double for a disk or a network that hangs: nothing comes back before `free` is set."""
 
     writes_at_once = 1
-    far = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, far: bool = False) -> None:
+        self.far = far
         self.free = asyncio.Event()
         self.asked = 0
         self.held = Held()
@@ -47,7 +47,9 @@ class Stuck:
         return clip_of(1)
 
     async def has(self, _key: bytes) -> bool:
-        return True
+        self.asked += 1
+        await self.free.wait()
+        return False
 
     async def put(self, _key: bytes, _write: Write) -> None:
         await self.free.wait()
@@ -193,3 +195,30 @@ async def test_nowhere_keeps_nothing() -> None:
         assert not shelf.may_have(key_of(1))
         assert await shelf.get(key_of(1)) is None
         assert shelf.stats.lost == 0
+
+
+async def test_a_crowd_that_asks_for_one_take_asks_once_and_one_who_leaves_takes_nobody_along() -> None:
+    stuck = Stuck(far=True)
+    async with running(stuck) as shelf:
+        leaving, *staying = (asyncio.create_task(_asked(shelf)) for _ in range(50))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        stuck.free.set()
+        await asyncio.gather(*staying)
+        assert stuck.asked == 1
+        assert not shelf.may_have(key_of(1))
+
+
+async def _asked(shelf: Shelf) -> None:
+    ask = shelf.ask(key_of(1))
+    assert ask
+    await asyncio.shield(ask)
+
+
+async def test_no_more_is_asked_for_at_once_than_is_looked_for() -> None:
+    stuck = Stuck(far=True)
+    async with running(stuck) as shelf:
+        asks = [shelf.ask(key_of(number)) for number in range(LOOKS_MAX + 10)]
+        assert asks.count(None) == 10
+        stuck.free.set()
+        await asyncio.gather(*filter(None, asks))

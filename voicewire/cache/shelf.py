@@ -52,6 +52,7 @@ class Shelf:
         self._waiting_bytes = 0
         self._writing: dict[bytes, Kept] = {}
         self._looks: dict[bytes, asyncio.Task[Kept | None]] = {}
+        self._asks: dict[bytes, asyncio.Task[None]] = {}
         self._absent: OrderedDict[bytes, float] = OrderedDict()  # until when nobody looks for what was not there
         self._more = asyncio.Event()
         self._idle = asyncio.Event()
@@ -80,9 +81,13 @@ class Shelf:
 
     def ask(self, key: bytes) -> asyncio.Task[None] | None:
         """Begin to ask whether `key` is there, where that takes its time; if not, `may_have` knows for a moment."""
-        if not self._backend.far or len(self._looks) >= LOOKS_MAX:
+        if not self._backend.far or not self.keeps_takes or not self.may_have(key):
             return None
-        return asyncio.create_task(self._has(key), name="ask for a take")
+        ask = self._asks.get(key)
+        if ask is None and len(self._asks) < LOOKS_MAX:
+            ask = self._asks[key] = asyncio.create_task(self._has(key), name="ask for a take")
+            ask.add_done_callback(lambda _: self._asks.pop(key))
+        return ask
 
     async def get(self, key: bytes) -> Kept | None:
         """Return the clip or take, if it is found soon enough. All who ask at once ask once."""
