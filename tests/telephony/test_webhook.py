@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -21,8 +21,9 @@ from voicewire.server.jobs.outward import Outward
 from voicewire.server.jobs.signing import secret_for, signature
 from voicewire.server.telephony.accounts import Account
 from voicewire.server.telephony.call import Call
-from voicewire.server.telephony.webhook import Hook
-from voicewire.types import CallEvent
+from voicewire.server.telephony.carriers import CARRIERS, Started
+from voicewire.server.telephony.webhook import EVENTS_MAX, Hook, Hooks
+from voicewire.types import CallEvent, Codec
 
 ANSWERS = {
     "call.started": ("text/plain", ["Good ", "morning. ", "How can I help you today, dear caller?"]),
@@ -33,7 +34,8 @@ ANSWERS = {
 class Program:
     """Answers over HTTP/1.1, piece by piece."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: Mapping[str, tuple[str, list[str]]] = ANSWERS) -> None:
+        self.answers = answers
         self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.signed: list[tuple[dict[str, str], bytes]] = []
 
@@ -43,7 +45,7 @@ class Program:
         body = await reader.readexactly(int(headers["content-length"]))
         event = json.loads(body)
         self.signed.append((headers, body))
-        kind, pieces = ANSWERS.get(event["type"], ("", []))
+        kind, pieces = self.answers.get(event["type"], ("", []))
         status = "200 OK" if pieces else "204 No Content"
         writer.write(f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n".encode())
         for piece in pieces:
@@ -90,8 +92,6 @@ class Held:
 
     id, account, tenant = "CA1", "AC1", "t_mine"
 
-    def join(self, agent: Hook) -> None: ...
-
     def take(self, agent: Hook, message: frames.ClientMessage) -> None: ...
 
     def end(self, agent: Hook, context: str) -> None: ...
@@ -108,6 +108,7 @@ async def test_who_gave_the_secret_can_check_what_is_asked(given: str) -> None:
         hook.tell(frames.Cancelled("w0", 0, (0, 0), (0, 4), 0, 0, None))
         hook.over()
         await asyncio.wait_for(hook.run(), WAIT_S)
+        await program.until("call.ended")
         await outward.aclose()
         types = [json.loads(body)["type"] for _, body in program.signed]
         assert types == ["call.started", "call.interrupted", "call.ended"]
@@ -118,6 +119,35 @@ async def test_who_gave_the_secret_can_check_what_is_asked(given: str) -> None:
     assert event["type"] == "call.ended"
     assert abs(datetime.fromisoformat(event["timestamp"]).timestamp() - timestamp) <= WAIT_S
     assert headers["webhook-signature"] == signature(secret, id, timestamp, body)
+
+
+async def test_a_call_that_is_over_at_once_ends_its_webhook_too() -> None:
+    program, outward = Program({}), Outward(private=True, at_once=1)
+    async with await asyncio.start_server(program.serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/say"
+        hooks = Hooks(outward, b"pepper")
+        started = Started("CA1", "MZ1", "", "AC1", frames.FormatRequest(Codec.MULAW, 8_000))
+        call = Call(CARRIERS["twilio"], started, "t_mine", lambda _: None)
+        hooks.attend(call, Account("AC1", webhook=url))
+        await call.over()
+        await program.until("call.ended")
+        await hooks.aclose()
+    assert [json.loads(body)["type"] for _, body in program.signed] == ["call.started", "call.ended"]
+
+
+async def test_the_end_of_a_call_is_told_whatever_else_is_not() -> None:
+    program, outward = Program(), Outward(private=True, at_once=1)
+    async with await asyncio.start_server(program.serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/say"
+        hook = Hook(cast(Call, Held()), Account("AC1", webhook=url), outward, b"pepper")
+        for _ in range(EVENTS_MAX):
+            hook.tell(frames.Cancelled("w0", 0, (0, 0), (0, 4), 0, 0, None))
+        hook.over()
+        await asyncio.wait_for(hook.run(), WAIT_S)
+        await program.until("call.ended")
+        await outward.aclose()
+    assert len(program.signed) == EVENTS_MAX - 1
+    assert json.loads(program.signed[-1][1])["type"] == "call.ended"
 
 
 @pytest.mark.nightly

@@ -31,6 +31,7 @@ from voicewire.types import CallEvent
 LOGGER = logging.getLogger(__name__)
 
 EVENTS_MAX = 32  # not yet asked of: then what happens is not told
+END_EVENTS = 2  # that the call has ended, and that nothing follows
 ANSWER_BYTES_MAX = 64 * 1024
 ANSWER_S = 30.0
 OK = 200
@@ -79,14 +80,13 @@ class Hook:
 
     def over(self) -> None:
         """Tell of the end of the call, last."""
-        self.happened("call.ended")
-        if self._events.full():  # there is always room for the end
+        while self._events.qsize() > EVENTS_MAX - END_EVENTS:  # there is always room for the end
             self._events.get_nowait()
+        self.happened("call.ended")
         self._events.put_nowait(None)
 
     async def run(self) -> None:
         """Ask and speak, until the call is over."""
-        self._call.join(self)
         while (event := await self._events.get()) is not None:
             try:
                 async with asyncio.timeout(ANSWER_S):
@@ -152,6 +152,7 @@ class Hooks:
     def attend(self, call: Call, account: Account) -> None:
         """Have an account's webhook speak into a call."""
         hook = Hook(call, account, self._outward, self._pepper)
+        call.join(hook)  # at once: the call may be over before the task has begun
         task = asyncio.create_task(hook.run(), name="webhook of a call")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
