@@ -83,7 +83,7 @@ class Aliases:
         if not models:  # workers are on their way
             return []
         lost_models = [(name, meant) for name, meant in self._models.items() if meant and meant not in models]
-        lost_voices = [(name, meant) for name, meant in self._voices.items() if not _found(names, meant)]
+        lost_voices = [(name, meant) for name, meant in self._voices.items() if not _means_voice(names, meant)]
         return [
             *(f"{name} means the model {meant}" for name, meant in lost_models),
             *(f"{name} means the voice {meant}" for name, meant in lost_voices),
@@ -96,22 +96,17 @@ class Aliases:
         model_id = self._model(names, model)
         named = _row(self._voices, voice)
         if named is None:
-            try:
-                return names.resolve(model_id, voice, language)
-            except BadRequest as unknown:
-                named = _row(VOICES, voice) if voice else ""
-                if unknown.row_code != "unknown_voice" or named is None:
-                    raise
+            if known := _known(names, model_id, voice, language):
+                return known
+            named = _row(VOICES, voice) if voice else ""
+            if named is None:
+                return names.resolve(model_id, voice, language)  # which says that there is none
         if named in GENDERS:
             named = _of_gender(names, model_id, named, language or LANGUAGE)
         if named:
             return names.resolve(model_id, named, language)
-        try:
-            return names.resolve(model_id, "", language)
-        except BadRequest as unspoken:  # clients send a language with everything
-            if unspoken.row_code != "unknown_voice":
-                raise
-            return names.resolve(model_id, "", "")
+        # clients send a language with everything
+        return _known(names, model_id, "", language) or names.resolve(model_id, "", "")
 
     def voice(self, names: Catalogue, name: str) -> Voice:
         """Return the voice that a foreign client hears by a name, under that name. Raises as `resolve`."""
@@ -144,11 +139,18 @@ class Aliases:
         return model if named is None else named
 
 
-def _found(names: Catalogue, voice: str) -> bool:
+def _known(names: Catalogue, model_id: str, voice: str, language: str) -> Choice | None:
+    """What the catalogue has by these names; None where it has no such voice. Raises `BadRequest` for the model."""
     try:
-        return not voice or voice in GENDERS or bool(names.resolve("", voice, ""))
-    except BadRequest:
-        return False
+        return names.resolve(model_id, voice, language)
+    except BadRequest as error:
+        if error.row_code != "unknown_voice":
+            raise
+        return None
+
+
+def _means_voice(names: Catalogue, meant: str) -> bool:
+    return not meant or meant in GENDERS or _known(names, "", meant, "") is not None
 
 
 def _row(rows: Mapping[str, str], name: str) -> str | None:
