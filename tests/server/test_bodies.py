@@ -119,6 +119,7 @@ def test_who_leaves_with_half_a_body_is_worth_a_line(tmp_path: Path) -> None:
             with socket.create_connection(("127.0.0.1", port), WAIT_S) as connection:
                 connection.sendall(who.head(*door, size=500) + b'{"text":')
         _await_requests(path, len(tried))
+        assert mistakes(served) == []
     said = path.read_text(encoding="utf-8").splitlines()  # of a server that has ended: there is nothing to come
     assert [line for line in said if '"level":"info"' not in line] == []
 
