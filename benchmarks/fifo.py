@@ -41,8 +41,10 @@ TICK_S = 0.005
 VOICE = "en-us"
 
 
-def work(sock: socket.socket, core: int) -> None:
-    """Speak what is asked for over `sock`, one text after another, until it is closed."""
+def work(sock: socket.socket, others: Sequence[socket.socket], core: int) -> None:
+    """Speak what is asked for over `sock`, one text after another, until its other end is closed, also here."""
+    for other in others:
+        other.close()
     os.sched_setaffinity(0, {core})
     (lane,) = open_lanes(1)
     chain = Chain(lane.rate_hz, Format())
@@ -162,10 +164,10 @@ def run(pipe: Connection, count: int) -> None:
     ends = []
     for number in range(count):
         ours, theirs = socket.socketpair()
-        context.Process(target=work, args=(theirs, number if count > 1 else 1), daemon=True).start()
+        ends.append(ours)
+        context.Process(target=work, args=(theirs, ends, number if count > 1 else 1), daemon=True).start()
         theirs.close()
         ours.setblocking(False)
-        ends.append(ours)
     os.sched_setaffinity(0, {0})
     uvloop.run(serve_forever(ends, pipe))
 
