@@ -130,6 +130,16 @@ async def test_files_over_http(served: Served, query: str, media_type: str) -> N
     assert len(answer.content) > 1_000
 
 
+@pytest.mark.parametrize(
+    ("model", "named"), [("aura-2-thalia-en", "aura-2-thalia-en"), ("aura-👍\r\nx: y", "aura-???x: y")]
+)
+async def test_a_model_is_named_in_a_header_as_far_as_one_can_say_it(served: Served, model: str, named: str) -> None:
+    headers = {"Authorization": f"Token {served.key}"}
+    async with httpx.AsyncClient(base_url=served.url, headers=headers, timeout=WAIT_S, trust_env=False) as http:
+        answer = await http.post("/v1/speak", params={"model": model}, json={"text": SHORT})
+    assert (answer.status_code, answer.headers["dg-model-name"]) == (200, named)
+
+
 async def test_wav_holds_the_same_samples_of_telephones(served: Served) -> None:
     headers = {"Authorization": f"Token {served.key}"}
     async with httpx.AsyncClient(base_url=served.url, headers=headers, timeout=WAIT_S, trust_env=False) as http:

@@ -25,6 +25,7 @@ from voicewire.server.callers import Callers
 from voicewire.server.dialects import cartesia_forms as forms
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.listing import page, wanted_size
+from voicewire.server.dialects.recoding import recoded
 from voicewire.server.dialects.spelling import Spelling
 from voicewire.server.dialects.wishes import require_text
 from voicewire.server.parsing import parse
@@ -126,19 +127,18 @@ def _voice(voice: Voice) -> dict[str, object]:
     return {**fields, "language": voice.language.split("-")[0], **created}
 
 
-async def _encoded(body: forms.Asked, spoken: Recitation) -> AsyncGenerator[bytes, None]:
+def _encoded(body: forms.Asked, spoken: Recitation) -> AsyncGenerator[bytes, None]:
     """The file's bytes; what no file of ours has, floats and WAV with other samples, is made of bare ones."""
     output = body.output_format or forms.OutputFormat()
-    floats = output.encoding == "pcm_f32le" and output.container != "mp3"
     head = b""
     if output.container == "wav" and output.encoding in OTHERS:
         head = header(spoken.rate_hz, codec=forms.CODECS[output.encoding])
-    try:
-        async for part in spoken.parts:
-            yield head + (serialize_f32le(np.frombuffer(part, "<i2")) if floats else part)
-            head = b""
-    finally:
-        await spoken.parts.aclose()
+    floats = output.encoding == "pcm_f32le" and output.container != "mp3"
+    return recoded(spoken.parts, head, _floats if floats else bytes)
+
+
+def _floats(samples: bytes) -> bytes:
+    return serialize_f32le(np.frombuffer(samples, "<i2"))
 
 
 async def _events(body: forms.Asked, spoken: Recitation) -> AsyncGenerator[bytes, None]:

@@ -6,7 +6,7 @@ Source: Deepgram's API reference, and what its Python packages 4 and 7 send and 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
@@ -22,9 +22,10 @@ from voicewire.server.answers import error_response, kept_headers
 from voicewire.server.callers import Callers
 from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.deepgram_forms import RATES_HZ, wanted_speed
+from voicewire.server.dialects.recoding import recoded
 from voicewire.server.dialects.wishes import number, require_text
 from voicewire.server.parsing import parse
-from voicewire.server.recite import Recitation, Reciter, Wish
+from voicewire.server.recite import Reciter, Wish
 from voicewire.server.requests import request_id
 from voicewire.types import Codec
 
@@ -78,21 +79,16 @@ class DeepgramDoors:
         rate_hz, bitrate = number(query, "sample_rate") or RATES_HZ.get(encoding), number(query, "bit_rate")
         wish = Wish(text, choice, kind, wanted_speed(query), None, rate_hz, bitrate)
         spoken = await self.reciter.begin(request, principal, wish)
-        named = {"dg-request-id": request_id(request), "dg-model-name": model, "dg-model-uuid": choice.model.id}
-        headers = {**named, "dg-char-count": str(len(text))}  # their package before 5 fails without one of them
+        headers = {  # their package before 5 fails without one of them
+            "dg-request-id": request_id(request),
+            "dg-model-name": _in_header(model),
+            "dg-model-uuid": choice.model.id,
+            "dg-char-count": str(len(text)),
+        }
         if container == "wav" and kind in IN_WAV:
-            return StreamingResponse(_in_wav(spoken, IN_WAV[kind]), media_type=WAV_TYPE, headers=headers)
+            parts = recoded(spoken.parts, header(spoken.rate_hz, codec=IN_WAV[kind]))
+            return StreamingResponse(parts, media_type=WAV_TYPE, headers=headers)
         return StreamingResponse(spoken.parts, media_type=spoken.media_type, headers=headers)
-
-
-async def _in_wav(spoken: Recitation, codec: Codec) -> AsyncGenerator[bytes, None]:
-    head = header(spoken.rate_hz, codec=codec)
-    try:
-        async for part in spoken.parts:
-            yield head + part
-            head = b""
-    finally:
-        await spoken.parts.aclose()
 
 
 def refusal(request: HTTPConnection, error: VoicewireError) -> Response:
@@ -101,8 +97,12 @@ def refusal(request: HTTPConnection, error: VoicewireError) -> Response:
     id, message = request_id(request), error.message
     body = {"err_code": error.row_code.upper(), "err_msg": message, "request_id": id}
     # of a handshake that is refused their clients see no more than the headers: pipecat tells the first of these
-    said = {"dg-error": NO_HEADER.sub("?", message), "dg-request-id": id}
+    said = {"dg-error": _in_header(message), "dg-request-id": id}
     return JSONResponse(body, answer.status_code, kept_headers(answer) | said)
+
+
+def _in_header(text: str) -> str:
+    return NO_HEADER.sub("?", text)
 
 
 def _kind(encoding: str, container: str | None) -> FileKind:
