@@ -9,11 +9,11 @@ from tests.architecture.source import Module, Offence, callee, functions
 
 # What may be called while a module is imported: it makes a constant or a type and does nothing else.
 CONSTANT_MAKERS = {
-    "AfterValidator", "CFUNCTYPE", "ConfigDict", "Decoder", "Encoder", "Field", "Header", "MappingProxyType", "Meta",
-    "POINTER", "Path", "Query", "Struct", "TypeVar", "_samples", "auto", "bytes", "compile", "dataclass", "datetime",
-    "escape", "field", "float", "fromkeys", "frozenset", "getLogger", "int", "ip_network", "items", "join",
-    "lru_cache", "maketrans", "model_validator", "namedtuple", "range", "replace", "set", "setting", "sorted",
-    "split", "timedelta", "tuple", "zeros",
+    "AfterValidator", "CFUNCTYPE", "ConfigDict", "ContextVar", "Decoder", "Encoder", "Field", "Header",
+    "MappingProxyType", "Meta", "POINTER", "Path", "Query", "Struct", "TypeVar", "_samples", "auto", "bytes",
+    "compile", "dataclass", "datetime", "escape", "field", "float", "fromkeys", "frozenset", "getLogger", "int",
+    "ip_network", "items", "join", "lru_cache", "maketrans", "model_validator", "namedtuple", "range", "replace",
+    "set", "setting", "sorted", "split", "timedelta", "tuple", "zeros",
 }  # fmt: skip
 CHANGERS = {
     "add", "append", "appendleft", "clear", "discard", "extend", "insert", "move_to_end", "pop", "popitem", "remove",

@@ -9,15 +9,14 @@ from __future__ import annotations
 import logging
 import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 from redis.exceptions import RedisError
-from structlog.contextvars import bind_contextvars, clear_contextvars, merge_contextvars
-from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
-from structlog.typing import EventDict, Processor, WrappedLogger
 
 from voicewire.errors import VoicewireError, without_secrets
 
@@ -34,6 +33,12 @@ FIELDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What a line may carry beside its event, and what that is."""
+
+NOTHING: Mapping[str, object] = MappingProxyType({})
+BOUND: ContextVar[Mapping[str, object]] = ContextVar("fields of every line", default=NOTHING)
+
+Event = Mapping[str, Any]
+"""A line's fields by name."""
 
 ALWAYS = ("time", "level", "logger", "event")
 OURS = "voicewire"
@@ -58,55 +63,60 @@ def configure(level: str, style: str) -> None:
 
 def formatter(style: str) -> logging.Formatter:
     """Return what turns a record into a line of `style`."""
-    named: list[Processor] = [merge_contextvars, add_log_level, add_logger_name, ExtraAdder(allow=FIELDS)]
-    collect = [*named, timed, described, allowed]
-    render: list[Processor] = [ProcessorFormatter.remove_processors_meta, as_json if style == "json" else as_text]
-    return ProcessorFormatter(processors=render, foreign_pre_chain=collect, use_get_message=True)
+    return Lines(as_json if style == "json" else as_text)
+
+
+class Lines(logging.Formatter):
+    """What of a record may be said, as `render` writes it."""
+
+    def __init__(self, render: Callable[[Event], str]) -> None:
+        super().__init__()
+        self._render = render
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return self._render(event_of(record))
 
 
 def bind(**fields: object) -> None:
     """Have every line of this request or connection from here on carry `fields`."""
     assert fields.keys() <= FIELDS.keys(), fields
-    bind_contextvars(**fields)
+    BOUND.set({**BOUND.get(), **fields})
 
 
 def start(request: str) -> None:
     """Begin a request: nothing of the one before on the same connection is carried on."""
-    clear_contextvars()
+    BOUND.set(NOTHING)
     bind(request=request)
 
 
-def timed(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Add the time of the record, in UTC."""
-    moment = datetime.fromtimestamp(event["_record"].created, UTC)
-    event["time"] = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return event
-
-
-def described(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Say of an exception what may be said, and of a library's event its first line without a query."""
-    information = event.pop("exc_info", None)
-    if isinstance(information, tuple) and information[1] is not None:
-        event["traceback"] = "".join(_lines(information[1]))
-    if not str(event["logger"]).startswith(OURS):
+def event_of(record: logging.LogRecord) -> Event:
+    """Return what may be said: an exception without its words, a library's event without a query and a second line."""
+    text = record.getMessage()
+    if not record.name.startswith(OURS):
         # asyncio goes on with what a task has in hand, uvicorn prints whole addresses
-        event["event"] = re.sub(r"\?[^\s\"']*", "", str(event["event"]).strip().partition("\n")[0])
+        text = re.sub(r"\?[^\s\"']*", "", text.strip().partition("\n")[0])
+    moment = datetime.fromtimestamp(record.created, UTC)
+    event = {
+        **BOUND.get(),
+        **{name: value for name, value in vars(record).items() if name in FIELDS},
+        "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "event": text,
+    }
+    if record.exc_info and record.exc_info[1] is not None:
+        event["traceback"] = "".join(_lines(record.exc_info[1]))
     return event
 
 
-def allowed(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Let through what the table has, and what the formatter needs."""
-    known = {*ALWAYS, *FIELDS, "traceback", "_record", "_from_structlog"}
-    return {name: value for name, value in event.items() if name in known}
-
-
-def as_json(_: WrappedLogger, __: str, event: EventDict) -> str:
+def as_json(event: Event) -> str:
     """Return one JSON object."""
     ordered = {name: event[name] for name in (*ALWAYS, *FIELDS, "traceback") if name in event}
     return without_secrets(msgspec.json.encode(ordered).decode())
 
 
-def as_text(_: WrappedLogger, __: str, event: EventDict) -> str:
+def as_text(event: Event) -> str:
     """Return one line, and behind it the traceback where there is one."""
     fields = " ".join(f"{name}={event[name]}" for name in FIELDS if name in event)
     line = f"{event['time']} {event['level'].upper()} {event['logger']}: {str(event['event']).replace(chr(10), ' ')}"
