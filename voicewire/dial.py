@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
-from websockets.http11 import Response
-from websockets.typing import Subprotocol
 
 from voicewire import frames
 from voicewire.errors import TABLE
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+    from websockets.http11 import Response
 
 OPEN_S = 10.0
 MESSAGE_BYTES_MAX = 1 << 20
@@ -37,6 +37,11 @@ async def dial(url: str, key: str) -> ClientConnection:
 
     Raises `Unreachable`, or `ServerError` when the server answered and said no.
     """
+    # servers name what can go wrong here, and never dial
+    from websockets.asyncio.client import connect
+    from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+    from websockets.typing import Subprotocol
+
     try:
         return await connect(
             url,

@@ -17,7 +17,8 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from voicewire.accounts.letters import Letters
-from voicewire.accounts.mail import FileCarrier, Letter, Mailer, NotSent, Refused, SmtpCarrier, open_carrier
+from voicewire.accounts.mail import FileCarrier, Letter, Mailer, NotSent, Refused, open_carrier
+from voicewire.accounts.smtp import SmtpCarrier
 from voicewire.errors import Busy
 
 TOKEN = "token-of-a-link-that-is-secret"

@@ -35,7 +35,7 @@ IMPURE = {
 }  # fmt: skip
 
 HOMES = {
-    "aiosmtplib": "accounts/mail.py",
+    "aiosmtplib": "accounts/smtp.py",
     "argon2": "auth/passwords.py",
     "asyncpg": "storage/store.py",
     "av": "codecs/*.py",
@@ -44,7 +44,7 @@ HOMES = {
     "espeakng_loader": "engines/espeak_library.py",
     "greenlet": "engines/espeak_library.py",
     "ifaddr": "server/dialects/announcement.py",
-    "jwt": "auth/tokens.py",
+    "jwt": "auth/signatures.py",
     "kokoro": "engines/kokoro*.py",
     "livekit": "integrations/livekit.py",
     "misaki": "engines/kokoro*.py",
@@ -57,7 +57,6 @@ HOMES = {
     "sentencex": "fullstop.py",
     "soundfile": "codecs/file.py",
     "soxr": "codecs/resample.py",
-    "structlog": "server/logs.py",
     "spacy": "engines/kokoro*.py",
     "torch": "engines/*.py",
     "transformers": "engines/kokoro*.py",

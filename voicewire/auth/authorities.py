@@ -5,8 +5,6 @@ from __future__ import annotations
 import ssl
 from functools import cache
 
-import httpx
-
 
 @cache
 def authorities() -> ssl.SSLContext:
@@ -14,6 +12,8 @@ def authorities() -> ssl.SSLContext:
 
     For all clients of a process, since reading them takes a tenth of a second; nobody changes it.
     """
+    import httpx  # most servers ask nobody
+
     trust = httpx.create_ssl_context(trust_env=False)
     trust.load_default_certs()
     return trust

@@ -12,15 +12,18 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
 from voicewire.auth.issuer_http import IssuerHttp, Reply, allowed_address, issuer_failed
 from voicewire.auth.jwks import KeySet
-from voicewire.auth.tokens import ISSUER_ALGORITHMS, Claims, Demands, Key, decode, read_key
+from voicewire.auth.tokens import ISSUER_ALGORITHMS, Claims, Demands, decode, read_key
 from voicewire.errors import Busy, Unauthorized
+
+if TYPE_CHECKING:
+    from voicewire.auth.signatures import Key
 
 LOGGER = logging.getLogger(__name__)
 

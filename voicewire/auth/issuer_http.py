@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-import httpx
-
-from voicewire.auth.authorities import authorities
+from voicewire.auth.outgoing import Client, failing_as_connections
 from voicewire.errors import Busy
+
+if TYPE_CHECKING:
+    import httpx
 
 CONNECT_S = 5.0
 TOTAL_S = 10.0
@@ -32,37 +33,35 @@ class IssuerHttp:
     """One client for all issuers. What goes wrong on the way is `Busy`, by the code `issuer_failed`."""
 
     def __init__(self) -> None:
-        self._client = httpx.AsyncClient(
-            verify=authorities(),
-            trust_env=False,
-            follow_redirects=False,
-            timeout=CONNECT_S,
-            limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
-            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+        self._client = Client(
+            CONNECT_S,
+            {"max_connections": CONNECTIONS_MAX},
+            {"Accept": "application/json", "Accept-Encoding": "identity"},
         )
 
     async def get(self, url: str) -> Reply:
         """Return what stands at `url`."""
-        return await self._send(self._client.build_request("GET", url))
+        return await self._send((await self._client.opened()).build_request("GET", url))
 
     async def post(self, url: str, form: Mapping[str, str], basic: tuple[str, str] | None = None) -> Reply:
         """Return the answer to `form`, sent with the name and password of `basic`."""
-        return await self._send(self._client.build_request("POST", url, data=form), basic)
+        return await self._send((await self._client.opened()).build_request("POST", url, data=form), basic)
 
     async def aclose(self) -> None:
         """Close what is open."""
         await self._client.aclose()
 
     async def _send(self, request: httpx.Request, basic: tuple[str, str] | None = None) -> Reply:
-        auth = httpx.BasicAuth(*basic) if basic else None
+        client = await self._client.opened()
         try:
-            async with asyncio.timeout(TOTAL_S):
-                response = await self._client.send(request, auth=auth, stream=True)
-                try:
-                    return Reply(response.status_code, _object(await _body(response)))
-                finally:
-                    await response.aclose()
-        except (httpx.HTTPError, TimeoutError, OSError) as error:
+            with failing_as_connections():
+                async with asyncio.timeout(TOTAL_S):
+                    response = await client.send(request, auth=basic, stream=True)
+                    try:
+                        return Reply(response.status_code, _object(await _body(response)))
+                    finally:
+                        await response.aclose()
+        except (TimeoutError, OSError) as error:
             raise issuer_failed("it does not answer") from error
 
 

@@ -9,10 +9,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from voicewire.auth.tokens import Key
 from voicewire.errors import VoicewireError
+
+if TYPE_CHECKING:
+    from voicewire.auth.signatures import Key
 
 LOGGER = logging.getLogger(__name__)
 

@@ -16,17 +16,15 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, cast
-
-from jwt import PyJWK, PyJWS
-from jwt.exceptions import PyJWTError
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 from voicewire.auth.secret_files import kept_secret
 from voicewire.errors import Unauthorized
 
-Key = PyJWK
-"""What a signature is checked against; it knows its one algorithm."""
+if TYPE_CHECKING:
+    from voicewire.auth.signatures import Key
 
 Claims = Mapping[str, Any]
 
@@ -89,11 +87,10 @@ def read_key(jwk: Mapping[str, Any], algorithms: Collection[str] = ISSUER_ALGORI
     """Return the key in a row of a JSON Web Key Set (RFC 7517); None where it is of another kind, use or algorithm."""
     if jwk.get("kty") not in {"RSA", "EC"} or jwk.get("use", "sig") != "sig":
         return None
-    try:
-        key = PyJWK.from_dict(dict(jwk))
-    except (PyJWTError, ValueError, TypeError):
-        return None
-    return key if key.algorithm_name in algorithms else None
+    from voicewire.auth import signatures  # only who has an issuer comes here
+
+    key = signatures.read_key(jwk)
+    return key if key and key.algorithm_name in algorithms else None
 
 
 def decode(token: str, key: Key, demands: Demands, now_s: float) -> Claims:
@@ -114,8 +111,7 @@ class AccessTokens:
     ) -> None:
         if len(secret) < SECRET_BYTES_MIN:
             raise ValueError(f"the secret needs at least {SECRET_BYTES_MIN} bytes")
-        octets = base64.urlsafe_b64encode(secret).decode().rstrip("=")
-        self._key = PyJWK.from_dict({"kty": "oct", "k": octets, "alg": OWN_HEADER["alg"]})
+        self._secret = secret
         self._clock = clock
         self._random_id = random_id
         self._demands = Demands(OWN_ISSUER, frozenset({OWN_ISSUER}), (OWN_HEADER["alg"],), life_s_max=life_s)
@@ -136,7 +132,18 @@ class AccessTokens:
             "jti": self._random_id(),
         }
         payload = json.dumps(claims, separators=(",", ":")).encode()
-        return PyJWS().encode(payload, self._key, OWN_HEADER["alg"])
+        from voicewire.auth.signatures import sign  # servers without people do without
+
+        return sign(payload, self._key)
+
+    @cached_property
+    def _key(self) -> Key:
+        from voicewire.auth.signatures import read_key
+
+        octets = base64.urlsafe_b64encode(self._secret).decode().rstrip("=")
+        key = read_key({"kty": "oct", "k": octets, "alg": OWN_HEADER["alg"]})
+        assert key
+        return key
 
     def read(self, token: str) -> Access:
         """Return what `token` says. Raises `Unauthorized` unless we made it and it is good now."""
@@ -164,11 +171,11 @@ def open_secret(data_dir: Path, given: str = "") -> bytes:
 
 
 def _checked(token: str, key: Key, demands: Demands, now_s: float) -> Claims:
-    verifier = PyJWS(list(demands.algorithms), {"verify_signature": True, "enforce_minimum_key_length": True})
-    try:
-        payload = verifier.decode(token, key, list(demands.algorithms))
-    except (PyJWTError, ValueError, TypeError):
-        raise Unauthorized from None  # the cause would carry the token
+    from voicewire.auth.signatures import verify  # whoever has a key has it already
+
+    payload = verify(token, key, demands.algorithms)
+    if payload is None:
+        raise Unauthorized
     claims = _object(payload)
     _check_names(claims, demands)
     _check_times(claims, demands, now_s)

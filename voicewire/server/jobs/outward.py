@@ -11,12 +11,13 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-import httpx
+from voicewire.auth.outgoing import Client, failing_as_connections
 
-from voicewire.auth.authorities import authorities
+if TYPE_CHECKING:
+    import httpx
 
 URL_CHARS_MAX = 2_000
 PORTS = {"http": 80, "https": 443}
@@ -160,14 +161,8 @@ class Outward:
     def __init__(self, *, private: bool, resolve: Resolve = resolve, at_once: int = AT_ONCE) -> None:
         self._private = private
         self._resolve = resolve
-        self._client = httpx.AsyncClient(
-            verify=authorities(),
-            trust_env=False,
-            follow_redirects=False,
-            timeout=CONNECT_S,
-            # a connection that is kept would be good for another name at the same address
-            limits=httpx.Limits(max_connections=at_once, max_keepalive_connections=0),
-        )
+        # a connection that is kept would be good for another name at the same address
+        self._client = Client(CONNECT_S, {"max_connections": at_once, "max_keepalive_connections": 0})
 
     def check(self, url: str) -> None:
         """Raise `Refused` for what will never be asked."""
@@ -178,28 +173,23 @@ class Outward:
 
         Raises `Refused`, and `OSError` for whatever goes wrong on the way.
         """
-        try:
-            async with asyncio.timeout(TOTAL_S):
-                target = parse(url, private=self._private)
-                address = await self._checked(target)
-                response = await self._post(target, address, headers, body)
-                await response.aclose()
-                return response.status_code
-        except httpx.HTTPError as error:
-            raise ConnectionError(type(error).__name__) from error
+        async with asyncio.timeout(TOTAL_S), self.ask(url, headers, body) as response:
+            return response.status_code
 
     @contextlib.asynccontextmanager
     async def ask(self, url: str, headers: Mapping[str, str], body: bytes) -> AsyncIterator[httpx.Response]:
         """Send `body`; the answer can be read while it comes in, how much and how long is the caller's to bound.
 
-        Raises as `post`, and `httpx.HTTPError` from the reading.
+        Raises as `post`, also while it is read.
         """
         target = parse(url, private=self._private)
-        response = await self._post(target, await self._checked(target), headers, body)
-        try:
-            yield response
-        finally:
-            await response.aclose()
+        address, client = await self._checked(target), await self._client.opened()
+        with failing_as_connections():
+            response = await client.send(_request(client, target, address, headers, body), stream=True)
+            try:
+                yield response
+            finally:
+                await response.aclose()
 
     async def aclose(self) -> None:
         """Close what is open."""
@@ -214,13 +204,15 @@ class Outward:
             raise Refused("its address is not public")
         return found[0]
 
-    async def _post(self, target: Target, address: Address, headers: Mapping[str, str], body: bytes) -> httpx.Response:
-        host = f"[{address}]" if address.version == 6 else str(address)
-        request = self._client.build_request(
-            "POST",
-            f"{target.scheme}://{host}:{target.port}{target.path}",
-            headers={**headers, "Host": target.authority, "Connection": "close"},
-            content=body,
-            extensions={"sni_hostname": target.host},
-        )
-        return await self._client.send(request, stream=True)
+
+def _request(
+    client: httpx.AsyncClient, target: Target, address: Address, headers: Mapping[str, str], body: bytes
+) -> httpx.Request:
+    host = f"[{address}]" if address.version == 6 else str(address)
+    return client.build_request(
+        "POST",
+        f"{target.scheme}://{host}:{target.port}{target.path}",
+        headers={**headers, "Host": target.authority, "Connection": "close"},
+        content=body,
+        extensions={"sni_hostname": target.host},
+    )

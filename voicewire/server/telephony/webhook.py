@@ -13,9 +13,8 @@ import logging
 import secrets
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import msgspec
 from msgspec import Struct
 
@@ -27,6 +26,9 @@ from voicewire.server.parsing import parse
 from voicewire.server.telephony.accounts import Account
 from voicewire.server.telephony.call import Call
 from voicewire.types import CallEvent
+
+if TYPE_CHECKING:
+    import httpx
 
 LOGGER = logging.getLogger(__name__)
 
@@ -91,8 +93,9 @@ class Hook:
             try:
                 async with asyncio.timeout(ANSWER_S):
                     await self._ask(event)
-            except (Refused, OSError, httpx.HTTPError) as error:
-                LOGGER.warning("a call's webhook did not answer: %s", type(error).__name__)
+            except (Refused, OSError) as error:
+                kind = str(error) if type(error) is ConnectionError else type(error).__name__
+                LOGGER.warning("a call's webhook did not answer: %s", kind)
             except VoicewireError as error:
                 LOGGER.warning("a call's webhook was not understood", extra={"code": error.row_code})
 
