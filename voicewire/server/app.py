@@ -209,6 +209,7 @@ async def run(config: Config) -> None:
             uvicorn_config = _uvicorn_config(build_app(gateway, port), config)
             server = DrainingServer(uvicorn_config, gateway.sessions, config.drain_s, _greeting(gateway, listeners))
             async with _wyoming(gateway):
+                _collect_seldom()
                 await server.serve(sockets=listeners)
             no_longer()
             await gateway.sessions.leave()
@@ -264,17 +265,19 @@ def _address(listener: socket.socket) -> str:
 
 
 def _collect_seldom() -> None:
-    """Keep the garbage collector, which stops every stream while it runs, from looking at what is here to stay."""
-    gc.collect()
+    """Keep the garbage collector, which stops every stream while it runs, from looking at what is here to stay.
+
+    What is to be collected by now stays, too: it is a thousandth.
+    """
     gc.freeze()
     gc.set_threshold(*COLLECT)
+    gc.enable()
 
 
 def serve(config: Config) -> int:
     """Run a gateway in this process; return its exit status."""
     configure(config.log_level, config.log_format)
     allow_connections()
-    _collect_seldom()
     with contextlib.suppress(asyncio.CancelledError):  # SIGTERM during the start
         uvloop.run(run(config))
     return os.EX_OK

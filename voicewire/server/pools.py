@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from voicewire.config import Config, ConfigError, settings
@@ -12,6 +13,7 @@ from voicewire.engines.base import EngineSpec
 from voicewire.engines.pool import LocalPool
 from voicewire.engines.pooling import Pool
 from voicewire.errors import EngineFailed
+from voicewire.server.tasks import together
 
 WORKER = ("-m", "voicewire.worker")
 UPSTREAM = {"lanes": "upstream_lanes", "timeout_s": "upstream_timeout_s"}
@@ -89,11 +91,10 @@ NEEDS: Mapping[str, Needs] = {
 
 async def open_pools(config: Config, stack: contextlib.AsyncExitStack) -> dict[str, Pool]:
     """Start the configured engines; return their pools by model. Raises `ConfigError` in the engine's own words."""
-    pools: dict[str, Pool] = {}
-    for name in config.engines_here:
-        pool = await open_pool(config, name, stack)
-        pools[pool.model.id] = pool
-    return pools
+    opening = [asyncio.create_task(open_pool(config, name, stack), name=name) for name in config.engines_here]
+    await together(*opening)
+    pools: Sequence[Pool] = [each.result() for each in opening]
+    return {pool.model.id: pool for pool in pools}
 
 
 async def open_pool(config: Config, name: str, stack: contextlib.AsyncExitStack) -> LocalPool:
