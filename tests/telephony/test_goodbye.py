@@ -11,8 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.frames import Close, Frame, Opcode
 
 from tests.telephony.carrier import WAIT_S
-from voicewire.server.live.wire import WireProtocol, wire_of
-from voicewire.server.telephony.endpoint import GOODBYE
+from voicewire.server.live.wire import GOODBYE, WireProtocol, wire_of
 
 
 async def test_a_stop_and_a_close_that_are_read_together_break_nothing() -> None:

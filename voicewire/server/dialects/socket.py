@@ -19,16 +19,16 @@ from voicewire.context import Wire
 from voicewire.errors import RETRY_MS, TABLE, BadRequest, OverQuota, Unauthorized, VoicewireError
 from voicewire.server.dialects.credentials import echoed_protocol, shown_credential
 from voicewire.server.dialects.refusals import refusal
+from voicewire.server.live.conversation import conversing
 from voicewire.server.live.live import Live
 from voicewire.server.live.pace import Pace
 from voicewire.server.live.sessions import Sessions
-from voicewire.server.live.wire import WireProtocol, data_of, frame_header, wire_of
+from voicewire.server.live.wire import GOODBYE, WireProtocol, data_of, wire_of
 from voicewire.server.logs import bind
 from voicewire.server.metrics import Metrics
 from voicewire.server.strangers import Strangers
 
-GOODBYE = 1000  # RFC 6455, section 7.4.1
-STRANGER = 1008  # there, too: vendors that take a key in the first message close so where it is not good
+STRANGER = 1008  # RFC 6455, section 7.4.1: vendors that take a key in the first message close so where it is not good
 FIRST_BYTES_MAX = 8 * 1024  # of that message
 LEAD_MS = 600_000  # where nothing can be interrupted: as far as the server allows, as vendors do
 
@@ -93,8 +93,8 @@ class Line:
 
     def say(self, *messages: Wire) -> None:
         """Tell the client something that no message of our session says."""
-        for opcode, payload in messages:
-            self._wire.write(frame_header(opcode, len(payload)) + payload)
+        for message in messages:
+            self._wire.say(message)
 
     def end(self) -> None:
         """Say goodbye when the message in hand was heard."""
@@ -205,16 +205,10 @@ class DialectEndpoint:
     async def _converse(
         self, websocket: WebSocket, line: Line, live: Live, tongue: Tongue, first: str | bytes | None
     ) -> None:
-        self.metrics.streams.inc()
-        try:
+        async with conversing(self.sessions, self.metrics, live):
             if first is not None:
                 _hear(line, tongue, first)
             await self._messages(websocket, line, live, tongue)
-        finally:
-            self.metrics.streams.dec()
-            self.metrics.closed.labels("goodbye").inc()
-            self.sessions.remove(live)
-            await live.leave(resumable=False)
 
     async def _messages(self, websocket: WebSocket, line: Line, live: Live, tongue: Tongue) -> None:
         wire, pace = wire_of(websocket.scope), Pace(self.messages_max)

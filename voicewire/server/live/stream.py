@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from contextvars import copy_context
 from dataclasses import dataclass, replace
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,21 +22,21 @@ from voicewire.auth.authenticate import (
     refuse_query_secrets,
 )
 from voicewire.auth.principal import Principal
-from voicewire.context import Wire
-from voicewire.errors import RETRY_MS, TABLE, BadRequest, Gone, OverQuota, Unauthorized, VoicewireError
+from voicewire.errors import RETRY_MS, BadRequest, Gone, OverQuota, Unauthorized, VoicewireError
 from voicewire.frames import SUBPROTOCOL
 from voicewire.server.answers import error_response
+from voicewire.server.live.conversation import conversing, listen
 from voicewire.server.live.live import Elsewhere, Live
 from voicewire.server.live.pace import Pace
 from voicewire.server.live.sessions import Sessions
-from voicewire.server.live.wire import Listener, WireProtocol, data_of, frame_header, wire_of
+from voicewire.server.live.wire import GOODBYE, Listener, WireProtocol, wire_of
 from voicewire.server.logs import bind
 from voicewire.server.metrics import Metrics
 from voicewire.server.strangers import Strangers
 from voicewire.session import text_wire
 
-GOODBYE = 1000  # RFC 6455, section 7.4.1: the purpose has been fulfilled
 IDLE = "idle"
+LOST = 0  # no close code: nobody said goodbye
 TRIES_MAX = 4  # first messages: resumes that are gone, and a hello
 RESUME_HINT = '"resume"'  # stands in every resume message: others need not be parsed twice
 
@@ -91,7 +91,7 @@ class StreamEndpoint:
 
     def _refuse(self, wire: WireProtocol, error: VoicewireError) -> None:
         self.metrics.refused.labels(error.row_code).inc()
-        _put(wire, text_wire(frames.Error.of(error)))
+        wire.say(text_wire(frames.Error.of(error)))
         wire.finish(error.row.close, error.row_code)
 
     async def _greet(self, websocket: WebSocket, stranger: ExitStack) -> Principal | None:
@@ -130,7 +130,7 @@ class StreamEndpoint:
                 case frames.Resume() as message:
                     if live := await self._resume(wire, message):
                         return live
-                    _put(wire, text_wire(frames.Error.of(Gone())))  # a hello may follow
+                    wire.say(text_wire(frames.Error.of(Gone())))  # a hello may follow
                 case _:
                     break
         raise Unauthorized("no_hello", limit=self.hello_s)
@@ -148,24 +148,17 @@ class StreamEndpoint:
         return await self.sessions.resume(wire, identity, claimed, received)
 
     async def _converse(self, websocket: WebSocket, wire: WireProtocol, live: Live) -> None:
-        self.metrics.streams.inc()
-        code = 0
-        try:
+        async with conversing(self.sessions, self.metrics, live) as conversation:
+            conversation.code = LOST  # until somebody closes it
             event = await self._next(websocket, wire, live)
             if RESUME_HINT in (event.get("text") or ""):
                 try:
-                    live = await self._exchange(wire, live, event["text"])
+                    live = conversation.live = await self._exchange(wire, live, event["text"])
                 except VoicewireError as error:
                     self._refuse(wire, error)
                 event = await self._next(websocket, wire, live)
-            code = await self._messages(websocket, wire, live, event)
-        finally:
-            self.metrics.streams.dec()
-            self.metrics.closed.labels(_why(code)).inc()
-            if code == GOODBYE:
-                self.sessions.remove(live)  # at once: its client may come again, and has one place
-            await live.leave(resumable=code != GOODBYE)
-            self.sessions.remove(live)  # only now: who resumes in between finds it here or in the journal
+            hear, receive = self._listener(wire, live), partial(self._next, websocket, wire, live)
+            conversation.code = await listen(wire, hear, event, receive)
 
     async def _exchange(self, wire: WireProtocol, fresh: Live, data: str) -> Live:
         """The first message after a header's credential may be a resume: it takes the place of the fresh session."""
@@ -185,18 +178,6 @@ class StreamEndpoint:
         await fresh.leave(resumable=False)
         live.elsewhere = self.elsewhere(live)
         return live
-
-    async def _messages(self, websocket: WebSocket, wire: WireProtocol, live: Live, event: Message) -> int:
-        """Take messages until the connection ends; return its close code."""
-        hear, own = self._listener(wire, live), copy_context()
-        while event["type"] == "websocket.receive":
-            hear(data_of(event))
-            if wire.queue.empty():
-                # from now on messages come straight from the transport; their logs still say whose they are
-                wire.listener = lambda data: own.run(hear, data)
-            event = await self._next(websocket, wire, live)
-        wire.listener = None
-        return int(event.get("code") or 0)
 
     def _listener(self, wire: WireProtocol, live: Live) -> Listener:
         pace = Pace(self.messages_max)
@@ -218,31 +199,15 @@ class StreamEndpoint:
             since = max(since, live.last_message)
             try:
                 async with asyncio.timeout(since + self.idle_s - time.monotonic()):
-                    event = await websocket.receive()
+                    return await websocket.receive()
             except TimeoutError:
                 if live.last_message > since:
                     continue
                 since = time.monotonic()
                 if not live.session.contexts:
                     wire.finish(GOODBYE, IDLE)
-            else:
-                if wire.broken:
-                    raise wire.broken
-                return event
 
 
 async def refuse_plain(request: Request) -> Response:  # noqa: ARG001 - a route takes its request
     """Answer who asks for the socket's address without asking for a socket."""
     return error_response(BadRequest("upgrade_required"))
-
-
-def _why(code: int) -> str:
-    """What a close code says, in a word of a bounded vocabulary."""
-    if code == GOODBYE:
-        return "goodbye"
-    return next((name for name, row in TABLE.items() if row.close == code), "lost")
-
-
-def _put(wire: WireProtocol, message: Wire) -> None:
-    opcode, payload = message
-    wire.write(frame_header(opcode, len(payload)) + payload)

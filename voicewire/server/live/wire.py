@@ -19,9 +19,11 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
+from voicewire.context import Wire
 from voicewire.errors import TABLE
 
 SCOPE_KEY = "voicewire.wire"
+GOODBYE = 1000  # RFC 6455, section 7.4.1: the purpose has been fulfilled
 PAUSE_BYTES = 64 * 1024  # unread by the kernel: no more audio is taken until it falls
 CLOSE_S = 2.0  # how long a peer may take to answer a close, or to read on towards it …
 CLOSE_S_MAX = 10.0  # … and how long in all
@@ -111,6 +113,11 @@ class WireProtocol(WebSocketsSansIOProtocol):
         """Write whole WebSocket frames; nothing happens once the connection is closing."""
         if self.writing and not self.transport.is_closing():  # a reset closes it before `connection_lost`
             self.transport.write(data)
+
+    def say(self, message: Wire) -> None:
+        """Write one message, as `write` does."""
+        opcode, payload = message
+        self.write(frame_header(opcode, len(payload)) + payload)
 
     def finish(self, code: int, reason: str) -> None:
         """Send a close frame, and end the connection when the peer does not answer it in time."""

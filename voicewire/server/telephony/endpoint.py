@@ -6,19 +6,18 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from contextvars import copy_context
 from dataclasses import dataclass
 
 from starlette.websockets import WebSocket
 
 from voicewire.auth.principal import Principal
-from voicewire.context import Wire
 from voicewire.errors import RETRY_MS, BadRequest, OverQuota, Unauthorized, VoicewireError
 from voicewire.server.answers import error_response
 from voicewire.server.limits import Limiter
+from voicewire.server.live.conversation import conversing, listen
 from voicewire.server.live.pace import Pace
 from voicewire.server.live.sessions import Sessions
-from voicewire.server.live.wire import WireProtocol, data_of, frame_header, wire_of
+from voicewire.server.live.wire import GOODBYE, Listener, WireProtocol, data_of, wire_of
 from voicewire.server.logs import bind
 from voicewire.server.metrics import Metrics
 from voicewire.server.strangers import Strangers
@@ -30,7 +29,6 @@ from voicewire.server.telephony.relay import Relay
 from voicewire.server.telephony.signatures import SIGNATURE, signed_by
 from voicewire.server.telephony.tokens import Grant, Tokens
 
-GOODBYE = 1000  # RFC 6455, section 7.4.1
 FIRST_MESSAGES_MAX = 4  # a greeting, and the start
 BEARER = "bearer "
 
@@ -126,12 +124,7 @@ class CallEndpoint:
         if not started.call:
             raise BadRequest(problem="the call has no name")
         principal = await self._principal(grant.tenant)
-
-        def say(message: Wire) -> None:
-            opcode, payload = message
-            wire.write(frame_header(opcode, len(payload)) + payload)
-
-        call = Call(self.carrier, started, grant.tenant, say, account.manner)
+        call = Call(self.carrier, started, grant.tenant, wire.say, account.manner)
         shared.calls.add(call)
         try:
             call.live = await shared.sessions.begin(wire, principal, call.translate)
@@ -149,34 +142,17 @@ class CallEndpoint:
         return Principal(f"call:{tenant}", tenant, frozenset({"speak"}), "local", "telephone", limits)
 
     async def _hold(self, websocket: WebSocket, wire: WireProtocol, call: Call) -> None:
-        shared, live = self.shared, call.live
-        assert live is not None
-        shared.metrics.streams.inc()
-        try:
-            await self._messages(websocket, wire, call)
-        finally:
-            shared.metrics.streams.dec()
-            shared.metrics.closed.labels("goodbye").inc()
-            shared.calls.remove(call)
-            await call.over()
-            await shared.relay.forget(call)
-            shared.sessions.remove(live)
-            await live.leave(resumable=False)
+        shared = self.shared
+        assert call.live is not None
+        async with conversing(shared.sessions, shared.metrics, call.live):
+            try:
+                await listen(wire, self._listener(wire, call), await websocket.receive(), websocket.receive)
+            finally:
+                shared.calls.remove(call)
+                await call.over()
+                await shared.relay.forget(call)
 
-    async def _messages(self, websocket: WebSocket, wire: WireProtocol, call: Call) -> None:
-        hear, own = self._listener(wire, call), copy_context()
-        event = await websocket.receive()
-        while event["type"] == "websocket.receive":
-            hear(data_of(event))
-            if wire.queue.empty():
-                # fifty messages of sound a second in each call: they come straight from the transport
-                wire.listener = lambda data: own.run(hear, data)
-            event = await websocket.receive()
-        wire.listener = None
-        if wire.broken:
-            raise wire.broken
-
-    def _listener(self, wire: WireProtocol, call: Call) -> Callable[[str | bytes], None]:
+    def _listener(self, wire: WireProtocol, call: Call) -> Listener:
         pace, carrier, metrics = Pace(self.shared.messages_max), self.carrier, self.shared.metrics
 
         def hear(data: str | bytes) -> None:
