@@ -27,8 +27,9 @@ from benchmarks.capacity import cpu_s
 from benchmarks.harness import KEY, SENTENCES, Client, Served, connect, percentile, report, served
 from voicewire.plan import GROUP_FRAMES
 from voicewire.server.live.ticker import Ticker
-from voicewire.server.telephony.call import FRAME_MS, LEAD_MS
+from voicewire.server.telephony.call import LEAD_MS
 from voicewire.server.telephony.carriers import TWILIO
+from voicewire.server.telephony.outbound import FRAME_MS
 
 TEXT = " ".join(SENTENCES * 2)
 AUDIO_MS = 30_000  # about

@@ -7,23 +7,22 @@ A carrier plays what it has, in order, and forgets it when told to `clear`. So a
 from __future__ import annotations
 
 import asyncio
-import itertools
-import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from voicewire import frames
 from voicewire.context import Wire
 from voicewire.errors import BadRequest, OverQuota
 from voicewire.server.live.live import Live
-from voicewire.server.telephony.carriers import Carrier, Marked, Pressed, Started, media_type
-from voicewire.server.telephony.playout import OVERDUE_S, Playout, Track
+from voicewire.server.telephony.carriers import Carrier, Marked, Pressed, Started
+from voicewire.server.telephony.outbound import Outbound
+from voicewire.server.telephony.playout import OVERDUE_S
 from voicewire.server.telephony.utterance import Agent, Piece, Utterance
+from voicewire.server.telephony.utterances import Utterances
 from voicewire.types import CallEvent, Marks
 
 LEAD_MS = 1_000
 NEXT_S = 0.5
-FRAME_MS = 20
-UTTERANCES_MAX = 16
 AGENTS_MAX = 16
 ENDING_S = 1.0  # to say what was heard to the end
 
@@ -47,17 +46,10 @@ class Call:
         self.account = started.account
         self.live: Live | None = None
         self.agents: dict[str, Agent] = {}
-        self._carrier, self._stream, self._say, self._manner = carrier, started.stream, say, manner
-        self._format = started.format
-        self._media_type = media_type(started.format)
-        self._rate_hz = started.format.grant().rate_hz
+        self._manner = manner
         self._parser = frames.Parser()
-        self._playout = Playout()
-        self._numbers = itertools.count()
-        self._by_name: dict[str, Utterance] = {}  # until their agents were told of the end
-        self._queue: list[Utterance] = []  # not all handed over; the first is being spoken
-        self._by_channel: dict[int, Utterance] = {}
-        self._empty = asyncio.Event()
+        self._outbound = Outbound(carrier, started, say)
+        self._utterances = Utterances()
         self._hung_up = False
 
     # what agents say
@@ -74,7 +66,7 @@ class Call:
             case frames.Text() | frames.Flush() | frames.End():
                 self._feed(agent, message)
             case frames.Cancel():
-                self._cancel(self._find(agent, message.context), message.played_ms)
+                self._cancel(self._utterances.find(agent, message.context), message.played_ms)
             case frames.Playhead():
                 pass  # the carrier says where the listener is
             case _:
@@ -82,16 +74,15 @@ class Call:
 
     def hush(self, agent: Agent) -> None:
         """Say no more of what an agent said."""
-        for utterance in [each for each in reversed(self._by_name.values()) if each.agent.id == agent.id]:
-            if utterance.name in self._by_name:  # silencing one may silence the next
+        for utterance in reversed(self._utterances.of(agent)):
+            if utterance in self._utterances:  # silencing one may silence the next
                 self._cancel(utterance, None)
 
     def end(self, agent: Agent, context: str) -> None:
         """No more text comes for a context, if that is still there."""
-        for each in self._by_name.values():
-            if each.theirs == context and each.agent.id == agent.id and not each.done:
+        for each in self._utterances.of(agent):
+            if each.theirs == context and not each.done:
                 self._give(each, frames.End(each.name))
-                return
 
     def join(self, agent: Agent) -> None:
         """Tell an agent from now on what happens. Raises `OverQuota`."""
@@ -102,37 +93,28 @@ class Call:
     def leave(self, agent: Agent) -> None:
         """An agent is gone: what it said is spoken, and no more awaited."""
         self.agents.pop(agent.id, None)
-        for utterance in [each for each in self._queue if each.agent.id == agent.id]:
-            self._give(utterance, frames.End(utterance.name))
+        for utterance in self._utterances.queue:
+            if utterance.agent.id == agent.id:
+                self._give(utterance, frames.End(utterance.name))
 
     def _open(self, agent: Agent, message: frames.Open) -> None:
         if self._hung_up:
             raise BadRequest("unknown_call", call=self.id)
-        if any(each.agent.id == agent.id and each.theirs == message.context for each in self._by_name.values()):
-            raise BadRequest("duplicate_context", context=message.context)
-        if len(self._by_name) >= UTTERANCES_MAX:
-            raise OverQuota("too_many_contexts", limit=UTTERANCES_MAX)
+        utterance = self._utterances.new(agent, message)
         self.join(agent)
-        name = f"u{next(self._numbers)}"
-        utterance = Utterance(name, agent, message.context, message.marks, message.words, Track(name), message.offsets)
-        self._by_name[name] = utterance
-        self._queue.append(utterance)
+        self._utterances.add(utterance)
         named = zip((message.model, message.voice, message.language), self._manner, strict=True)
         model, voice, language = (theirs or ours for theirs, ours in named)
-        opening = frames.Open(name, model, voice, language, message.speed, message.seed, self._format)
+        opening = frames.Open(
+            utterance.name, model, voice, language, message.speed, message.seed, self._outbound.format
+        )
         opening.offsets, opening.lead_ms = message.offsets, LEAD_MS
         assert self.live is not None
         self.live.take(opening, agent.key)
         self._go_on()
 
-    def _find(self, agent: Agent, context: str) -> Utterance:
-        for each in self._by_name.values():
-            if each.theirs == context and each.agent.id == agent.id:
-                return each
-        raise BadRequest("unknown_context", context=context)
-
     def _feed(self, agent: Agent, message: Piece) -> None:
-        utterance = self._find(agent, message.context)
+        utterance = self._utterances.find(agent, message.context)
         if isinstance(message, frames.Text):
             utterance.chars += len(message.text)
             assert self.live is not None
@@ -157,17 +139,17 @@ class Call:
 
     def _go_on(self) -> None:
         """Have the first of the queue spoken, once little is left to be heard of what came before."""
-        if not self._queue or self._queue[0].begun:
+        first = next(iter(self._utterances.queue), None)
+        if first is None or first.begun:
             return
-        wait_s = self._playout.ahead_s(time.monotonic()) - NEXT_S
+        wait_s = self._outbound.ahead_s - NEXT_S
         if wait_s > 0:
             self._later(wait_s, self._go_on)
             return
-        first = self._queue[0]
         first.begun = True
         pieces, first.waiting = first.waiting, []
         for piece in pieces:
-            if first.name in self._by_name:  # it may have been refused meanwhile
+            if first in self._utterances:  # it may have been refused meanwhile
                 self._ask(piece)
 
     def _later(self, wait_s: float, act: Callable[[], None]) -> None:
@@ -188,32 +170,19 @@ class Call:
 
     def _interrupt(self, said_ms: dict[str, float]) -> None:
         """Silence what is being heard, which may be the end of one utterance and the beginning of the next."""
-        now = time.monotonic()
-        sounding = [each for each in self._by_name.values() if each.track.sent_ms and each.channel >= 0]
-        played = [round(said_ms.get(each.name, self._playout.played_ms(each.track, now))) for each in sounding]
-        self._say(self._carrier.clear(self._stream))
-        self._playout.clear(now)
+        sounding = [each for each in self._utterances if each.track.sent_ms and each.channel >= 0]
+        played = [round(said_ms.get(each.name, self._outbound.played_ms(each))) for each in sounding]
+        self._outbound.clear()
         for utterance, played_ms in zip(sounding, played, strict=True):
             self._withdraw(utterance, played_ms)
 
     def _withdraw(self, utterance: Utterance, played_ms: int) -> None:
-        self._by_channel.pop(utterance.channel, None)
-        utterance.channel = -1  # nothing of it is sent any more
+        self._utterances.silence(utterance)
         if utterance.done is not None:
-            self._forget(utterance)
+            self._utterances.forget(utterance)
             utterance.agent.tell(utterance.cut(min(played_ms, utterance.done.audio_ms)))
-            return
-        if utterance in self._queue:
-            self._queue.remove(utterance)
+        elif self._utterances.dequeue(utterance):
             self._ask(frames.Cancel(utterance.name, played_ms))
-
-    def _forget(self, utterance: Utterance) -> None:
-        self._by_name.pop(utterance.name, None)
-        self._by_channel.pop(utterance.channel, None)
-        if utterance in self._queue:
-            self._queue.remove(utterance)
-        if not self._by_name:
-            self._empty.set()
 
     # what the carrier says
 
@@ -222,8 +191,8 @@ class Call:
         if isinstance(event, Pressed):
             self._tell_all(frames.Call(self.id, CallEvent.DIGIT, digit=event.digit))
             return
-        mark = self._playout.marked(event.name)
-        utterance = self._by_name.get(mark.track.name) if mark else None
+        mark = self._outbound.marked(event.name)
+        utterance = self._utterances.named(mark.track.name) if mark else None
         if mark is None or utterance is None:
             return
         heard = (0, utterance.heard(mark.at_ms + 1))
@@ -234,8 +203,8 @@ class Call:
 
     def _heard_out(self, utterance: Utterance) -> None:
         """All of an utterance was heard, as far as can be known."""
-        if utterance.name in self._by_name and utterance.done is not None:
-            self._forget(utterance)
+        if utterance in self._utterances and utterance.done is not None:
+            self._utterances.forget(utterance)
             utterance.tell(utterance.done)
 
     def _tell_all(self, message: frames.ServerMessage) -> None:
@@ -244,17 +213,13 @@ class Call:
 
     async def over(self) -> None:
         """The caller is gone: everybody is told, and what was not heard is not made."""
-        self._hung_up, now = True, time.monotonic()
+        self._hung_up = True
         self._tell_all(frames.Call(self.id, CallEvent.ENDED))  # first: nothing comes of a context behind `cancelled`
-        for utterance in list(self._by_name.values()):
-            self._withdraw(utterance, self._playout.played_ms(utterance.track, now))
-        self._empty.clear()
-        if self._by_name:
-            try:
-                async with asyncio.timeout(ENDING_S):
-                    await self._empty.wait()
-            except TimeoutError:
-                pass  # what it cost is settled all the same
+        for utterance in self._utterances:
+            self._withdraw(utterance, self._outbound.played_ms(utterance))
+        with suppress(TimeoutError):  # what it cost is settled all the same
+            async with asyncio.timeout(ENDING_S):
+                await self._utterances.gone()
         for agent in self.agents.values():
             agent.over()
         self.agents.clear()
@@ -266,38 +231,19 @@ class Call:
         opcode, payload = wire
         if opcode == frames.BINARY_OPCODE:
             audio = frames.unpack_audio(payload)
-            utterance = self._by_channel.get(audio.channel)
+            utterance = self._utterances.on(audio.channel)
             if utterance is not None:
-                yield from self._sound(utterance, audio)
+                yield from self._outbound.sound(utterance, audio)
             return
         message = self._parser.server(payload)
-        utterance = self._by_name.get(getattr(message, "context", "") or "")
+        utterance = self._utterances.named(getattr(message, "context", "") or "")
         if utterance is not None:
             yield from self._told(utterance, message)
-
-    def _sound(self, utterance: Utterance, audio: frames.AudioFrames) -> Iterator[Wire]:
-        at_ms, now = audio.pts * 1000 // self._rate_hz, time.monotonic()
-        due = utterance.marks_due
-        for packet in audio.packets:
-            if due and due[0] <= at_ms:
-                yield from self._marks(utterance, at_ms, now)
-            yield self._carrier.media(self._stream, packet, self._media_type)
-            self._playout.sent(utterance.track, FRAME_MS, now)
-            at_ms += FRAME_MS
-
-    def _marks(self, utterance: Utterance, until_ms: float, now: float, *, last: bool = False) -> Iterator[Wire]:
-        due = utterance.marks_due
-        while due and due[0] <= until_ms:
-            if name := self._playout.mark(utterance.track, due.popleft(), now):
-                yield self._carrier.mark(self._stream, name)
-        if last and (name := self._playout.mark(utterance.track, utterance.track.sent_ms, now, last=True)):
-            yield self._carrier.mark(self._stream, name)
 
     def _told(self, utterance: Utterance, message: frames.ServerMessage) -> Iterator[Wire]:
         match message:
             case frames.Opened():
-                utterance.channel = message.channel
-                self._by_channel[message.channel] = utterance
+                self._utterances.sounds_on(utterance, message.channel)
             case frames.BlockStart():
                 utterance.block(message)
             case frames.Words():
@@ -310,15 +256,14 @@ class Call:
             case frames.Cancelled() | frames.Error():
                 if isinstance(message, frames.Cancelled) and not utterance.begun:
                     message.unheard = (0, utterance.waiting_stop)  # our session has none of its text yet
-                self._forget(utterance)
+                self._utterances.forget(utterance)
                 self._later(0, self._go_on)
         utterance.tell(message)
 
     def _done(self, utterance: Utterance, message: frames.Done) -> Iterator[Wire]:
         """All of it is with the carrier; the agent hears of it when the listener has heard it."""
         utterance.done = message
-        self._queue.remove(utterance)
-        yield from self._marks(utterance, float("inf"), time.monotonic(), last=True)
-        wait_s = self._playout.ahead_s(time.monotonic()) + OVERDUE_S
-        self._later(wait_s, lambda: self._heard_out(utterance))
+        self._utterances.dequeue(utterance)
+        yield from self._outbound.end(utterance)
+        self._later(self._outbound.ahead_s + OVERDUE_S, lambda: self._heard_out(utterance))
         self._later(0, self._go_on)
