@@ -40,26 +40,32 @@ class Served:
 @contextlib.contextmanager
 def served(cores: Sequence[int] | None = None, **settings: object) -> Iterator[Served]:
     """Serve on a free port from a folder of its own; `settings` become `VOICEWIRE_*` variables."""
-    with tempfile.TemporaryDirectory() as folder:
-        variables = {f"VOICEWIRE_{name.upper()}": str(value) for name, value in settings.items()}
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("VOICEWIRE_")}
-        environ |= {"VOICEWIRE_BOOTSTRAP_KEY": KEY} | variables
-        command = [sys.executable, "-m", "voicewire", "serve", "--port", "0", "--data", folder]
-        with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
+    with tempfile.TemporaryDirectory() as folder, served_from(folder, cores, **settings) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def served_from(folder: str, cores: Sequence[int] | None = None, **settings: object) -> Iterator[Served]:
+    """Serve as `served` does, from a folder that may have been served from before."""
+    variables = {f"VOICEWIRE_{name.upper()}": str(value) for name, value in settings.items()}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("VOICEWIRE_")}
+    environ |= {"VOICEWIRE_BOOTSTRAP_KEY": KEY} | variables
+    command = [sys.executable, "-m", "voicewire", "serve", "--port", "0", "--data", folder]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            found = re.search(r":(\d+)\s*$", process.stdout.readline())
+            assert found, "the server did not start"
+            if cores is not None:
+                for thread in Path(f"/proc/{process.pid}/task").iterdir():
+                    os.sched_setaffinity(int(thread.name), cores)
+            yield Served(int(found[1]), process.pid)
+        finally:
+            process.terminate()
             try:
-                found = re.search(r":(\d+)\s*$", process.stdout.readline())
-                assert found, "the server did not start"
-                if cores is not None:
-                    for thread in Path(f"/proc/{process.pid}/task").iterdir():
-                        os.sched_setaffinity(int(thread.name), cores)
-                yield Served(int(found[1]), process.pid)
-            finally:
-                process.terminate()
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 class Client(picows.WSListener):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 ALL = {
+    "start": ["benchmarks.start"],
     "frames": ["benchmarks.frames"],
     "splitter": ["benchmarks.splitter"],
     "codec": ["benchmarks.codec"],
