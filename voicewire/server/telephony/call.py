@@ -129,7 +129,7 @@ class Call:
         if utterance.begun:
             self._ask(piece)
         else:
-            utterance.waiting.append(piece)
+            utterance.wait(piece)
 
     def _ask(self, message: frames.ClientMessage) -> None:
         assert self.live is not None

@@ -60,6 +60,18 @@ class Utterance:
     _begins: list[int] = field(default_factory=list)  # each block's and word's first millisecond …
     _stops: list[int] = field(default_factory=list)  # … and where in the text it is heard with it
 
+    def wait(self, piece: Piece) -> None:
+        """Keep what is said of it until its turn; what changes nothing is not kept, so that its text bounds it."""
+        last = self.waiting[-1] if self.waiting else None
+        match piece:
+            case frames.Text(text=""):
+                return
+            case frames.Flush() if not isinstance(last, frames.Text):
+                return
+            case frames.End() if isinstance(last, frames.End):
+                return
+        self.waiting.append(piece)
+
     def block(self, message: frames.BlockStart) -> None:
         """A block begins."""
         if self.marks is Marks.SENTENCE and message.start_ms:
