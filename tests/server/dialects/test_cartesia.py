@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from tests.conftest import Served
 from voicewire.codecs.wav import header
-from voicewire.server.dialects.cartesia_socket import FAILED_MAX
+from voicewire.server.dialects.cartesia_socket import FAILED_MAX, PARTS_MAX
 from voicewire.types import Codec
 
 WAIT_S = 30
@@ -205,6 +205,24 @@ async def test_nothing_of_a_context_follows_its_error(
     await socket.send('{"cancel":true,"context_id":"wrong"}')
     await say(socket, "Well.", "wrong", **LAST)
     assert (await hear(socket, "done"))[-1]["context_id"] == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "code"),
+    [("word " * 1_999, {}, "text_too_long"), ("Yes. ", {"flush": True}, "too_many_contexts")],
+)
+async def test_what_waits_behind_what_is_spoken_is_bounded(
+    socket: ClientConnection, text: str, fields: dict[str, Any], code: str
+) -> None:
+    await say(socket, TEXT * 50, flush=True)
+    for _ in range(PARTS_MAX + 1 if fields else 2):
+        await say(socket, text, **fields)
+    error = (await hear(socket, "error"))[-1]
+    assert (error["error_code"], error["context_id"]) == (code, "c")
+    await say(socket, "", **LAST)  # the end of the context that has failed
+    await say(socket, "Well.", **LAST)
+    heard = await hear(socket, "done")
+    assert (words(heard)[0], audio_s(heard) < 2) == (["Well."], True)
 
 
 async def test_of_failed_contexts_the_oldest_is_forgotten(socket: ClientConnection) -> None:

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.conftest import Served
 from tests.server.dialects.deepgram import RATE_HZ, WAIT_S, dial, hear, refused_handshake, say
 from voicewire.codecs.wav import header
+from voicewire.server.dialects.deepgram_parts import PARTS_MAX
 from voicewire.types import Codec
 
 TEXT = "It costs $4.50, doesn't it? Yes. It does, indeed."
@@ -62,6 +63,24 @@ async def test_nothing_of_before_follows_cleared(socket: ClientConnection) -> No
     audio, messages = await hear(socket, "Flushed")
     assert len(messages) == 1
     assert seconds(audio) < 2
+
+
+async def test_what_waits_behind_what_is_spoken_is_bounded(socket: ClientConnection) -> None:
+    await say(socket, "Speak", text=TEXT * 50)
+    await say(socket, "Flush")
+    for _ in range(11):
+        await say(socket, "Speak", text="word " * 200)
+    assert (await hear(socket, "Error"))[1][-1]["code"] == "text_too_long"
+    for _ in range(PARTS_MAX - 1):
+        await say(socket, "Speak", text="Yes.")
+        await say(socket, "Flush")
+    await say(socket, "Speak", text="Yes.")
+    assert (await hear(socket, "Error"))[1][-1]["code"] == "too_many_contexts"
+    await say(socket, "Clear")
+    await hear(socket, "Cleared")
+    await say(socket, "Speak", text="Yes.")
+    await say(socket, "Flush")
+    assert seconds((await hear(socket, "Flushed"))[0]) < 2
 
 
 async def test_an_empty_flush_is_answered_and_close_ends_it(socket: ClientConnection) -> None:

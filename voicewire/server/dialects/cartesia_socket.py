@@ -39,6 +39,7 @@ from voicewire.server.parsing import parse
 
 BUFFER_MS = 3_000  # how long their server waits for more, unless a message says otherwise
 CONTEXTS_MAX = 64
+PARTS_MAX = 64  # of a context, that wait behind the one that is spoken
 FAILED_MAX = 64  # that are remembered; then the oldest is forgotten
 
 
@@ -50,6 +51,7 @@ class Part:
     text: list[str] = field(default_factory=list)
     flushed: bool = False
     ended: bool = False
+    chars: int = 0  # of all of its text
     spelling: Spelling = field(default_factory=Spelling)
 
 
@@ -125,18 +127,34 @@ class Cartesia:
         return TheirContext(id, choice, format, request.pace, timed, pronounced, Ahead(self._line.lead_ms))
 
     def _take(self, theirs: TheirContext, request: Asked) -> None:
-        part = theirs.parts[-1]
-        if part.flushed or part.ended:
-            part = Part()
-            theirs.parts.append(part)
         text = request.transcript or ""
+        try:
+            part = self._part_for(theirs, text)
+        except BadRequest as error:
+            self._cancel(theirs.id)
+            error.fields["context"] = theirs.id
+            if request.continue_:
+                self._failed.append(theirs.id)
+            raise
         part.spelling.push(text)
         part.text.append(text)
+        part.chars += len(text)
         part.flushed = bool(request.flush)
         part.ended = not request.continue_
         part.spelling.ended = part.flushed or part.ended
         self._speak(theirs)
         self._wait(theirs, BUFFER_MS if request.max_buffer_delay_ms is None else request.max_buffer_delay_ms)
+
+    def _part_for(self, theirs: TheirContext, text: str) -> Part:
+        part = theirs.parts[-1]
+        if part.flushed or part.ended:
+            if len(theirs.parts) > PARTS_MAX:
+                raise BadRequest("too_many_contexts", limit=PARTS_MAX)
+            part = Part()
+            theirs.parts.append(part)
+        if not part.name and part.chars + len(text) > self._line.text_chars:  # else our session says so
+            raise BadRequest("text_too_long", limit=self._line.text_chars)
+        return part
 
     def _wait(self, theirs: TheirContext, patience_ms: float) -> None:
         """What waits for the end of its sentence is spoken when nothing more has come for so long."""

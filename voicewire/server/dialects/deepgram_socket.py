@@ -60,14 +60,14 @@ class Deepgram:
                 raise BadRequest(problem=f"the type {message.type[:40]}")
 
     def _take(self, text: str) -> None:
-        self._last().text.append(text)
+        self._part_for(text).text.append(text)
         self._speak()
 
-    def _last(self) -> Part:
-        return part_for_text(self._parts, Part, self._numbers)
+    def _part_for(self, text: str) -> Part:
+        return part_for_text(self._parts, Part, self._numbers, len(text), self._line.text_chars)
 
     def _flush(self) -> None:
-        self._last().flushed = True
+        self._part_for("").flushed = True
         self._speak()
 
     def _clear(self) -> None:

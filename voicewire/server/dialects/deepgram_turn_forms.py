@@ -57,6 +57,10 @@ class Turn:
     marks: list[tuple[int, int]] = field(default_factory=list)  # from when on, which part of the text is heard
 
     @property
+    def chars(self) -> int:
+        return len(self.text)
+
+    @property
     def ends_ms(self) -> int:
         return self.begins_ms + self.audio_ms
 

@@ -68,12 +68,7 @@ class DeepgramTurns:
     def _take(self, text: str) -> None:
         if self._closing:
             raise BadRequest(problem="it is being closed")
-        turn = part_for_text(self._turns, Turn, self._numbers)
-        assert self._line.live is not None
-        limit = self._line.live.session.limits.text_chars
-        if not turn.open and len(turn.text) + len(text) > limit:  # else our session says so
-            self._turns.pop()
-            raise BadRequest("text_too_long", limit=limit)
+        turn = part_for_text(self._turns, Turn, self._numbers, len(text), self._line.text_chars)
         turn.text += text
         self._characters += len(text)
         if turn is self._turns[0]:

@@ -78,6 +78,12 @@ class Line:
         assert self.tenant
         return self._catalogue(self.tenant)
 
+    @property
+    def text_chars(self) -> int:
+        """How many characters an utterance may have."""
+        assert self.live is not None
+        return self.live.session.limits.text_chars
+
     def ask(self, message: frames.ClientMessage) -> None:
         """Have our session do something."""
         assert self.live is not None
