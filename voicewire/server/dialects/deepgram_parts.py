@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from voicewire.errors import BadRequest
 
-PARTS_MAX = 64
+PARTS_MAX = 64  # that wait behind the one that is spoken
 
 
 class Flushable(Protocol):
@@ -47,7 +47,7 @@ def part_for_text(parts: deque[P], make: Callable[[str], P], numbers: Iterator[i
     Raises `BadRequest` where there are too many parts, or it would have more than `limit` of them, and is forgotten.
     """
     if not parts or parts[-1].flushed:
-        if len(parts) >= PARTS_MAX:
+        if len(parts) > PARTS_MAX:
             raise BadRequest("too_many_contexts", limit=PARTS_MAX)
         parts.append(make(f"u{next(numbers)}"))
     part = parts[-1]
