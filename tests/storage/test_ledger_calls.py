@@ -30,7 +30,7 @@ def op() -> Op:
     return tenant_op("left", "home")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # nobody awaits the sender
 async def test_a_mistake_leaves_nobody_waiting_and_the_next_is_answered(redis: Redis, op: Op) -> None:
     calls = Calls(redis, Stumbling(Keys(KEY_PREFIX)))
     await calls.open(Life("of this test", 1))
