@@ -109,7 +109,8 @@ export class Wire {
     clearTimeout(this.#retry);
     this.#stopClock();
     this.#live.clear();
-    this.#connection?.close(1000);
+    if (this.#connection) this.#connection.close(1000);
+    else if (this.#attempt) this.#rest(); // between two tries
   }
 
   #add(message) {

@@ -212,6 +212,18 @@ test("nobody there is said at once, and then for good", async () => {
   assert.equal(told.at(-1), "closed");
 });
 
+test("who closes a client between two tries is told so", async () => {
+  const told = [];
+  const speaking = new Client("http://127.0.0.1:9", { key: "vw_live_x", onStatus: (status) => told.push(status) });
+  const speech = speaking.speak("Hello.");
+  while (told.at(-1) !== "reconnecting") await new Promise((resolve) => setTimeout(resolve, 5));
+  speaking.close();
+  assert.equal(told.at(-1), "closed");
+  await assert.rejects(heard(speech));
+  speaking.close();
+  assert.equal(told.filter((status) => status === "closed").length, 1);
+});
+
 test("a server that takes the connection and says nothing is given up as soon", async () => {
   const sockets = [];
   const silent = net.createServer((socket) => sockets.push(socket));
