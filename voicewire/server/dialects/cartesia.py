@@ -6,8 +6,8 @@ Source: Cartesia's API reference of version 2026-08-14, and what its Python pack
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -15,21 +15,19 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse, StreamingResponse
 
-from voicewire.catalogue import Catalogue
 from voicewire.codecs.base import FILES, FileKind
 from voicewire.codecs.pcm import serialize_f32le
 from voicewire.codecs.wav import header
 from voicewire.errors import BadRequest, VoicewireError
 from voicewire.server.answers import error_response, kept_headers
-from voicewire.server.callers import Callers
 from voicewire.server.dialects import cartesia_forms as forms
-from voicewire.server.dialects.aliases import Aliases
+from voicewire.server.dialects.doors import VendorDoors
 from voicewire.server.dialects.listing import page, wanted_size
 from voicewire.server.dialects.recoding import recoded
 from voicewire.server.dialects.spelling import Spelling
 from voicewire.server.dialects.wishes import require_text
 from voicewire.server.parsing import parse
-from voicewire.server.recite import Recitation, Reciter, Wish
+from voicewire.server.recite import Recitation, Wish
 from voicewire.types import Voice
 
 KINDS = {
@@ -47,14 +45,8 @@ OTHERS = frozenset({"pcm_f32le", "pcm_mulaw", "pcm_alaw"})  # than our WAV files
 CREATED = "1970-01-01T00:00:00Z"  # nobody knows when
 
 
-@dataclass(frozen=True, slots=True)
-class CartesiaDoors:
-    """The doors. `catalogue` is asked for a tenant."""
-
-    reciter: Reciter
-    callers: Callers
-    catalogue: Callable[[str], Catalogue]
-    aliases: Aliases
+class CartesiaDoors(VendorDoors):
+    """The doors."""
 
     def router(self) -> APIRouter:
         router = APIRouter(include_in_schema=False)
@@ -86,9 +78,7 @@ class CartesiaDoors:
         kind = KINDS.get((output.container, "" if output.container == "mp3" else output.encoding or "pcm_s16le"))
         if kind is None:
             raise BadRequest("unsupported_format", problem=output.name)
-        choice = self.aliases.resolve(
-            self.catalogue(principal.tenant), body.model_id or "", body.voice_id, body.language or ""
-        )
+        choice = self.choice(principal, body.model_id or "", body.voice_id, body.language or "")
         wish = Wish(text, choice, kind, body.pace, None, output.sample_rate, output.bit_rate)
         wish = replace(wish, phonemes=bool(body.add_phoneme_timestamps))
         return body, await self.reciter.begin(request, principal, wish)
@@ -96,16 +86,14 @@ class CartesiaDoors:
     async def voices(self, request: Request) -> Response:
         """List the voices behind or before one: their package asks until there are none, whatever `has_more` says."""
         query = request.query_params
-        principal = await self.callers.require(request, "voices:read")
-        voices = forms.searched(self.catalogue(principal.tenant).voices(), query)
+        voices = forms.searched((await self.readable(request)).voices(), query)
         size, after, before = wanted_size(query, "limit"), query.get("starting_after"), query.get("ending_before")
         found = page(voices, size, after or "", before or "")
         return JSONResponse({"data": [*map(_voice, found.voices)], "has_more": found.more})
 
     async def voice(self, request: Request, voice_id: str) -> Response:
         """Return one voice, also by a name that only their clients have for it."""
-        principal = await self.callers.require(request, "voices:read")
-        return JSONResponse(_voice(self.aliases.voice(self.catalogue(principal.tenant), voice_id)))
+        return JSONResponse(_voice(self.aliases.voice(await self.readable(request), voice_id)))
 
 
 def refusal(error: VoicewireError) -> Response:

@@ -6,26 +6,22 @@ Source: Deepgram's API reference, and what its Python packages 4 and 7 send and 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 from msgspec import Struct
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, StreamingResponse
 
-from voicewire.catalogue import Catalogue
 from voicewire.codecs.base import FILES, FileKind
 from voicewire.codecs.wav import header
 from voicewire.errors import UnsupportedFormat, VoicewireError
 from voicewire.server.answers import error_response, kept_headers
-from voicewire.server.callers import Callers
-from voicewire.server.dialects.aliases import Aliases
 from voicewire.server.dialects.deepgram_forms import RATES_HZ, wanted_speed
+from voicewire.server.dialects.doors import VendorDoors
 from voicewire.server.dialects.recoding import recoded
 from voicewire.server.dialects.wishes import number, require_text
 from voicewire.server.parsing import parse
-from voicewire.server.recite import Reciter, Wish
+from voicewire.server.recite import Wish
 from voicewire.server.requests import request_id
 from voicewire.types import Codec
 
@@ -51,14 +47,8 @@ class _Body(Struct):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeepgramDoors:
-    """The door. `catalogue` is asked for a tenant."""
-
-    reciter: Reciter
-    callers: Callers
-    catalogue: Callable[[str], Catalogue]
-    aliases: Aliases
+class DeepgramDoors(VendorDoors):
+    """The door."""
 
     def router(self) -> APIRouter:
         router = APIRouter(include_in_schema=False)
@@ -71,7 +61,7 @@ class DeepgramDoors:
         principal = await self.callers.require(request, "speak")
         query = request.query_params
         model = query.get("model") or ""
-        choice = self.aliases.resolve(self.catalogue(principal.tenant), "", model)
+        choice = self.choice(principal, "", model)
         text = parse(await request.body(), _Body).text
         require_text(text, "text")
         encoding, container = query.get("encoding") or "mp3", query.get("container")

@@ -6,8 +6,7 @@ Source: ElevenLabs' API reference, and what its Python package 2.78, pipecat and
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import msgspec
@@ -17,18 +16,16 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Match
 from starlette.types import Scope
 
-from voicewire.catalogue import Catalogue
 from voicewire.errors import VoicewireError
 from voicewire.server.answers import error_response, kept_headers
-from voicewire.server.callers import Callers
-from voicewire.server.dialects.aliases import Aliases
+from voicewire.server.dialects.doors import VendorDoors
 from voicewire.server.dialects.elevenlabs_forms import CATEGORY, Body, searched, wanted_output
 from voicewire.server.dialects.letters import Alignment, Letters
 from voicewire.server.dialects.listing import page, wanted_size
 from voicewire.server.dialects.vendors import vendor_of
 from voicewire.server.dialects.wishes import require_text
 from voicewire.server.parsing import parse
-from voicewire.server.recite import Recitation, Reciter, Wish
+from voicewire.server.recite import Recitation, Wish
 from voicewire.server.requests import request_id
 from voicewire.types import Model, Voice
 
@@ -42,14 +39,8 @@ class OfTheirClients(APIRoute):
         return super().matches(scope) if vendor_of(scope) == "elevenlabs" else (Match.NONE, {})
 
 
-@dataclass(frozen=True, slots=True)
-class ElevenLabsDoors:
-    """The doors. `catalogue` is asked for a tenant."""
-
-    reciter: Reciter
-    callers: Callers
-    catalogue: Callable[[str], Catalogue]
-    aliases: Aliases
+class ElevenLabsDoors(VendorDoors):
+    """The doors."""
 
     def router(self) -> APIRouter:
         router = APIRouter(include_in_schema=False)
@@ -93,30 +84,25 @@ class ElevenLabsDoors:
         body = parse(await request.body(), Body)
         require_text(body.text, "text")
         output = wanted_output(request.query_params.get("output_format"))
-        choice = self.aliases.resolve(
-            self.catalogue(principal.tenant), body.model_id or "", voice_id, body.language_code or ""
-        )
+        choice = self.choice(principal, body.model_id or "", voice_id, body.language_code or "")
         wish = Wish(body.text, choice, output.kind, body.pace, body.seed, output.rate_hz, output.bitrate)
         return body, await self.reciter.begin(request, principal, wish)
 
     async def voices(self, request: Request) -> Response:
         """List the voices that are searched for, a page at a time where that is asked for."""
         query = request.query_params
-        voices = searched((await self._catalogue(request)).voices(), query)
+        voices = searched((await self.readable(request)).voices(), query)
         found = page(voices, wanted_size(query, "page_size"), query.get("next_page_token") or "")
         body = {"voices": [*map(_voice, found.voices)], "has_more": found.more, "total_count": len(voices)}
         return JSONResponse({**body, "next_page_token": found.voices[-1].id if found.more else None})
 
     async def voice(self, request: Request, voice_id: str) -> Response:
         """Return one voice, also by a name that only their clients have for it."""
-        return JSONResponse(_voice(self.aliases.voice(await self._catalogue(request), voice_id)))
+        return JSONResponse(_voice(self.aliases.voice(await self.readable(request), voice_id)))
 
     async def models(self, request: Request) -> Response:
         """List the models."""
-        return JSONResponse([*map(_model, (await self._catalogue(request)).models())])
-
-    async def _catalogue(self, request: Request) -> Catalogue:
-        return self.catalogue((await self.callers.require(request, "voices:read")).tenant)
+        return JSONResponse([*map(_model, (await self.readable(request)).models())])
 
 
 def refusal(error: VoicewireError) -> Response:

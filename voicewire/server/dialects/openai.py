@@ -6,8 +6,7 @@ Source: the API reference of OpenAI, "Create speech", and what its Python packag
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -19,11 +18,10 @@ from voicewire.catalogue import Catalogue
 from voicewire.codecs.base import FileKind
 from voicewire.errors import VoicewireError
 from voicewire.server.answers import error_response, kept_headers
-from voicewire.server.callers import Callers
-from voicewire.server.dialects.aliases import Aliases
+from voicewire.server.dialects.doors import VendorDoors
 from voicewire.server.dialects.wishes import require_text, spoken_speed
 from voicewire.server.parsing import parse
-from voicewire.server.recite import Reciter, Wish
+from voicewire.server.recite import Wish
 
 RATE_HZ = 24_000  # of `pcm`, by convention: nothing in the answer says so
 PCM_TYPE = "audio/pcm"
@@ -56,14 +54,8 @@ class _Speech(Struct):
         return FileKind(self.response_format or FileKind.MP3)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAiDoors:
-    """The doors. `catalogue` is asked for a tenant; the empty one has what is public."""
-
-    reciter: Reciter
-    callers: Callers
-    catalogue: Callable[[str], Catalogue]
-    aliases: Aliases
+class OpenAiDoors(VendorDoors):
+    """The doors."""
 
     def router(self) -> APIRouter:
         router = APIRouter(include_in_schema=False)
@@ -77,7 +69,7 @@ class OpenAiDoors:
         principal = await self.callers.require(request, "speak")
         body = parse(await request.body(), _Speech)
         require_text(body.input, "input")
-        choice = self.aliases.resolve(self.catalogue(principal.tenant), body.model, body.voice_name)
+        choice = self.choice(principal, body.model, body.voice_name)
         speed = spoken_speed(body.speed or 1.0)
         rate_hz = RATE_HZ if body.kind is FileKind.PCM else None
         spoken = await self.reciter.begin(request, principal, Wish(body.input, choice, body.kind, speed, None, rate_hz))
@@ -102,10 +94,7 @@ class OpenAiDoors:
         return JSONResponse({"models": [{"id": model.id, "name": model.name} for model in models]})
 
     async def _catalogue(self, request: Request) -> Catalogue:
-        tenant = ""
-        if request.headers.get("authorization"):
-            tenant = (await self.callers.require(request, "voices:read")).tenant
-        return self.catalogue(tenant)
+        return await self.readable(request) if request.headers.get("authorization") else self.catalogue("")
 
 
 async def _events(parts: AsyncGenerator[bytes, None], characters: int) -> AsyncGenerator[bytes, None]:
