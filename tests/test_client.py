@@ -347,6 +347,21 @@ async def test_a_server_that_falls_silent_is_given_up_in_time(served: Served) ->
     assert told == ["open", "reconnecting", "closed"]
 
 
+async def test_who_fails_to_hear_of_the_status_leaves_nobody_waiting(served: Served) -> None:
+    def hear(status: Status) -> None:
+        if status != "open":
+            raise ZeroDivisionError
+
+    async with _cutting(served, 9_000) as (url, _), asyncio.timeout(30):
+        connected = connect(url, served.key, on_status=hear)
+        client = await connected.__aenter__()
+        with pytest.raises(ZeroDivisionError):
+            await _hear(client, TEXT)
+        with pytest.raises(ZeroDivisionError):
+            await connected.__aexit__(None, None, None)
+        assert client.ended
+
+
 async def test_after_the_end_nobody_speaks_any_more(served: Served) -> None:
     async with (
         _cutting(served, 9_000, *[1] * 50) as (url, _),

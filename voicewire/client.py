@@ -141,9 +141,10 @@ class StreamClient:
 
     async def _end(self, error: Exception) -> None:
         self._ended = error
-        self._on_status("closed")
-        for speech in list(self._speeches.values()):
-            if not speech.over:
+        try:
+            self._on_status("closed")
+        finally:
+            for speech in self._living():
                 await speech.deliver(error)
 
     async def close(self) -> None:
@@ -313,9 +314,11 @@ async def connect(
         yield client
     finally:
         receiver.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await receiver
-        await client.close()
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await receiver
+        finally:
+            await client.close()
 
 
 def _gone() -> ServerError:
