@@ -56,8 +56,7 @@ class Spelling:
 
     def _end(self, stop: int, follower: int) -> int:
         """Where a word that stops there ends with the marks behind it; the next does not begin before `follower`."""
-        behind = self.text[stop:]
-        if self.ended and follower == len(self.text) and not (_spoken(behind) or any(map(_symbol, behind))):
+        if self.ended and follower == len(self.text) and _silent(self.text[stop:]):
             return max(stop, len(self.text.rstrip()))
         end = stop
         while end < follower and not (self.text[end].isspace() or self.text[end].isalnum()):
@@ -78,6 +77,10 @@ class Spelling:
 
 def _spoken(text: str) -> bool:
     return any(map(str.isalnum, text))
+
+
+def _silent(text: str) -> bool:
+    return not (_spoken(text) or any(map(_symbol, text)))
 
 
 def _symbol(mark: str) -> bool:
