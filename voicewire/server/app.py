@@ -80,18 +80,19 @@ def build_app(gateway: Gateway, port: int) -> FastAPI:
     for kind in (VoicewireError, RequestValidationError, HTTPException, RedisError, Exception):
         app.add_exception_handler(kind, answering(gateway.metrics, config.body_bytes_max, refusal))
     reciter = _reciter(gateway)
-    app.include_router(Speech(reciter, callers, gateway.redis).router())
     dialects = _dialects(gateway, reciter, callers)
-    for router in dialects.doors():
-        app.include_router(router)
-    for router in account_doors(gateway.store, gateway.accounts, gateway.keyring, gateway.voices, callers):
-        app.include_router(router)
-    app.include_router(_routes(gateway, callers).router())
-    app.include_router(AudioDoor(gateway.pipeline, callers).router())
-    for router in gateway.accounts.routers(callers):
-        app.include_router(router)
-    app.include_router(gateway.jobs.router(callers))
-    app.include_router(gateway.lines.router(callers))
+    for router in (
+        Speech(reciter, callers, gateway.redis).router(),
+        *dialects.doors(),
+        *account_doors(gateway.store, gateway.accounts, gateway.keyring, gateway.voices, callers),
+        _routes(gateway, callers).router(),
+        AudioDoor(gateway.pipeline, callers).router(),
+        *gateway.accounts.routers(callers),
+        gateway.jobs.router(callers),
+        gateway.lines.router(callers),
+    ):
+        # `include_router` builds each route once more, when it is first looked for, and somebody waits for all of them
+        app.router.routes.extend(router.routes)
     describe(app)
     app.router.routes.extend(pages())
     stream = _stream(gateway, origins)

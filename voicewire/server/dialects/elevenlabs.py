@@ -56,7 +56,7 @@ class ElevenLabsDoors(VendorDoors):
         shared.add_api_route("/v1/models", self.models, methods=["GET"], response_model=None)
         shared.add_api_route("/v1/voices", self.voices, methods=["GET"], response_model=None)
         shared.add_api_route("/v1/voices/{voice_id:path}", self.voice, methods=["GET"], response_model=None)
-        router.include_router(shared)
+        router.routes.extend(shared.routes)
         return router
 
     async def speak(self, request: Request, voice_id: str) -> Response:

@@ -60,9 +60,12 @@ class Lines:
     def router(self, callers: Callers) -> APIRouter:
         """Return the routes over HTTP."""
         url = own_address(self.config, callers.port)
-        router = APIRouter(tags=["calls"])
-        router.include_router(VoiceDoor(self.accounts, self.tokens, url, socket_address(url)).router())
-        router.include_router(TokenDoor(self.tokens, callers, socket_address(url)).router())
+        router = APIRouter()
+        for door in (
+            VoiceDoor(self.accounts, self.tokens, url, socket_address(url)),
+            TokenDoor(self.tokens, callers, socket_address(url)),
+        ):
+            router.routes.extend(door.router().routes)
         return router
 
     def sockets(self, sessions: Sessions, callers: Callers, metrics: Metrics) -> list[BaseRoute]:

@@ -60,7 +60,7 @@ class VoiceDoor:
     stream_url: str
 
     def router(self) -> APIRouter:
-        router = APIRouter()
+        router = APIRouter(tags=["calls"])
         twiml = {"schema": {"type": "string"}, "example": _twiml(STREAM_URL, TOKEN)}
         answers = {200: {"description": "TwiML", "content": {"text/xml": twiml}}, **declared("unauthorized")}
         router.add_api_route(
@@ -142,7 +142,7 @@ class TokenDoor:
     stream_url: str
 
     def router(self) -> APIRouter:
-        router = APIRouter()
+        router = APIRouter(tags=["calls"])
         router.add_api_route("/v1/calls", self.issue, methods=["POST"], response_model=TokenIssued)
         return router
 
