@@ -131,10 +131,10 @@ class CallEndpoint:
         except BaseException:
             shared.calls.remove(call)
             raise
-        await shared.relay.announce(call)
         bind(session=call.live.id, tenant=grant.tenant)
         if account.webhook:
-            shared.attend(call, account)
+            shared.attend(call, account)  # before others can have taken all places of agents
+        await shared.relay.announce(call)
         return call
 
     async def _principal(self, tenant: str) -> Principal:
