@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import Served
 from tests.telephony.app import new_call, token_for
-from tests.telephony.carrier import connected
-from voicewire.client import connect
+from tests.telephony.carrier import Phone, connected
+from voicewire.client import StreamClient, connect
 from voicewire.frames import Call, Cancelled, Done, FormatRequest
 from voicewire.script import Audio
 from voicewire.types import CallEvent, Codec, Marks
+from voicewire.utterance import Speech
 
 CLIENT = Path(__file__).parents[2] / "clients/javascript/src/node.js"
 STORY = "One two three four five six seven eight. " * 9
@@ -41,14 +45,23 @@ client.close();
 """
 
 
-async def test_python_is_told_of_a_call_and_keeps_its_own_audio(answering: Served) -> None:
+@asynccontextmanager
+async def telling(answering: Served, **options: Any) -> AsyncIterator[tuple[Phone, StreamClient, Speech]]:
+    """Have our client tell the story into a call."""
     call = new_call()
     token = await token_for(answering, call)
     async with (
         connected(answering.url, call, token) as phone,
         connect(answering.url, answering.key) as client,
         asyncio.timeout(WITHIN_S),
-        client.speak(STORY, to=f"call:{call}", marks=Marks.WORD) as there,
+        client.speak(STORY, to=f"call:{call}", **options) as speech,
+    ):
+        yield phone, client, speech
+
+
+async def test_python_is_told_of_a_call_and_keeps_its_own_audio(answering: Served) -> None:
+    async with (
+        telling(answering, marks=Marks.WORD) as (phone, client, there),
         client.speak("Hello there.", format=FormatRequest(Codec.MULAW, 8_000)) as here,
     ):
         events = [event async for event in here]
@@ -70,14 +83,7 @@ async def test_python_is_told_of_a_call_and_keeps_its_own_audio(answering: Serve
 
 
 async def test_python_is_told_that_the_caller_hung_up(answering: Served) -> None:
-    call = new_call()
-    token = await token_for(answering, call)
-    async with (
-        connected(answering.url, call, token) as phone,
-        connect(answering.url, answering.key) as client,
-        asyncio.timeout(WITHIN_S),
-        client.speak(STORY, to=f"call:{call}") as speech,
-    ):
+    async with telling(answering) as (phone, _, speech):
         await phone.sounding.wait()
         await phone.hang_up()
         *_, before, last = [event async for event in speech]
