@@ -90,17 +90,19 @@ class Splitter:
     def push(self, text: str) -> list[Block]:
         """Take text of any size; return the blocks that have become certain."""
         self._parts.append(text)
-        asleep_chars = self._asleep_chars = self._asleep_chars - len(text)
+        self._asleep_chars -= len(text)
         # An ended splitter is always awake, so that this hot path need not ask.
-        if asleep_chars > 0:
-            if self._markless(text):
-                return []
-            self._edges.skip(self._limit + LOOKAHEAD - asleep_chars - len(text))
-            mark = self._edges.find_mark(text)
-            if asleep_chars >= LOOKAHEAD and mark and mark[0] != "\n" and _decides_nothing(text[mark.end() :]):
-                self._asleep_chars = 0  # what follows the mark decides, up to the limit
-                return []
+        if self._asleep_chars > 0 and (self._markless(text) or self._undecided(text)):
+            return []
         return self._cut(final=False)
+
+    def _undecided(self, text: str) -> bool:
+        """Whether the first text with a mark ends with it, so that what follows decides."""
+        self._edges.looked = self._limit + LOOKAHEAD - self._asleep_chars - len(text)
+        if self._asleep_chars < LOOKAHEAD or not self._edges.undecided(text):
+            return False
+        self._asleep_chars = 0
+        return True
 
     def flush(self) -> list[Block]:
         """Return all that is pending as blocks, whether a sentence has ended or not."""
@@ -127,35 +129,34 @@ class Splitter:
     def _cut(self, *, final: bool) -> list[Block]:
         assert not self._ended, "the text has ended"
         blocks: list[Block] = []
-        pending, begin = self.pending, 0
+        edges, pending, begin = self._edges, self.pending, 0
         while begin < len(pending):
-            seen = pending[begin : begin + self._limit + LOOKAHEAD]
+            view_chars = self._limit + LOOKAHEAD
+            seen = pending[begin : begin + view_chars]
+            if blocks and not final and len(seen) < view_chars and edges.markless(seen):
+                break
             last = final and begin + len(seen) == len(pending)
-            edge = self._edges.find(seen, self._limit, final=last)
+            edge = edges.find(seen, self._limit, final=last)
             if not edge and not last:
                 break
             blocks.append(self._block(seen[:edge] if edge else seen))
-            begin += len(blocks[-1].text)
-            if not (final or self._may_hold_edge(pending, begin)):
-                break
+            begin += edge or len(seen)
         rest = pending[begin:]
         self._parts = [rest]
-        self._asleep_chars = 0 if self._edges.waiting else self._limit + LOOKAHEAD - len(rest)
-        self._markless = self._edges.markless
+        self._asleep_chars = 0 if edges.waiting else self._limit + LOOKAHEAD - len(rest)
+        self._markless = edges.markless
         return blocks
 
-    def _may_hold_edge(self, pending: str, begin: int) -> bool:
-        return len(pending) - begin >= self._limit + LOOKAHEAD or self._edges.find_mark(pending, begin) is not None
-
     def _block(self, text: str) -> Block:
-        spoken, place = read(text, self._place)
-        block = Block(self._position, text, spoken, pause_ms(text, heading=ends_heading(text, self._place)))
+        place, first = self._place, self._first
+        spoken, self._place = read(text, place)
+        block = Block(self._position, text, spoken, pause_ms(text, heading=ends_heading(text, place)))
         self._position += len(text)
-        self._place = place
-        if self._first and not block.silent:
-            self._first = False
-        self._limit = self._longest()
-        self._edges.begin(place, first=self._first)
+        if first and not block.silent:
+            self._first = first = False
+        if self._limit < self._max_chars:
+            self._limit = self._longest()
+        self._edges.begin(self._place, first=first)
         return block
 
     def _longest(self) -> int:
@@ -163,8 +164,3 @@ class Splitter:
         if self._first:
             return self._first_chars
         return min(self._max_chars, max(self._first_chars, int(GROWTH * self._position)))
-
-
-def _decides_nothing(behind: str) -> bool:
-    """Whether a mark with this behind it may still be anything: no white space but a blank line tells."""
-    return not behind or (behind.isspace() and behind.count("\n") < 2)

@@ -36,7 +36,6 @@ class FullStop:
     def __init__(self, language: str) -> None:
         code = language.partition("-")[0].lower()
         self._language = code if code.isascii() and code.isalpha() else "en"
-        self._abbreviations = _ABBREVIATIONS.get(self._language, frozenset()) | _TITLES
         self._longest = _LONGEST_ABBREVIATION.get(self._language, _LONGEST_WORD)
         self._words = _WORDS.get(self._language, frozenset())
 
@@ -47,17 +46,12 @@ class FullStop:
         marks, empty where there is none; it may still grow if it is not `complete`.
         """
         word = _word_before(text, at)
-        if len(word) > self._longest or not word.isprintable() or not word:
+        if not word or len(word) > self._longest:
             return True
-        if _NUMBERING.fullmatch(word) and _begins_sentence(text[:at], word):
+        numbering, ends = _by_itself(self._language, word)
+        if numbering and _begins_sentence(text[:at], word):
             return False
-        if word.isdecimal():
-            return not (len(word) <= 2 and self._language in _ORDINALS)
-        if word in self._abbreviations:
-            return False
-        if not self._known(word):
-            return not (_DOTTED.fullmatch(word) or (len(word) == 1 and word.isupper()))
-        return self._behind_abbreviation(word, following, complete)
+        return self._behind_abbreviation(word, following, complete) if ends is None else ends
 
     def _behind_abbreviation(self, word: str, following: str, complete: bool) -> bool | None:
         first = following[:1]
@@ -67,8 +61,23 @@ class FullStop:
             return False
         return _splits(self._language, word, following) if complete else None
 
-    def _known(self, word: str) -> bool:
-        return not _splits(self._language, word, "Xq")
+
+@lru_cache(maxsize=8_192)  # words come again, and the answer depends on nothing else
+def _by_itself(language: str, word: str) -> tuple[bool, bool | None]:
+    """Whether `word` may number something, and whether a full stop behind it ends a sentence; None where it depends."""
+    if not word.isprintable():
+        return False, True
+    return _NUMBERING.fullmatch(word) is not None, _ends_behind(language, word)
+
+
+def _ends_behind(language: str, word: str) -> bool | None:
+    if word.isdecimal():
+        return not (len(word) <= 2 and language in _ORDINALS)
+    if word in _TITLES or word in _ABBREVIATIONS.get(language, ()):
+        return False
+    if _splits(language, word, "Xq"):
+        return not (_DOTTED.fullmatch(word) or (len(word) == 1 and word.isupper()))
+    return None
 
 
 @lru_cache(maxsize=8_192)  # words come again, and the answer depends on nothing else
