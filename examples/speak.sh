@@ -1,7 +1,7 @@
 #!/bin/sh
 # A text becomes a file: VOICEWIRE_URL and VOICEWIRE_KEY say where, and the first argument what.
 set -eu
-text=$(printf '%s' "${1:-Hello there.}" | tr '\n\t' '  ' | sed 's/[\\"]/\\&/g') # as JSON wants it
+text=$(printf '%s' "${1:-Hello there.}" | tr '[:cntrl:]' ' ' | sed 's/[\\"]/\\&/g') # as JSON wants it
 curl --fail --silent --show-error \
   --header "Authorization: Bearer $VOICEWIRE_KEY" \
   --header "Content-Type: application/json" \
