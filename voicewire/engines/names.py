@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -61,7 +62,8 @@ class Directory:
     """Every voice of one espeak: lists them, and finds the one that is meant."""
 
     def __init__(self, natives: Sequence[Native], variants: Sequence[Native], model: str) -> None:
-        self._natives = {_id(native, natives): native for native in natives}
+        speakers = Counter(_own(native) for native in natives)
+        self._natives = {_id(native, alone=speakers[_own(native)] == 1): native for native in natives}
         self._variants = {variant.identifier.removeprefix("!v/").lower(): variant for variant in variants}
         self.voices = tuple(self._curated(model) + self._plain(model))
 
@@ -139,11 +141,12 @@ def bcp47(code: str) -> str:
     return "-".join(cased)
 
 
-def _id(native: Native, natives: Sequence[Native]) -> str:
-    own = native.languages[0].lower()
-    path = native.identifier.rpartition("/")[2].lower()
-    twins = sum(other.languages[0].lower() == own for other in natives)
-    return own if twins == 1 else path
+def _id(native: Native, *, alone: bool) -> str:
+    return _own(native) if alone else native.identifier.rpartition("/")[2].lower()
+
+
+def _own(native: Native) -> str:
+    return native.languages[0].lower()
 
 
 def _related(native: Native, language: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 
 CONNECTIONS_MAX = 16
 TIMEOUT_S = 1.0  # to connect, for a reply, and for a free connection: each
@@ -25,6 +26,7 @@ def open_redis(url: str) -> Redis:
         retry=Retry(NoBackoff(), 0),
         retry_on_error=[],
         decode_responses=False,
+        driver_info=DriverInfo(),  # or each connection reads from disk which version the library is
     )
     return Redis.from_pool(pool)
 

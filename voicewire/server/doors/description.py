@@ -23,6 +23,7 @@ OPEN: dict[str, Any] = {"security": []}
 NEVER = "422"  # the library's own idea; ours is 400
 JSON = "application/json"
 REF = "#/components/schemas/{model}"
+ERROR = "#/components/schemas/ErrorBody"
 SCHEMES = {
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "an API key"},
     "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, or a person's access token"},
@@ -53,7 +54,7 @@ def declared(*codes: str) -> dict[int | str, dict[str, Any]]:
     answers: dict[int | str, dict[str, Any]] = {}
     for code in codes:
         row = TABLE[code]
-        answer = answers.setdefault(row.status, {"model": ErrorBody, "description": "", "content": {JSON: {}}})
+        answer = answers.setdefault(row.status, {"description": "", "content": {JSON: {"schema": {"$ref": ERROR}}}})
         answer["description"] = "; ".join(filter(None, (answer["description"], _plain(row.message))))
         answer["content"][JSON].setdefault("examples", {})[code] = {"value": _example(code)}
     return answers
@@ -98,9 +99,7 @@ def _add_errors(operation: dict[str, Any]) -> None:
     answers = operation["responses"]
     answers.pop(NEVER, None)
     for status, answer in declared(*codes).items():
-        schema = {"schema": {"$ref": REF.format(model="ErrorBody")}}
-        fresh = {"description": answer["description"], "content": {JSON: schema | answer["content"][JSON]}}
-        there = answers.setdefault(str(status), fresh).get("content", {}).get(JSON, {}).get("examples", {})
+        there = answers.setdefault(str(status), answer).get("content", {}).get(JSON, {}).get("examples", {})
         there |= {name: example for name, example in answer["content"][JSON]["examples"].items() if name not in there}
 
 
