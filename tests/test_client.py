@@ -2,13 +2,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
 
 from tests.conftest import Served
-from voicewire.client import Status, StreamClient, connect
+from voicewire.client import StreamClient, connect
 from voicewire.dial import ServerError, Unreachable, server_error, stream_url
 from voicewire.frames import BlockStart, Cancelled, Done, FormatRequest, Opened, Phonemes, Words
 from voicewire.script import Audio
@@ -47,7 +46,7 @@ class Heard:
                 self.end = event
 
 
-async def _hear(client: StreamClient, text: str | AsyncIterator[str], **options: object) -> Heard:
+async def hear(client: StreamClient, text: str | AsyncIterator[str], **options: object) -> Heard:
     heard = Heard()
     async with (
         asyncio.timeout(EVENTS_S),
@@ -60,7 +59,7 @@ async def _hear(client: StreamClient, text: str | AsyncIterator[str], **options:
     return heard
 
 
-async def _tokens(text: str, size: int) -> AsyncIterator[str]:
+async def tokens(text: str, size: int) -> AsyncIterator[str]:
     for at in range(0, len(text), size):
         yield text[at : at + size]
         await asyncio.sleep(0)
@@ -68,7 +67,7 @@ async def _tokens(text: str, size: int) -> AsyncIterator[str]:
 
 async def test_a_text_comes_back_as_audio_and_words(served: Served) -> None:
     async with connect(served.url, served.key) as client:
-        heard = await _hear(client, TEXT)
+        heard = await hear(client, TEXT)
     assert isinstance(heard.end, Done)
     assert heard.end.audio_ms == len(heard.pcm) // 48
     assert [TEXT[word[0] : word[1]] for word in heard.words][:4] == ["The", "quick", "brown", "fox"]
@@ -80,8 +79,8 @@ async def test_a_text_comes_back_as_audio_and_words(served: Served) -> None:
 
 async def test_a_text_that_comes_in_tokens_is_the_same_speech(served: Served) -> None:
     async with connect(served.url, served.key) as client:
-        whole = await _hear(client, TEXT)
-        pieces = await _hear(client, _tokens(TEXT, 4))
+        whole = await hear(client, TEXT)
+        pieces = await hear(client, tokens(TEXT, 4))
     assert pieces.words[-1][:2] == whole.words[-1][:2]
     assert "".join(TEXT[a:b] for a, b in pieces.spans) == TEXT
 
@@ -89,15 +88,29 @@ async def test_a_text_that_comes_in_tokens_is_the_same_speech(served: Served) ->
 async def test_a_long_text_is_sent_in_messages_that_the_server_takes(served: Served) -> None:
     text = "\u0001" * 9_000 + " End."  # each takes six bytes on the wire
     async with connect(served.url, served.key) as client:
-        heard = await _hear(client, text)
+        heard = await hear(client, text)
     assert heard.spans[-1][1] == len(text)
 
 
 async def test_many_utterances_share_one_connection(served: Served) -> None:
     async with connect(served.url, served.key) as client:
-        alone = await _hear(client, TEXT)
-        together = await asyncio.gather(*(_hear(client, TEXT) for _ in range(5)))
+        alone = await hear(client, TEXT)
+        together = await asyncio.gather(*(hear(client, TEXT) for _ in range(5)))
     assert [each.pcm for each in together] == [alone.pcm] * 5
+
+
+async def test_what_is_written_is_spoken_when_it_is_flushed(served: Served) -> None:
+    heard = Heard()
+    async with asyncio.timeout(EVENTS_S), connect(served.url, served.key) as client, client.open(format=PCM) as speech:
+        await speech.write("No sentence ")
+        await speech.write("ends here")
+        await speech.flush()
+        async for event in speech:
+            heard.take(event)
+            if isinstance(event, Audio):
+                await speech.end()
+    assert isinstance(heard.end, Done)
+    assert [speech.text_of(word) for word in heard.words] == ["No", "sentence", "ends", "here"]
 
 
 async def test_cancel_says_what_was_heard(served: Served) -> None:
@@ -120,7 +133,7 @@ async def test_to_leave_early_cancels_and_the_connection_goes_on(served: Served)
             async for event in speech:
                 if isinstance(event, Audio):
                     break
-        assert isinstance((await _hear(client, "Still here.")).end, Done)
+        assert isinstance((await hear(client, "Still here.")).end, Done)
 
 
 async def test_a_paused_listener_gets_no_more(served: Served) -> None:
@@ -147,8 +160,8 @@ async def test_what_the_server_refuses_is_its_error_and_nobody_elses(
 ) -> None:
     async with connect(served.url, served.key) as client:
         with pytest.raises(ServerError) as refused:
-            await _hear(client, TEXT, **options)
-        assert isinstance((await _hear(client, "Fine.")).end, Done)
+            await hear(client, TEXT, **options)
+        assert isinstance((await hear(client, "Fine.")).end, Done)
     assert refused.value.code == code
 
 
@@ -161,16 +174,16 @@ async def test_an_error_of_the_source_of_the_text_is_the_callers(served: Served)
         assert client.ready
         for _ in range(client.ready.limits.contexts + 1):  # none of them stays open on the server
             with pytest.raises(ZeroDivisionError):
-                await _hear(client, source())
-        assert isinstance((await _hear(client, "Fine.")).end, Done)
+                await hear(client, source())
+        assert isinstance((await hear(client, "Fine.")).end, Done)
 
 
 async def test_a_text_that_no_message_can_carry_is_the_callers_mistake(served: Served) -> None:
     async with connect(served.url, served.key) as client:
-        for text in ("a lone \ud800", _tokens("a lone \ud800", 3)):
+        for text in ("a lone \ud800", tokens("a lone \ud800", 3)):
             with pytest.raises(UnicodeEncodeError):
-                await _hear(client, text)
-        assert isinstance((await _hear(client, "Fine.")).end, Done)
+                await hear(client, text)
+        assert isinstance((await hear(client, "Fine.")).end, Done)
 
 
 async def test_what_is_no_text_is_refused_where_it_is_given(served: Served) -> None:
@@ -181,7 +194,7 @@ async def test_what_is_no_text_is_refused_where_it_is_given(served: Served) -> N
             async with client.open(format=PCM) as speech:
                 with pytest.raises(TypeError, match=r"^a piece of text is a string, not "):
                     await speech.write(cast(str, wrong))
-        assert isinstance((await _hear(client, "Fine.")).end, Done)
+        assert isinstance((await hear(client, "Fine.")).end, Done)
 
 
 async def test_an_option_that_does_not_exist_is_a_mistake(served: Served) -> None:
@@ -219,158 +232,6 @@ async def test_a_server_that_is_no_voicewire_is_said() -> None:
         with pytest.raises(ServerError, match="HTTP status 404"):
             async with connect(f"http://127.0.0.1:{port}", "some-key-or-other"):
                 pass
-
-
-class Cuts:
-    """A proxy that breaks each connection after so many bytes of the server's, then lets the last one live.
-
-    Where none are to come, nothing does, and nothing ends.
-    """
-
-    def __init__(self, after_bytes: list[int], target: int) -> None:
-        self.after_bytes = after_bytes
-        self.broken = 0
-        self.writers: list[asyncio.StreamWriter] = []
-        self._target = target
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.writers.append(writer)
-        self._tasks.add(asyncio.create_task(self._carry(reader, writer)))
-
-    async def end(self) -> None:
-        """End every connection: a test leaves no socket open behind it."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for writer in self.writers:
-            writer.transport.abort()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        left = self.after_bytes.pop(0) if self.after_bytes else 1 << 40
-        if not left:
-            await reader.read()  # and nobody answers
-            writer.transport.abort()
-            return
-        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        upwards = asyncio.create_task(self._pass(reader, there_writer, 1 << 40))
-        try:
-            await self._pass(there_reader, writer, left)
-        finally:
-            upwards.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await upwards
-            writer.transport.abort()
-            there_writer.transport.abort()
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(min(left, 65_536)):
-                writer.write(data)
-                await writer.drain()
-                left -= len(data)
-                if left <= 0:
-                    self.broken += 1
-                    return
-
-
-@asynccontextmanager
-async def _cutting(served: Served, *after_bytes: int) -> AsyncIterator[tuple[str, Cuts]]:
-    cuts = Cuts(list(after_bytes), int(served.url.rsplit(":", 1)[1]))
-    async with await asyncio.start_server(cuts.accept, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", cuts
-    await cuts.end()
-
-
-@pytest.mark.parametrize("cuts", [(4_000,), (50_000,), (9_000, 20_001, 33_333), (700, 700)])
-async def test_a_break_is_mended_without_a_sample_lost_or_doubled(served: Served, cuts: tuple[int, ...]) -> None:
-    async with connect(served.url, served.key) as client:
-        whole = await _hear(client, TEXT, phonemes=True)
-    async with _cutting(served, *cuts) as (url, proxy), connect(url, served.key) as client:
-        mended = await _hear(client, TEXT, phonemes=True)
-    assert proxy.broken == len(cuts)
-    assert isinstance(mended.end, Done)
-    assert mended.opened == 1
-    assert mended.pcm == whole.pcm
-    assert mended.words == whole.words
-    assert mended.phonemes == whole.phonemes
-    assert len(whole.phonemes) > len(whole.words)
-    assert mended.spans == whole.spans
-    assert mended.end.billed_ms <= mended.end.audio_ms == len(mended.pcm) // 48
-
-
-async def test_a_connection_that_ended_while_nobody_spoke_is_opened_for_who_speaks_next(served: Served) -> None:
-    async with _cutting(served) as (url, cuts), connect(url, served.key, retry_delays_s=(0.0,)) as client:
-        for _ in range(3):
-            assert isinstance((await _hear(client, "Again.")).end, Done)
-            cuts.writers[-1].transport.abort()
-        assert len(cuts.writers) == 3
-
-
-async def test_what_is_written_is_spoken_when_it_is_flushed(served: Served) -> None:
-    heard = Heard()
-    async with asyncio.timeout(EVENTS_S), connect(served.url, served.key) as client, client.open(format=PCM) as speech:
-        await speech.write("No sentence ")
-        await speech.write("ends here")
-        await speech.flush()
-        async for event in speech:
-            heard.take(event)
-            if isinstance(event, Audio):
-                await speech.end()
-    assert isinstance(heard.end, Done)
-    assert [speech.text_of(word) for word in heard.words] == ["No", "sentence", "ends", "here"]
-
-
-async def test_a_break_amid_the_text_loses_none_of_it(served: Served) -> None:
-    async with _cutting(served, 9_000, 9_000, 9_000) as (url, proxy), connect(url, served.key) as client:
-        mended = await _hear(client, _tokens(TEXT * 4, 3))
-    assert proxy.broken == 3
-    assert "".join((TEXT * 4)[start:stop] for start, stop in mended.spans) == TEXT * 4
-
-
-async def test_when_nothing_mends_it_the_listener_is_told(served: Served) -> None:
-    async with _cutting(served, 9_000, *[1] * 50) as (url, _):
-        client = connect(url, served.key, retry_delays_s=(0.0, 0.01, 0.01))
-        with pytest.raises(Unreachable):
-            async with client as connected:
-                await _hear(connected, TEXT)
-
-
-async def test_a_server_that_falls_silent_is_given_up_in_time(served: Served) -> None:
-    told: list[Status] = []
-    async with _cutting(served, 9_000, 0, 0, 0) as (url, cuts):
-        client = connect(url, served.key, (0.0,) * 50, give_up_s=1.0, on_status=told.append)
-        async with client as connected, asyncio.timeout(8):  # one try alone would take ten seconds
-            with pytest.raises(Unreachable):
-                await _hear(connected, TEXT)
-        assert cuts.broken == 1
-    assert told == ["open", "reconnecting", "closed"]
-
-
-async def test_who_fails_to_hear_of_the_status_leaves_nobody_waiting(served: Served) -> None:
-    def hear(status: Status) -> None:
-        if status != "open":
-            raise ZeroDivisionError
-
-    async with _cutting(served, 9_000) as (url, _), asyncio.timeout(30):
-        connected = connect(url, served.key, on_status=hear)
-        client = await connected.__aenter__()
-        with pytest.raises(ZeroDivisionError):
-            await _hear(client, TEXT)
-        with pytest.raises(ZeroDivisionError):
-            await connected.__aexit__(None, None, None)
-        assert client.ended
-
-
-async def test_after_the_end_nobody_speaks_any_more(served: Served) -> None:
-    async with (
-        _cutting(served, 9_000, *[1] * 50) as (url, _),
-        connect(url, served.key, retry_delays_s=(0.0,)) as client,
-    ):
-        with pytest.raises(Unreachable):
-            await _hear(client, TEXT)
-        with pytest.raises(Unreachable):
-            await _hear(client, TEXT)
 
 
 @pytest.mark.parametrize(
