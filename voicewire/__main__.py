@@ -20,6 +20,8 @@ from voicewire.commands.problems import Exit, Problem
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Run one command and return its exit status."""
+    # Before numpy is loaded, here or in workers: its threads, which nobody asks for anything, would spin at first.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     arguments = parser().parse_args(argv)
     try:
         status = _run(arguments, environ)
