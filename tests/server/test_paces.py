@@ -6,7 +6,7 @@ import pytest
 
 from voicewire.auth.principal import Principal
 from voicewire.blocks import Splitter
-from voicewire.server.paces import PACES_MAX, UNIT_MS, Paces, weight
+from voicewire.server.paces import MEMORY_LETTERS, PACES_MAX, UNIT_MS, Paces, weight
 from voicewire.server.spoken import Spoken
 from voicewire.types import Block
 
@@ -39,9 +39,28 @@ def test_speed_shortens_what_is_expected() -> None:
 
 def test_a_voice_is_learnt_within_bounds() -> None:
     paces, slow = Paces(), spoken("t")
-    for _ in range(50):
+    for _ in range(500):
         paces.learn(slow, block(LETTERS), 1_000_000, 1.0)
-    assert paces.estimate_ms(slow, block(LETTERS), 1.0) == int(2 * UNIT_MS * len(LETTERS))
+    assert paces.estimate_ms(slow, block(LETTERS), 1.0) == pytest.approx(2 * UNIT_MS * len(LETTERS), abs=2)
+
+
+def test_words_by_themselves_say_little_about_a_story() -> None:
+    paces, mine, story = Paces(), spoken("t"), Block(0, LETTERS * 100, LETTERS * 100, 0)
+    before = paces.estimate_ms(mine, story, 1.0)
+    for _ in range(30):
+        paces.learn(mine, block("a"), 500, 1.0)
+    assert before < paces.estimate_ms(mine, story, 1.0) < 1.2 * before
+    paces.learn(mine, story, before * 8 // 10, 1.0)
+    assert paces.estimate_ms(mine, story, 1.0) == pytest.approx(before * 0.83, rel=0.03)
+
+
+def test_what_is_long_ago_is_forgotten() -> None:
+    paces, mine, story = Paces(), spoken("t"), Block(0, LETTERS * 10, LETTERS * 10, 0)
+    before = paces.estimate_ms(mine, story, 1.0)
+    for factor in (1.9, 0.6):
+        for _ in range(5 * MEMORY_LETTERS // len(story.spoken)):
+            paces.learn(mine, story, int(factor * before), 1.0)
+        assert paces.estimate_ms(mine, story, 1.0) == pytest.approx(factor * before, rel=0.05)
 
 
 def test_what_one_tenant_says_moves_no_other() -> None:

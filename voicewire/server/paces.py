@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import NamedTuple
 
 from voicewire.server.spoken import Spoken
 from voicewire.timeline import SPOKEN_CHAR_S
 from voicewire.types import Block
 
 PACES_MAX = 1_000
-LEARNING = 0.2  # share of the newest block in a voice's pace
+MEMORY_LETTERS = 1_500  # of what a voice said last
+GUESSED_LETTERS = 300  # what the first guess weighs: a word by itself is mostly silence, and proves little
 UNIT_MS = SPOKEN_CHAR_S * 1000  # of a letter, before anything is learnt
 DIGIT_LETTERS = 7
 WIDE_LETTERS = 3
@@ -17,27 +19,41 @@ FIRST_WIDE = "\u2e80"  # of the scripts of East Asia
 READ_OUT = frozenset("$€£¥%&@#+=*/<>^°")
 
 
+class _Heard(NamedTuple):
+    """So many letters took so long; of both, what is long ago is partly forgotten."""
+
+    letters: float
+    ms: float
+
+
+GUESS = _Heard(GUESSED_LETTERS, GUESSED_LETTERS * UNIT_MS)
+
+
 class Paces:
     """How long what is read takes, by tenant and voice, learnt from what was spoken; bounded.
 
-    Nobody's text moves another's estimate, and no text moves it beyond half or twice the first guess.
+    Nobody's text moves another's estimate, no text moves it beyond half or twice the first guess, and a text counts
+    by its length.
     """
 
     def __init__(self) -> None:
-        self._unit_ms: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._heard: OrderedDict[tuple[str, str], _Heard] = OrderedDict()
 
     def estimate_ms(self, spoken: Spoken, block: Block, speed: float) -> int:
         """Return about how long `block` will sound."""
-        unit_ms = self._unit_ms.get(_pace_of(spoken), UNIT_MS)
-        return max(1, int(unit_ms * weight(block.spoken) / speed))
+        heard = self._heard.get(_pace_of(spoken), GUESS)
+        return max(1, int(heard.ms / heard.letters * weight(block.spoken) / speed))
 
     def learn(self, spoken: Spoken, block: Block, audio_ms: int, speed: float) -> None:
         """Take in that `block` took `audio_ms`."""
-        newest = min(2 * UNIT_MS, max(UNIT_MS / 2, audio_ms * speed / weight(block.spoken)))
-        before = self._unit_ms.pop(_pace_of(spoken), newest)
-        self._unit_ms[_pace_of(spoken)] = before + LEARNING * (newest - before)
-        if len(self._unit_ms) > PACES_MAX:
-            self._unit_ms.popitem(last=False)
+        letters = weight(block.spoken)
+        guess_ms = letters * UNIT_MS
+        newest = _Heard(letters, min(2 * guess_ms, max(guess_ms / 2, audio_ms * speed)))
+        before = self._heard.pop(_pace_of(spoken), GUESS)
+        keep = MEMORY_LETTERS / (MEMORY_LETTERS + letters)
+        self._heard[_pace_of(spoken)] = _Heard(before.letters * keep + newest.letters, before.ms * keep + newest.ms)
+        if len(self._heard) > PACES_MAX:
+            self._heard.popitem(last=False)
 
 
 def weight(text: str) -> int:
