@@ -7,7 +7,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 
 from tests.cache.making import any_of, clip_of, key_of, take_of
 from voicewire.cache.entry import Corrupt, parse, serialize
-from voicewire.cache.fs import LEFT_S, PAGE_BYTES, FsBackend
+from voicewire.cache.fs import LEFT_S, PAGE_BYTES, READERS, FsBackend
 from voicewire.clips import Clip, Take
 
 KIB = 1024
@@ -142,6 +142,21 @@ async def test_a_link_is_not_followed(tmp_path: Path) -> None:
         path.symlink_to(tmp_path / "elsewhere")
         with pytest.raises(OSError, match="symbolic"):
             await got(backend, 1)
+
+
+@pytest.mark.parametrize("what", [os.mkfifo, os.mkdir])
+async def test_what_is_no_file_is_a_lost_clip_and_holds_nobody_up(tmp_path: Path, what: Callable[[Path], None]) -> None:
+    async with opened(tmp_path) as backend:
+        await put(backend, 1)
+        [path] = files(tmp_path)
+        path.unlink()
+        what(path)
+        async with asyncio.timeout(5):
+            for _ in range(READERS + 1):
+                with pytest.raises(Corrupt):
+                    await got(backend, 1)
+        await put(backend, 2)
+        assert await got(backend, 2) == clip_of(2)
 
 
 async def test_what_others_put_into_a_shared_folder_is_found(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import stat
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from threading import Lock
 from typing import TypeVar
 
 from voicewire.cache.base import Held, Kept, Read, Write
+from voicewire.cache.entry import Corrupt
 
 T = TypeVar("T")
 
@@ -33,6 +35,7 @@ PAGE_BYTES = 4_096  # in which a disk counts
 TOUCH_S = 600.0  # that a file's time of use may be behind
 LEFT_S = 60.0  # after which a file that is still being written was left behind by a process that died
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
+READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe would have it wait for who writes
 
 
 class FsBackend:
@@ -135,9 +138,11 @@ class FsBackend:
 
     def _read(self, key: bytes) -> bytes:
         """In few calls: behind each a thread waits for the interpreter, which the event loop has."""
-        file = os.open(self._path(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        file = os.open(self._path(key), READING)
         try:
             status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode):
+                raise Corrupt("it is no file")
             data = os.read(file, status.st_size)
             if time.time() - status.st_mtime > TOUCH_S:
                 os.utime(file)
