@@ -50,8 +50,9 @@ def page(status: int) -> Answering:
         (refuse(503, SECRET), "HTTP 503"),
         (page(502), "HTTP 502"),
         (page(200), "text/html instead of plain PCM"),
+        (lambda handler, _: handler.whole(b"RIFF" + bytes(3_000), "audio/pcm"), "a WAV file instead of plain PCM"),
     ],
-    ids=["401", "403", "429", "503", "page-502", "page-200"],
+    ids=["401", "403", "429", "503", "page-502", "page-200", "wav"],
 )
 async def test_the_log_has_the_code_of_a_provider_once_and_none_of_its_prose(
     server: UpstreamServer, caplog: pytest.LogCaptureFixture, answer: Answering, said: str

@@ -135,6 +135,20 @@ def test_silence_of_the_upstream_fails_in_time(server: UpstreamServer, after: st
     engine.close()
 
 
+def test_an_upstream_that_trickles_fails_in_time(server: UpstreamServer) -> None:
+    def trickle(handler: Handler, _: Asked) -> None:
+        with handler.streamed(PCM) as send:
+            server.until_left(send, bytes(2))
+
+    server.answer = trickle
+    engine = open_engine(f"{server.url}/v1", KEY, voices="alloy", timeout_s=0.3)
+    with pytest.raises(EngineFailed) as caught:
+        speak(engine, "Hello.")
+    assert caught.value.fields["problem"] == "the upstream does not answer in time"
+    assert server.left.wait(WAIT_S)
+    engine.close()
+
+
 def test_audio_that_nobody_takes_is_not_fetched_without_bound(engine: UpstreamEngine, server: UpstreamServer) -> None:
     sent, stopped = [0], threading.Event()
     piece = bytes(1 << 16)

@@ -24,7 +24,8 @@ RATE_HZ = 24_000  # of `pcm`, by convention: no answer says it
 LANGUAGE = "en-US"
 # The names that OpenAI documents; a server that is asked for others lists them, or they are configured.
 VOICES = "alloy,ash,ballad,cedar,coral,echo,fable,marin,nova,onyx,sage,shimmer,verse"
-FILES = (b"RIFF", b"ID3\x03", b"ID3\x04", b"OggS", b"fLaC")  # how files begin; a sample pair seldom does
+# how files begin; a sample pair seldom does
+FILES = {b"RIFF": "a WAV", b"ID3\x03": "an MP3", b"ID3\x04": "an MP3", b"OggS": "an Ogg", b"fLaC": "a FLAC"}
 KIND = re.compile(r"[a-z]{1,20}/[\w.+-]{1,40}")
 VOICE_CODES = frozenset({"voice_not_found", "invalid_voice", "unknown_voice"})
 
@@ -122,6 +123,7 @@ def _require_audio(response: httpx.Response, data: bytes) -> None:
     """Refuse a file or a message where plain samples were asked for: either would be heard as noise."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     mp3 = kind == "audio/mpeg" and data.startswith(b"\xff")
-    if kind.startswith("text/") or kind.endswith("json") or data.startswith(FILES) or mp3:
-        named = kind if KIND.fullmatch(kind) else "something"
+    named = next((f"{name} file" for magic, name in FILES.items() if data.startswith(magic)), "")
+    if named or kind.startswith("text/") or kind.endswith("json") or mp3:
+        named = named or (kind if KIND.fullmatch(kind) else "something")
         raise EngineFailed(problem=f"the upstream answers with {named} instead of plain PCM")

@@ -32,6 +32,7 @@ ASK_S = 15.0  # for a list of voices
 CLOSE_S = 2.0
 KEEP_S = 60.0  # an idle connection
 BUFFER_SAMPLES = 1 << 18  # 11 s at 24 kHz: what may wait for the worker
+SLOWEST = 0.1  # seconds of audio in a second: what is slower for longer than the timeout may as well be silent
 AUDIO_S_MAX = 600  # of one utterance: an upstream that does not end is broken
 BODY_BYTES_MAX = 1 << 20  # of an answer that is not audio
 KEY_STATUSES = frozenset({401, 403})
@@ -147,7 +148,7 @@ def _joined(chunks: list[Chunk]) -> Chunk:
 class Upstream:
     """The way to a server at `url`: its client, connections kept, and the thread on which they are used.
 
-    An utterance from which nothing is heard for `timeout_s` fails.
+    An utterance from which nothing is heard for `timeout_s` fails, and one that is slower than `SLOWEST` for longer.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str], *, lanes: int, rate_hz: int, timeout_s: float) -> None:
@@ -234,14 +235,20 @@ class Upstream:
             async for chunk in speech:
                 if not len(chunk.pcm):
                     continue
+                patience_s = self._timeout_s if left == most else self._patience_s(limit, chunk)
                 limit.reschedule(None)
                 await delivery.put(chunk)
                 left -= len(chunk.pcm)
                 if left < 0:
                     raise EngineFailed(problem=f"the upstream speaks for more than {AUDIO_S_MAX} s")
-                limit.reschedule(self._loop.time() + self._timeout_s)
+                limit.reschedule(self._loop.time() + patience_s)
         if left == most:
             raise EngineFailed(problem="the upstream answers with no audio")
+
+    def _patience_s(self, limit: asyncio.Timeout, chunk: Chunk) -> float:
+        """How long the next audio may take: what was left of the wait for this, and more the more came."""
+        left_s = (limit.when() or 0.0) - self._loop.time()
+        return min(self._timeout_s, left_s + len(chunk.pcm) / self.rate_hz / SLOWEST)
 
     async def _end(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
