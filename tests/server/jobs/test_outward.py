@@ -34,6 +34,7 @@ NO_URLS = [
 NOT_PUBLIC = [
     "http://127.0.0.1/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://10.1.2.3/", "http://169.254.169.254/",
     "https://[fe80::1]/", "https://example.org:8080/", "http://example.org:22/", "http://[64:ff9b::7f00:1]/",
+    "HTTP://LOCALHOST./", "http://localhost/", "http://a.localhost/", "http://127.0.0.1./", "http://127.1/", "http://0x7f000001/",
 ]  # fmt: skip
 OTHER_SPELLINGS = ["127.1", "0x7f000001", "2130706433", "0177.0.0.1", "localhost"]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import httpx
 
 URL_CHARS_MAX = 2_000
+LOCAL_NAME = re.compile(r"(^|\.)localhost$")  # RFC 6761, section 6.3
 PORTS = {"http": 80, "https": 443}
 RESOLVE_S = 5.0
 CONNECT_S = 5.0
@@ -124,7 +126,9 @@ def parse(url: str, *, private: bool) -> Target:
     target = Target(
         parts.scheme, parts.hostname, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     )
-    if (literal := _literal(target.host)) and not allowed(literal, private=private):
+    host = target.host.removesuffix(".")  # of the root: the same host
+    literal = _literal(host)
+    if (literal and not allowed(literal, private=private)) or (LOCAL_NAME.search(host) and not private):
         raise Refused("its address is not public")
     return target
 
@@ -143,10 +147,11 @@ def allowed(address: Address, *, private: bool) -> bool:
 
 
 def _literal(host: str) -> Address | None:
-    try:
+    with contextlib.suppress(ValueError):
         return ip_address(host)
-    except ValueError:
-        return None
+    with contextlib.suppress(OSError):
+        return IPv4Address(socket.inet_aton(host))  # 127.1, 0x7f000001: as the system's resolver reads them
+    return None
 
 
 async def resolve(host: str, port: int) -> list[Address]:
