@@ -132,6 +132,9 @@ async def test_a_part_of_it_can_be_had(served: Served, http: httpx.AsyncClient) 
         assert part.status_code == 206
         assert part.headers["content-range"] == f"bytes {start}-{stop - 1}/{size}"
         assert part.content == whole.content[start:stop]
+    assert (await http.get(url, headers={"Range": "Bytes=0-9"})).content == whole.content[:10]
+    two = await http.get(url, headers=[("Range", "bytes=0-9"), ("Range", "bytes=20-29")])
+    assert (two.status_code, two.content) == (200, whole.content)
     for ignored in ("bytes=5-2", "bytes=a-b", "chars=0-1", "bytes=0-1,5-6"):
         assert (await http.get(url, headers={"Range": ignored})).content == whole.content
     assert (await http.get(url, headers={"Range": "bytes=0-1", "If-Range": '"another"'})).content == whole.content

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from fastapi import Request
+from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 
 from voicewire.errors import BadRequest
 
-RANGE = re.compile(r"bytes=(\d{0,4000})-(\d{0,4000})", re.ASCII)
+RANGE = re.compile(r"(?i:bytes)=(\d{0,4000})-(\d{0,4000})", re.ASCII)
 READ_BYTES = 256 * 1024
 
 
@@ -64,14 +65,14 @@ def bytes_answer(request: Request, data: bytes, media_type: str, sha256: str) ->
     return _answer(request.headers, io.BytesIO(data), len(data), media_type, f'"{sha256}"')
 
 
-def _answer(asked: Mapping[str, str], file: BinaryIO, size: int, media_type: str, etag: str) -> Response:
+def _answer(asked: Headers, file: BinaryIO, size: int, media_type: str, etag: str) -> Response:
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
-    if _names(asked.get("if-none-match", ""), etag):
+    if _names(",".join(asked.getlist("if-none-match")), etag):
         file.close()
         return Response(status_code=304, headers=headers)
     span = None
     if asked.get("if-range", etag) == etag:
-        span = span_of(asked.get("range", ""), size)
+        span = span_of(",".join(asked.getlist("range")), size)  # two lines are one list, RFC 9110, section 5.3
     status, whole = (200, Span(0, size)) if span is None else (206, span)
     if span is not None:
         headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{size}"

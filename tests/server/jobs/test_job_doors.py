@@ -155,6 +155,17 @@ async def test_of_many_texts_each_ends_by_itself_and_what_fails_costs_nothing(jo
     assert await spent_ms(tenant, seconds) == lasts_ms
 
 
+async def test_nothing_to_say_is_an_empty_file(joined: Joins) -> None:
+    tenant = await joined()
+    for text, kind in (("", "wav"), (" \n ", "mp3"), ("", "opus")):
+        job = await over(tenant, (await ask(tenant, text=text, format=kind))["job_id"])
+        assert (job["state"], job["error"], job["seconds_done"]) == ("done", None, 0)
+        spoken = await tenant.http.post("/v1/tts", json={"text": text, "model": "tone", "format": kind})
+        assert spoken.status_code == 200
+        assert len((await tenant.http.get(job["audio"])).raise_for_status().content) == len(spoken.content)
+        assert (await tenant.http.get(job["words"])).json()["words"] == []
+
+
 async def test_a_cancelled_job_stops_and_keeps_what_it_cost(joined: Joins) -> None:
     tenant = await joined(100 * SECONDS)
     async with receiving() as receiver:
@@ -233,6 +244,10 @@ REFUSED: list[tuple[str, dict[str, object], int, str]] = [
     ("/v1/models/tone/tts", {"text": "\ud800"}, 400, "bad_message"),
     ("/v1/models/tone/tts", {"text": TEXT, "webhook": "http://127.0.0.1/"}, 400, "bad_message"),
     ("/v1/models/tone/tts", {"text": TEXT, "webhook": "https://example.org:22/"}, 400, "bad_message"),
+    ("/v1/models/tone/tts", {"text": TEXT, "webhook": "HTTP://LOCALHOST./"}, 400, "bad_message"),
+    ("/v1/models/tone/tts", {"text": TEXT, "seed": True}, 400, "bad_message"),
+    ("/v1/models/tone/tts", {"text": TEXT, "speed": True}, 400, "bad_message"),
+    ("/v1/batch", {"items": [{"text": TEXT}], "rate": "8000"}, 400, "bad_message"),
     ("/v1/batch", {"items": []}, 400, "bad_message"),
     ("/v1/batch", {"items": [{"text": TEXT, "voice": "nobody"}]}, 400, "bad_message"),
     ("/v1/batch", {"items": [{"text": "x"}] * 1_001}, 400, "bad_message"),

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from voicewire.accounts import audit
 from voicewire.accounts.audit import Event, actor_of
@@ -96,7 +96,7 @@ class PersonChange(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"role": "admin"}, {"suspended": True}]})
 
     role: Literal["creator", "admin"] | None = None
-    suspended: bool | None = None
+    suspended: StrictBool | None = None
     plan: Annotated[str | None, Field(max_length=64)] = None
 
 

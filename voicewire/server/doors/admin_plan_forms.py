@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from voicewire.accounts.grants import SECONDS_MAX
 from voicewire.accounts.plans import Plan
@@ -55,7 +55,7 @@ class PlanPut(Body):
     models: Models | None = None
     rollover_months: Annotated[int, Field(ge=0, le=MONTHS_MAX, strict=True)] = 0
     cached_percent: Percent = 100
-    public: bool = True
+    public: StrictBool = True
     position: Annotated[int, Field(ge=0, le=COUNT_MAX, strict=True)] = 0
     weight: Weight = 1
 
@@ -76,7 +76,7 @@ class PackagePut(Body):
     currency: Currency = "USD"
     seconds: Seconds
     good_days: Annotated[int | None, Field(ge=1, le=DAYS_MAX, strict=True)] = None
-    public: bool = True
+    public: StrictBool = True
 
 
 class PriceInfo(BaseModel):

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from voicewire.accounts.audit import actor_of
 from voicewire.accounts.voices import PAGE_MAX, NamedVoice, Voices
@@ -40,7 +40,7 @@ class VoicePut(Body):
     gender: Literal["female", "male", ""] = ""
     description: Note = ""
     tenant: Label | None = None
-    active: bool = True
+    active: StrictBool = True
 
 
 class NamedVoiceInfo(BaseModel):

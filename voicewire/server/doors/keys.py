@@ -18,7 +18,7 @@ from voicewire.server.doors.texts import Body, Items, Label, Moment
 
 COUNT_MAX = 2**31 - 1
 
-Count = Annotated[int | None, Field(ge=1, le=COUNT_MAX)]
+Count = Annotated[int | None, Field(ge=1, le=COUNT_MAX, strict=True)]
 Scopes = Annotated[list[Annotated[str, Field(max_length=50)]], Field(max_length=50)]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 
@@ -135,7 +135,7 @@ class Rotation(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"overlap_s": 86_400}]})
 
-    overlap_s: Annotated[int, Field(ge=0, le=OVERLAP_S_MAX)] = 24 * 3_600
+    overlap_s: Annotated[int, Field(ge=0, le=OVERLAP_S_MAX, strict=True)] = 24 * 3_600
 
 
 def _fields(record: KeyRecord) -> dict[str, object]:

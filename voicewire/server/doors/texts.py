@@ -9,6 +9,10 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 T = TypeVar("T")
 YEARS = (2, 9_000)
+SEED = (
+    "the same seed gives the same audio, where the model draws its noise from it, as kokoro does; espeak is a little "
+    "different each time, whatever the seed"
+)
 
 
 def whole_text(text: str) -> str:
