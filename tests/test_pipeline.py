@@ -24,7 +24,7 @@ TEXT = "Number one. It was number two, was it not? “Three!” — and so on an
 class Instant:
     """A pool that makes every block at once: one empty frame for each."""
 
-    model = open_engine().model
+    model, voices = open_engine().model, tuple(open_engine().voices())
 
     def __init__(self) -> None:
         self.spoken: list[str] = []

@@ -42,7 +42,7 @@ class HandPool:
 
     full: bool = False
     tickets: list[Ticket] = field(default_factory=list)
-    model = open_engine().model
+    model, voices = open_engine().model, tuple(open_engine().voices())
 
     def submit(self, _job: Job, deadline: float, sink: Sink, *, priority: Priority, **_share: object) -> Ticket:
         if self.full:

@@ -30,6 +30,7 @@ class Clip(NamedTuple):
     scope: str
     format: Format
     slices: tuple[Slice, ...]
+    consent: str = ""  # that its voice rests on, where that is cloned
 
     @property
     def frames(self) -> int:
@@ -43,12 +44,22 @@ class Take(NamedTuple):
     recording: bytes
 
 
-def take_key(scope: str, model: str, version: str, utterance: Utterance) -> bytes:
+class Keys(NamedTuple):
+    """What a block is kept under: the name of its take, that of the clip wanted of it, and the consent in both."""
+
+    take: bytes
+    clip: bytes
+    consent: str
+
+
+def take_key(scope: str, model: str, version: str, utterance: Utterance, consent: str = "") -> bytes:
     """Return the SHA-256 of everything that an engine's samples depend on.
 
-    `scope` keeps apart those who must not learn from each other's clips, `version` what speaks otherwise.
+    `scope` keeps apart those who must not learn from each other's clips, `version` what speaks otherwise, and `consent`
+    what a cloned voice rests on: without it nobody comes to the name of what was made with it.
     """
-    return hashlib.sha256(msgspec.msgpack.encode((TAKEN, scope, model, version, utterance))).digest()
+    known = (TAKEN, scope, model, version, utterance, *((consent,) if consent else ()))
+    return hashlib.sha256(msgspec.msgpack.encode(known)).digest()
 
 
 def clip_key(take: bytes, job: Job) -> bytes:

@@ -16,7 +16,8 @@ from voicewire.blocks import FIRST_CHARS, Splitter
 from voicewire.cache.noop import Noop
 from voicewire.cache.shelf import Shelf
 from voicewire.catalogue import Choice
-from voicewire.clips import Clip, Clips, Take, clip_key, take_key
+from voicewire.clips import Clip, Clips, Keys, Take, clip_key, take_key
+from voicewire.consents import Consents
 from voicewire.engines.outlook import Outlook
 from voicewire.engines.pooling import Pool
 from voicewire.errors import BadRequest, Busy, OverQuota, VoicewireError
@@ -75,7 +76,8 @@ class Pipeline:
         self._wait_max_s = wait_max_s
         self._shares = self.shelf.keeps or clips.size_bytes > 0
         self._forms = Forms(self.shelf)
-        self._latest: tuple[Order | None, bytes, bytes] = (None, b"", b"")  # asked for several times in a row
+        self._consents = Consents(pools)
+        self._latest: tuple[Order | None, Keys] = (None, Keys(b"", b"", ""))  # asked for several times in a row
         self._syntheses: dict[bytes, Synthesis] = {}
 
     def figures(self) -> dict[str, int]:
@@ -92,18 +94,18 @@ class Pipeline:
 
     def key(self, order: Order) -> bytes:
         """Return the name of the block's clip."""
-        return self._keys(order)[1]
+        return self._keys(order).clip
 
-    def _keys(self, order: Order) -> tuple[bytes, bytes]:
-        """Return the names of the take, and of the clip that the order wants of it."""
-        latest, take, clip = self._latest
+    def _keys(self, order: Order) -> Keys:
+        latest, keys = self._latest
         if latest is not order:
             pool = self.pools.get(order.model)
             version = pool.model.version if pool else ""
-            take = take_key(self._scope(order), order.model, version, order.job.utterance)
-            clip = clip_key(take, order.job)
-            self._latest = order, take, clip
-        return take, clip
+            consent = self._consents.of(order.model, order.voice)
+            take = take_key(self._scope(order), order.model, version, order.job.utterance, consent)
+            keys = Keys(take, clip_key(take, order.job), consent)
+            self._latest = order, keys
+        return keys
 
     def name(self, order: Order) -> str:
         """Return the key for clients to ask for; empty where no clip is kept."""
@@ -125,19 +127,18 @@ class Pipeline:
         """Return the block's clip, wherever it is."""
         clip = self.clip(order)
         if clip is None and self.stored(order):
-            take, key = self._keys(order)
-            asked = self.shelf.ask(take)
-            clip = await self.audio(key)
+            asked = self.shelf.ask(self._keys(order).take)
+            clip = await self.audio(self.key(order))
             if asked and clip is None:
                 await asyncio.shield(asked)  # so that `make` need not; others may wait for the same
         return clip
 
     async def audio(self, key: bytes) -> Clip | None:
-        """Return a clip by its name, whosever it is."""
+        """Return a clip by its name, whosever it is; none in a voice whose consent is not in force."""
         clip = self.clips.peek(key)
         if clip is None and (clip := await self._shelved(key)):
             self.clips.put(key, clip)
-        return clip
+        return clip if clip and self._consents.hold(clip.consent) else None
 
     async def _shelved(self, key: bytes) -> Clip | None:
         found = await self.shelf.get(key) if self.shelf.may_have(key) else None
@@ -154,13 +155,12 @@ class Pipeline:
         pool = self.pools.get(order.model)
         if pool is None:
             raise BadRequest("unknown_model", model=order.model)
-        key = self.key(order)
+        take, key, _ = keys = self._keys(order)
         synthesis = self._syntheses.get(key)
         if synthesis and synthesis.priority <= priority:
             self.joined += 1
             return synthesis.join(making, listener)
-        take, _ = self._keys(order)
-        ended = partial(self._ended, take, key)
+        ended = partial(self._ended, keys)
         synthesis = Synthesis(pool, order, making.due, priority, ended, record=self.shelf.keeps_takes)
         if clip := self.clips.peek(key):  # made while its listener did something else
             synthesis.fetched = True
@@ -223,14 +223,15 @@ class Pipeline:
         except VoicewireError as error:
             synthesis.failed(error)
 
-    def _ended(self, take: bytes, key: bytes, synthesis: Synthesis) -> None:
+    def _ended(self, keys: Keys, synthesis: Synthesis) -> None:
         """A block was made, or will not be."""
+        take, key, consent = keys
         if self._syntheses.get(key) is synthesis:
             del self._syntheses[key]
         ended = partial(self._flight.made, key) if self._flight else lambda: None
-        if synthesis.complete:
+        if synthesis.complete and self._consents.hold(consent):
             order = synthesis.order
-            clip = Clip(self._scope(order), order.format, tuple(synthesis.slices))
+            clip = Clip(self._scope(order), order.format, tuple(synthesis.slices), consent)
             self.clips.put(key, clip)
             if not synthesis.fetched:
                 self.shelf.put(key, clip, ended)

@@ -218,6 +218,7 @@ class Voice:
     language: str  # BCP 47
     gender: str = ""  # "female", "male" or "" where it is not known
     description: str = ""
+    consent: str = ""  # of a cloned voice: tells the consent that it rests on from every other
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ process: what state the engine is in is not known, and the pool starts another.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import importlib
 import logging
@@ -16,11 +17,12 @@ import os
 import select
 import signal
 import socket
+import threading
 from collections.abc import Callable, Generator
 from types import FrameType
 from typing import NoReturn
 
-from voicewire.engines.base import BatchEngine, Engine, EngineSpec, WaitingEngine
+from voicewire.engines.base import BatchEngine, ChangingEngine, Engine, EngineSpec, WaitingEngine
 from voicewire.engines.batch import Batch, choose
 from voicewire.engines.handoff import (
     Cancel,
@@ -36,6 +38,7 @@ from voicewire.engines.handoff import (
     Submit,
     serialize,
 )
+from voicewire.engines.lookout import Lookout
 from voicewire.errors import EngineFailed, VoicewireError
 from voicewire.render import WAITING, Encoders, render
 from voicewire.takes import Recorder
@@ -56,6 +59,7 @@ class Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._sending = threading.Lock()  # whoever looks for voices speaks, too
         self._decoder = Decoder()
 
     def fileno(self) -> int:
@@ -64,8 +68,10 @@ class Connection:
 
     def send(self, message: Message) -> None:
         """Send all of it; waits while the pool does not read, which is its way of slowing workers down."""
+        data = serialize(message)
         try:
-            self._sock.sendall(serialize(message))
+            with self._sending:
+                self._sock.sendall(data)
         except OSError as error:
             raise PoolGone from error
 
@@ -128,6 +134,7 @@ class Worker:
         self._wakers.register(connection.fileno(), select.POLLIN)
         if isinstance(engine, WaitingEngine):
             self._wakers.register(engine.fileno(), select.POLLIN)
+        self._lookout = Lookout(engine, self._list) if isinstance(engine, ChangingEngine) else None
 
     def warm(self) -> None:
         """Speak a word to nobody: what libraries do at their first use took a first listener 20 ms."""
@@ -147,7 +154,9 @@ class Worker:
 
     def run(self) -> None:
         """Work. Raises `PoolGone` at the end of the socket."""
-        self._connection.send(Hello(self._engine.model, tuple(self._engine.voices())))
+        self._connection.send(self._hello())
+        if self._lookout:
+            self._lookout.start()
         while not self._finishing or self._running:
             for message in self._receive():
                 self._take(message)
@@ -156,6 +165,8 @@ class Worker:
 
     def close(self) -> None:
         """Leave nothing open: an engine's utterances do not outlive the interpreter in order."""
+        if self._lookout:
+            self._lookout.close()
         while self._running:
             self._running.popitem()[1].close()
 
@@ -164,6 +175,13 @@ class Worker:
         self._finishing = True
         if self._idle:
             raise SystemExit(0)
+
+    def _hello(self) -> Hello:
+        return Hello(self._engine.model, tuple(self._engine.voices()))
+
+    def _list(self) -> None:
+        with contextlib.suppress(PoolGone):
+            self._connection.send(self._hello())
 
     def _receive(self) -> list[Message]:
         if self._running:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hashlib
 import random
+import struct
 
+import msgspec
 import pytest
 
 from tests.cache.making import clip_of, key_of, take_of
-from voicewire.cache.entry import Corrupt, parse, serialize
+from voicewire.cache.entry import MAGIC, Corrupt, parse, serialize
 from voicewire.clips import Clip, Take, clip_key, size_of, take_key
 from voicewire.types import Codec, Format, Job, Phoneme, Slice, Utterance
 
@@ -78,7 +81,22 @@ def test_whatever_is_said_otherwise_has_another_take() -> None:
             )
         ),
     ]
-    assert len({take_key(*each) for each in said}) == len(said)
+    names = {take_key(*each) for each in said} | {take_key(*said[0], consent) for consent in ("one", "two")}
+    assert len(names) == len(said) + 2
+    assert take_key(*said[0], "") in names, "of voices that need no consent, nothing is made anew"
+
+
+def test_the_consent_of_a_clip_comes_back_and_older_clips_have_none() -> None:
+    clip = clip_of(1)._replace(consent="a consent")
+    data = serialize(key_of(1), clip)
+    assert parse(key_of(1), data) == clip
+    begins = len(MAGIC) + 32
+    (size,) = struct.unpack_from("<I", data, begins)
+    head = msgspec.msgpack.decode(data[begins + 4 : begins + 4 + size])
+    assert head.pop() == "a consent"
+    older = msgspec.msgpack.encode(head)
+    content = struct.pack("<I", len(older)) + older + data[begins + 4 + size :]
+    assert parse(key_of(1), MAGIC + hashlib.sha256(content).digest() + content) == clip._replace(consent="")
 
 
 def test_whatever_makes_another_sound_of_a_take_is_another_clip_beside_it() -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tests.conftest import redis_server
 from voicewire.__main__ import main
 from voicewire.commands.problems import Exit
 from voicewire.commands.worker import NAME_CHARS_MAX, worker_name
@@ -37,6 +42,38 @@ def test_no_two_workers_have_one_name() -> None:
     assert len(names) == 2
     assert all(name.startswith("gpu-1-a-") for name in names)
     assert len(worker_name("x" * 1_000)) < 2 * NAME_CHARS_MAX
+
+
+def test_it_says_that_it_speaks_once_redis_knows_it(tmp_path: Path) -> None:
+    socket = tmp_path / "redis.sock"
+    command = [sys.executable, "-m", "voicewire", "worker", "--engine", "tone", "--workers", "1"]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("VOICEWIRE_")}
+    server = None
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, "--redis", f"unix://{socket}"], stdout=subprocess.PIPE, stderr=log, env=environ
+        )
+    try:
+        assert process.stdout
+        tried = _patiently(lambda: "Redis did not do what was asked" in (tmp_path / "log").read_text())
+        assert tried
+        assert not select.select([process.stdout], [], [], 0.5)[0], "nobody can ask it for anything"
+        options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)]
+        server = subprocess.Popen([redis_server(), *options], stdout=subprocess.DEVNULL)
+        assert b"speaks tone" in process.stdout.readline()
+        process.terminate()
+        assert process.wait(PATIENCE_S) == Exit.OK
+    finally:
+        for each in filter(None, (process, server)):
+            each.kill()
+            each.communicate()
+
+
+def _patiently(condition: Callable[[], bool]) -> bool:
+    until = time.monotonic() + PATIENCE_S
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.05)
+    return condition()
 
 
 def test_a_worker_that_ends_with_its_whole_group_says_nothing_of_its_processes(redis_url: str) -> None:

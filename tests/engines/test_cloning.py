@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -153,12 +154,43 @@ def test_words_are_marked_as_estimated_and_are_near() -> None:
 
 
 @pytest.mark.usefixtures("packages")
-def test_a_changed_sample_is_another_version(samples: Path) -> None:
-    before = opened("chatterbox", samples).model.version
-    assert opened("chatterbox", samples).model.version == before
+@pytest.mark.parametrize("kind", ["chatterbox", "dia"])
+def test_voices_follow_the_folder(samples: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    engine = opened(kind, samples)
+    said: list[list[str]] = []
+
+    def looked() -> bool:
+        changed = engine.look()
+        said.append([voice.id for voice in engine.voices()])
+        return changed
+
+    assert not looked()
+    record(samples / "bob.wav", who="Bob Example", when="2026-02-01", text=READ)
+    assert looked()
+    assert not looked()
+    (samples / "ada.consent.json").unlink()
+    assert looked()
+    speak(engine, "Hello.", "bob")
+    (samples / "notes.txt").write_text("nothing")
+    assert not looked()
+    shutil.rmtree(samples)
+    assert looked()
+    assert said == [["default", "ada"], *2 * [["default", "ada", "bob"]], *2 * [["default", "bob"]], ["default"]]
+    assert [line.count("ada.wav") for line in caplog.messages if "not offered" in line] == [0, 1], "each said once"
+
+
+@pytest.mark.usefixtures("packages")
+def test_a_voice_rests_on_one_consent_and_changes_no_other(samples: Path) -> None:
+    engine = opened("chatterbox", samples)
+    version, [own, before] = engine.model.version, engine.voices()
+    assert (own.consent, opened("chatterbox", samples).voices()[1]) == ("", before)
+    assert opened("dia", samples).voices()[1].consent != before.consent
     (samples / "ada.wav").write_bytes(b"RIFF anew")
     record(samples / "ada.wav", who="Ada Example", when="2026-03-01", text=READ)
-    assert opened("chatterbox", samples).model.version != before
+    assert engine.look()
+    assert engine.voices()[0] == own
+    assert engine.voices()[1].consent not in {"", before.consent}
+    assert engine.model.version == version
 
 
 def test_what_is_no_number_is_silent(packages: Log, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict, replace
 
-from voicewire.engines.consent import Refused, Sample, fingerprint, open_samples, read_consent, record
+from voicewire.engines.consent import Refused, Sample, open_samples, read_consent, record
 
 
 @pytest.fixture
@@ -103,8 +104,13 @@ def test_other_files_are_no_samples_and_one_consent_is_for_one_recording(sample:
     assert [str(each) for each in refused] == ["ada.mp3: it is not the recording that was agreed to"]
 
 
-def test_the_fingerprint_tells_samples_apart(sample: Path) -> None:
+def test_the_mark_of_a_consent_tells_it_from_all_others_and_names_nobody(sample: Path) -> None:
     [[found], _] = open_samples(sample.parent)
-    other = Sample(sample.with_name("eve.wav"), found.consent)
-    assert fingerprint([found]) == fingerprint([found])
-    assert len({fingerprint([]), fingerprint([found]), fingerprint([other]), fingerprint([found, other])}) == 4
+    consent = found.consent
+    others = [replace(consent, **{name: f"{value}0"}) for name, value in asdict(consent).items()]
+    apart = [found, Sample(sample.with_name("eve.wav"), consent), *(Sample(sample, other) for other in others)]
+    marks = {each.mark("m") for each in apart} | {found.mark("n")}
+    assert len(marks) == len(apart) + 1
+    assert found.mark("m") in marks
+    assert found.voice("m", "en").consent == found.mark("m")
+    assert consent.who not in found.mark("m")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import secrets
 import subprocess
 import sys
 import wave
@@ -22,7 +23,7 @@ from tests.engines.upstream_server import Asked, Handler, UpstreamServer, servin
 from voicewire.client import connect
 from voicewire.config import Config, ConfigError
 from voicewire.engines.consent import record
-from voicewire.frames import Done, Opened, Words
+from voicewire.frames import BlockStart, Done, Opened, Words
 from voicewire.server.pools import open_pools
 
 ROOT = Path(__file__).parent.parent.parent
@@ -143,3 +144,56 @@ async def test_an_upstream_that_refuses_the_key_stops_the_start_and_says_so(
         with pytest.raises(ConfigError, match="openai does not start: the upstream answers HTTP 401 invalid_api_key"):
             await open_pools(config, stack)
     assert "wrong-key-5" not in caplog.text
+
+
+async def test_a_consent_that_is_taken_away_takes_what_was_kept_with_it(served: Served, environment: Path) -> None:
+    consent = environment / "samples/ada.consent.json"
+    text = f"{secrets.token_hex(8)} was said with consent."
+    async with httpx.AsyncClient(base_url=served.url, headers={"X-API-Key": served.key}, timeout=60) as client:
+
+        async def speak(voice: str, format: str) -> int:
+            wanted = {"text": text, "model": "chatterbox", "voice": voice, "format": format}
+            return (await client.post("/v1/tts", json=wanted)).status_code
+
+        async def listed(*voices: str) -> None:
+            async with asyncio.timeout(30):
+                while [*voices] != [voice["id"] for voice in await _voices(client, "chatterbox")]:
+                    await asyncio.sleep(0.05)
+
+        async def door(audio: str) -> int:
+            return (await client.get(f"/v1/audio/{audio}")).status_code
+
+        hers, own = [await _hear(served, text, voice) for voice in ("ada", "default")]
+        assert [await speak("ada", "opus"), await door(hers), await door(own)] == [200, 200, 200]
+        given = consent.read_bytes()
+        consent.unlink()
+        try:
+            await listed("default")
+            assert [await speak("ada", "opus"), await speak("ada", "flac")] == [404, 404]
+            assert [await speak("default", "flac"), await door(hers), await door(own)] == [200, 404, 200]
+            record(environment / "samples/ada.wav", who="Ada Example", when="2026-02-02", text="I agree anew.")
+            await listed("default", "ada")
+            assert await door(hers) == 404, "what was made with another consent"
+            assert await _hear(served, text, "ada") != hers
+        finally:
+            consent.write_bytes(given)
+        async with asyncio.timeout(30):
+            while await door(hers) == 404:
+                await asyncio.sleep(0.05)
+
+
+async def _voices(client: httpx.AsyncClient, model: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = (await client.get(f"/v1/models/{model}/voices")).json()["voices"]
+    return found
+
+
+async def _hear(served: Served, text: str, voice: str) -> str:
+    """Speak live; return the name of the one block's clip."""
+    async with (
+        asyncio.timeout(60),
+        connect(served.url, served.key) as client,
+        client.speak(text, model="chatterbox", voice=voice) as speech,
+    ):
+        [name] = [event.audio async for event in speech if isinstance(event, BlockStart)]
+    assert isinstance(name, str)
+    return name

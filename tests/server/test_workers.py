@@ -68,5 +68,43 @@ async def test_models_come_with_the_first_worker_and_go_with_the_last(
         assert len(voices.offers) == 3
 
 
+async def test_a_model_has_the_voices_that_all_its_workers_have(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    fleet, voices, exchange = Fleet(redis, FleetCalls()), Offered(), Exchange(redis)
+    pools: dict[str, Pool] = {}
+    staff = Staff(fleet, exchange, pools, voices, 10)
+
+    async def listed(**said: str) -> list[str]:
+        """What is listed once these workers say what they have: `id` or `id:consent`."""
+        for name, has in said.items():
+            found = [replace(VOICES[0], id=id, consent=mark) for id, _, mark in (e.partition(":") for e in has.split())]
+            await fleet.beat(name, Beat(kind="worker", model=TONE, voices=tuple(found), lanes=4))
+        for _ in range(workers.DIFFERENT_LOOKS + 2):
+            await staff.look()
+        return [voice.id for voice in pools["tone"].voices]
+
+    def warned() -> int:
+        return sum("have different voices" in line for line in caplog.messages)
+
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(exchange.close)
+        stack.push_async_callback(staff.close)
+        assert await listed(a="one two") == ["one", "two"]
+        assert await listed(a="one two", b="two three") == ["two"]
+        assert await listed(a="one two", b="two three") == ["two"]
+        assert warned() == 1
+        assert await listed(a="two three", b="two three") == ["two", "three"]
+        assert await listed(a="two three", b="two:other three") == ["three"], "another consent is another voice"
+        assert warned() == 2
+        await fleet.leave("a")
+        assert await listed(b="four") == ["four"]
+        assert [[voice.id for voice in offer[0][1]] for offer in voices.offers] == [
+            ["one", "two"],
+            ["two"],
+            ["two", "three"],
+            ["three"],
+            ["four"],
+        ]
+
+
 def test_a_gateway_without_anybody_says_that_it_waits() -> None:
     assert missing_engines({}) == ["a worker"]

@@ -8,18 +8,21 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from redis.asyncio import Redis
 
 from voicewire import frames
 from voicewire.errors import BadRequest
 from voicewire.remote.turns import end
 from voicewire.server.live.live import Live
+from voicewire.server.telephony import relay as relays
 from voicewire.server.telephony.call import Call
 from voicewire.server.telephony.calls import Calls
 from voicewire.server.telephony.elsewhere import Elsewhere
 from voicewire.server.telephony.reach import Reach
 from voicewire.server.telephony.relay import Relay
 from voicewire.server.telephony.utterance import Agent
+from voicewire.storage.redis import open_redis
 from voicewire.types import CallEvent
 
 WAIT_S = 10
@@ -171,3 +174,26 @@ async def test_a_gateway_that_died_has_no_calls(redis: Redis) -> None:
         way.take(frames.Open("a", to="call:CA1"))
         lost = await session.hear()
         assert (lost.code, lost.context) == ("unknown_call", "a")
+
+
+async def test_that_nobody_is_heard_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = 0
+
+    def tried() -> None:
+        nonlocal tries
+        tries += 1
+
+    monkeypatch.setattr(relays, "AGAIN_S", 0.001)
+    monkeypatch.setattr(relays, "leave_if_cancelled", tried)
+    nowhere = open_redis("redis://127.0.0.1:1")
+    running = asyncio.create_task(Relay(nowhere, Calls()).run())
+    async with asyncio.timeout(30):
+        while tries < 5:
+            await asyncio.sleep(0.01)
+    await end([running])
+    await nowhere.aclose()
+    assert [line for line in caplog.messages if "not heard" in line] == [
+        "calls on other gateways are not heard: ConnectionError"
+    ]

@@ -39,6 +39,7 @@ class _Head(msgspec.Struct, array_like=True):
     phonemes: list[
         tuple[Phoneme, ...]
     ] = []  # of each slice; none where nobody asked: gateways before had no such field
+    consent: str = ""  # later still
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -77,7 +78,7 @@ def _take(key: bytes, content: memoryview) -> Take:
 def _clip_bytes(key: bytes, clip: Clip) -> bytes:
     slices = [([*map(len, slice.packets)], slice.words, slice.last) for slice in clip.slices]
     phonemes = [slice.phonemes for slice in clip.slices]
-    head = _encoder.encode(_Head(key, clip.scope, clip.format, slices, phonemes if any(phonemes) else []))
+    head = _encoder.encode(_Head(key, clip.scope, clip.format, slices, phonemes if any(phonemes) else [], clip.consent))
     packets = b"".join(packet for slice in clip.slices for packet in slice.packets)
     return _sealed(MAGIC, _LENGTH.pack(len(head)), head, packets)
 
@@ -91,7 +92,7 @@ def _clip(key: bytes, data: bytes, content: memoryview) -> Clip:
         raise Corrupt(str(error)) from error
     if head.key != key:
         raise Corrupt("it is the clip of another key")
-    return Clip(head.scope, head.format, slices)
+    return Clip(head.scope, head.format, slices, head.consent)
 
 
 def _slices(head: _Head, data: bytes, begins: int) -> Iterator[Slice]:

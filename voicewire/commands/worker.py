@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 import secrets
 import signal
@@ -21,7 +22,10 @@ from voicewire.server.pools import open_pool
 from voicewire.storage.address import without_password
 from voicewire.storage.redis import open_redis
 
+LOGGER = logging.getLogger(__name__)
+
 NAME_CHARS_MAX = 64
+WAIT_S = 5.0  # for Redis, before it is said that it is waited for
 MODEL_PATHS = {name: f"{name}_path" for name in ("kokoro", "chatterbox", "dia")}  # engine → where its weights are
 
 
@@ -48,11 +52,23 @@ async def _work(config: Config, engine: str, name: str, out: TextIO) -> None:
             stack.push_async_callback(redis.aclose)
             host = Host(pool, redis, name, processes=config.worker_count, host=socket.gethostname())
             async with host.serving() as serving:
-                out.write(f"worker {name} speaks {pool.model.id} for {without_password(config.redis_url)}\n")
-                out.flush()
+                telling = asyncio.create_task(_tell(host, name, pool.model.id, without_password(config.redis_url), out))
+                stack.callback(telling.cancel)
                 await _first(serving, ended)
                 pool.retire()  # its processes may have had the signal, too
                 await host.drain(config.drain_s)
+
+
+async def _tell(host: Host, name: str, model: str, url: str, out: TextIO) -> None:
+    """Say that it can be found, once it can; before, where that takes its time, what it waits for."""
+    try:
+        async with asyncio.timeout(WAIT_S):
+            await host.known.wait()
+    except TimeoutError:
+        LOGGER.warning("the worker %s waits for %s to answer", name, url)
+        await host.known.wait()
+    out.write(f"worker {name} speaks {model} for {url}\n")
+    out.flush()
 
 
 async def _first(serving: asyncio.Task[None], ended: asyncio.Event) -> None:

@@ -51,6 +51,15 @@ class WaitingEngine(Engine, Protocol):
         ...
 
 
+@runtime_checkable
+class ChangingEngine(Engine, Protocol):
+    """An engine whose voices can come and go while it is open."""
+
+    def look(self) -> bool:
+        """Look for what has changed, and return whether `voices` are others now. Called on a thread of its own."""
+        ...
+
+
 BatchPart = Chunk | VoicewireError | None
 """What a batch says of one of its utterances: audio, or why it failed, or, with None, that it is complete."""
 

@@ -76,7 +76,7 @@ def open_engine(
         max_chars=MAX_CHARS,
         words=WordTimes.ESTIMATED,
         languages=languages,
-        version=f"{kind.__name__} {cast.version}",
+        version=kind.__name__,
     )
     return CloningEngine(about, cast, speaker.make)
 

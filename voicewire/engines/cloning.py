@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from voicewire.engines.consent import Refused, Sample, fingerprint, open_samples
+from voicewire.engines.consent import Refused, Sample, open_samples, state_of
 from voicewire.engines.estimate import estimate_words
 from voicewire.engines.stretch import stretch
 from voicewire.engines.texts import plain, sayable
@@ -31,16 +31,36 @@ class Cast:
     """The voices of a model that clones: its own, and one for each sample of `folder` that may be used."""
 
     def __init__(self, model: str, language: str, folder: str, *, own: bool) -> None:
-        samples, refused = open_samples(Path(folder)) if folder else ([], [])
-        for each in refused:
-            logger.warning("a sample is not offered as a voice: %s", each)
-        mine = [Voice(OWN, "Default", model, language, "", "The model's own voice.")] if own else []
-        self.voices = distinct([*mine, *(sample.voice(model, language) for sample in samples)])
-        self.version = fingerprint(samples)
+        self._model, self._language = model, language
+        self._folder = Path(folder) if folder else None
         self._own = own
-        self._samples = {sample.id: sample for sample in samples}
+        self._state = state_of(self._folder) if self._folder else frozenset()
+        self._refused: frozenset[str] = frozenset()
+        self._read(open_samples(self._folder) if self._folder else ([], []))
         if not self.voices:
             raise FileNotFoundError("there is no voice: the model has none of its own, and no sample has a consent")
+
+    def look(self) -> bool:
+        """Read the folder anew where anything in it has changed; return whether the voices are others now."""
+        if self._folder is None or (state := state_of(self._folder)) == self._state:
+            return False
+        before = self.voices
+        try:
+            self._read(open_samples(self._folder))
+        except OSError:  # a folder that cannot be read says of nobody that they agree
+            self._read(([], []))
+        self._state = state
+        return self.voices != before
+
+    def _read(self, found: tuple[list[Sample], list[Refused]]) -> None:
+        samples, refused = found
+        problems = frozenset(map(str, refused))
+        for problem in sorted(problems - self._refused):
+            logger.warning("a sample is not offered as a voice: %s", problem)
+        self._refused = problems
+        mine = [Voice(OWN, "Default", self._model, self._language, "", "The model's own voice.")] if self._own else []
+        self._samples = {sample.id: sample for sample in samples}
+        self.voices = distinct([*mine, *(sample.voice(self._model, self._language) for sample in samples)])
 
     def sample(self, voice: str) -> Sample | None:
         """Return the sample of `voice`, None for the model's own; raises `BadRequest` where there is neither."""
@@ -67,6 +87,10 @@ class CloningEngine:
     def voices(self) -> Sequence[Voice]:
         """The model's own, and those of samples with a consent."""
         return self._cast.voices
+
+    def look(self) -> bool:
+        """Look for samples and consents that came, changed or went."""
+        return self._cast.look()
 
     def synthesize(self, utterance: Utterance) -> Generator[Chunk, None, None]:
         """Speak `utterance`. Raises as `Engine` says; a sample whose consent is gone is an unknown voice."""

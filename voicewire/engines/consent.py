@@ -2,6 +2,7 @@
 
 A sample is a sound file; its consent stands beside it, in `NAME.consent.json`: who agreed, when, the text that was
 read, and the SHA-256 of the sound file. Both are read anew for every use, so that taking the file away ends the voice.
+What was made before is bound to the consent, too: `Sample.mark` goes with the voice to whoever keeps its sound.
 """
 
 from __future__ import annotations
@@ -61,9 +62,12 @@ class Sample:
     def voice(self, model: str, language: str) -> Voice:
         """The voice that can be made of it."""
         consent = self.consent
-        return Voice(
-            self.id, consent.name or self.id, model, consent.language or language, consent.gender, "A cloned voice."
-        )
+        name, spoken = consent.name or self.id, consent.language or language
+        return Voice(self.id, name, model, spoken, consent.gender, "A cloned voice.", self.mark(model))
+
+    def mark(self, model: str) -> str:
+        """What tells this consent, for this model, from every other, and says nothing of whoever gave it."""
+        return hashlib.sha256(msgspec.msgpack.encode((model, self.id, self.consent))).hexdigest()[:32]
 
     @contextlib.contextmanager
     def verified(self) -> Iterator[Path]:
@@ -123,10 +127,21 @@ def record(path: Path, *, who: str, when: str, text: str) -> Path:
     return beside
 
 
-def fingerprint(samples: list[Sample]) -> str:
-    """What tells these samples from others, for the version of a model: a changed sample speaks otherwise."""
-    known = "".join(f"{sample.id}\0{sample.consent.sha256}\0{sample.consent.text}\0" for sample in samples)
-    return hashlib.sha256(known.encode()).hexdigest()[:16]
+def state_of(folder: Path) -> frozenset[tuple[str, int, int, int]]:
+    """What is another once a sample or a consent in `folder` is, and quicker to learn than what they say."""
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(_stamp(entry) for entry in entries if entry.name.lower().endswith((*KINDS, CONSENT)))
+    except OSError:
+        return frozenset()
+
+
+def _stamp(entry: os.DirEntry[str]) -> tuple[str, int, int, int]:
+    try:
+        found = entry.stat()
+    except OSError:  # it goes just now, or is a link to nothing
+        return entry.name, 0, 0, 0
+    return entry.name, found.st_ino, found.st_size, max(found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _agreed(path: Path, consent: Consent) -> bytes:

@@ -62,7 +62,7 @@ def open_engine(
         max_chars=MAX_CHARS,
         words=WordTimes.ESTIMATED,
         languages=(LANGUAGE,),
-        version=f"{path or REPO} {precision} {cast.version}",
+        version=f"{path or REPO} {precision}",
     )
     return CloningEngine(about, cast, Dia(network).make)
 

@@ -68,7 +68,7 @@ class Open(NamedTuple):
 
 
 class Hello(NamedTuple):
-    """Worker to pool, once: the engine is open."""
+    """Worker to pool: the engine is open. Said again whenever it has other voices."""
 
     model: Model
     voices: tuple[Voice, ...]

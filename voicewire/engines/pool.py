@@ -16,12 +16,24 @@ from functools import partial
 from voicewire.engines.base import EngineSpec
 from voicewire.engines.child import Child, Launch
 from voicewire.engines.complaints import Complaints
-from voicewire.engines.handoff import Cancel, Cancelled, Failed, Halved, Made, Message, Postpone, Submit, serialize
+from voicewire.engines.handoff import (
+    Cancel,
+    Cancelled,
+    Failed,
+    Halved,
+    Hello,
+    Made,
+    Message,
+    Postpone,
+    Submit,
+    serialize,
+)
 from voicewire.engines.outlook import Outlook
 from voicewire.engines.pooling import PoolStats
 from voicewire.engines.schedule import Schedule, Worker
 from voicewire.engines.sinks import Sinks
 from voicewire.engines.ticket import Sink, Ticket
+from voicewire.engines.voice_list import common
 from voicewire.errors import BadRequest, Busy, EngineFailed, Unstaffed, VoicewireError
 from voicewire.types import Job, Model, Priority, Slice, Voice
 
@@ -64,6 +76,8 @@ class LocalPool:
         self._schedule = Schedule(queue_limit=queue_limit, due_s=DUE_S)
         self._processes: set[Child] = set()  # that may be running
         self._children: dict[Worker, Child] = {}  # that can be given work
+        self.voices = ()
+        self._lists: dict[Worker, tuple[Voice, ...]] = {}  # what each says that it has
         self._messages: dict[int, tuple[bytes, float]] = {}  # by ticket: what hands it over, the deadline in it
         self._sinks = Sinks(self.cancel)
         self._counts = self._sinks.counts
@@ -187,6 +201,8 @@ class LocalPool:
             case Cancelled(id):
                 worker.owed.discard(id)
                 self._dispatch()
+            case Hello(_, voices):
+                self._list({worker: voices})
             case Halved(times):
                 self._counts["halvings"] += times
                 logger.warning("memory ran out %d times in a worker of %s", times, self._launch.spec.factory)
@@ -261,16 +277,27 @@ class LocalPool:
         self._processes.add(child)
         try:
             await child.start(self._launch)
-            model, voices = await child.hello()
-            self.model, self.voices = model, voices
+            self.model, voices = await child.hello()
+            self._list({worker: self._lists.get(worker, voices)})  # where it has said it again already
             self._welcome(worker, child)
             await child.lost()
         except VoicewireError as error:
             self._could_not_start(error)
         finally:
+            self._lists.pop(worker, None)
+            self._list()
             await child.end()
             self._processes.discard(child)
         return worker.lanes > 0
+
+    def _list(self, said: Mapping[Worker, tuple[Voice, ...]] | None = None) -> None:
+        """Voices are those that every worker has; where none is left, those that were known last."""
+        self._lists |= said or {}
+        voices = common(self._lists.values())
+        if self._lists and voices != self.voices:
+            if self.voices:
+                logger.info("%s has other voices now, %d of them", self.model.id, len(voices))
+            self.voices = voices
 
     def _could_not_start(self, error: VoicewireError) -> None:
         """Tell who starts the pool, and later, where nobody does, the log."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from voicewire.types import Voice
 
@@ -34,6 +35,20 @@ def distinct(voices: Sequence[Voice]) -> tuple[Voice, ...]:
     for voice in voices:
         name = voice.id if voice.name.casefold() in names else voice.name
         if voice.id not in kept and name.casefold() not in names:
-            kept[voice.id] = Voice(voice.id, name, voice.model, voice.language, voice.gender, voice.description)
+            kept[voice.id] = replace(voice, name=name)
             names.add(name.casefold())
     return tuple(kept.values())
+
+
+def common(lists: Iterable[Sequence[Voice]]) -> tuple[Voice, ...]:
+    """The voices that are in every list, as the first has them: a cloned one by the same consent."""
+    first, *others = [*lists] or [()]
+    for each in others:
+        there = told_apart(each)
+        first = [voice for voice in first if (voice.id, voice.consent) in there]
+    return tuple(first)
+
+
+def told_apart(voices: Iterable[Voice]) -> frozenset[tuple[str, str]]:
+    """What a list has: a voice made by another consent is another voice."""
+    return frozenset((voice.id, voice.consent) for voice in voices)

@@ -59,6 +59,7 @@ class Host:
         self._hands = Hands(pool, self._calls, self._lanes, processes)
         self._fleet = Fleet(redis, FleetCalls(prefix))
         self._host = host
+        self.known = asyncio.Event()  # to the fleet: Redis has heard of it
         self._draining = False
         self._reclaim_at = 0.0
         self._heard = "0"  # the last of the orders; the stream is ours alone
@@ -166,6 +167,7 @@ class Host:
 
     async def _beat(self) -> None:
         await self._fleet.beat(self._name, self._said())
+        self.known.set()
         await asyncio.sleep(BEAT_S)
 
     def _said(self) -> Beat:

@@ -35,7 +35,7 @@ from voicewire.server.live.watch import Watch
 from voicewire.server.metering import Meter
 from voicewire.server.metrics import Metrics, Readings
 from voicewire.server.paying import Refunds, open_ledger
-from voicewire.server.pools import open_pools
+from voicewire.server.pools import follow_voices, open_pools
 from voicewire.server.storage import Storage, open_storage
 from voicewire.server.tasks import supervise, together
 from voicewire.server.telephony.mount import Lines, build_lines
@@ -129,6 +129,7 @@ async def _follow_voices(gateway: Gateway, stack: contextlib.AsyncExitStack) -> 
         with contextlib.suppress(Busy):
             await gateway.voices.load()
     supervise(stack, "voices", follow)
+    supervise(stack, "voices of engines", partial(follow_voices, gateway.pools, gateway.voices.offer))
 
 
 def _assemble(

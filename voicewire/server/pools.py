@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from voicewire.config import Config, ConfigError, settings
@@ -14,7 +14,11 @@ from voicewire.engines.pool import LocalPool
 from voicewire.engines.pooling import Pool
 from voicewire.errors import EngineFailed
 from voicewire.server.tasks import together
+from voicewire.types import Model, Voice
 
+Offers = Sequence[tuple[Model, Sequence[Voice]]]
+
+LOOK_S = 0.5  # between looks at what engines here can speak
 WORKER = ("-m", "voicewire.worker")
 UPSTREAM = {"lanes": "upstream_lanes", "timeout_s": "upstream_timeout_s"}
 UPSTREAM_STALL_S = 90.0  # more than upstream_timeout_s may be: then a block fails alone
@@ -116,6 +120,18 @@ async def open_pool(config: Config, name: str, stack: contextlib.AsyncExitStack)
         raise ConfigError(f"the engine {name} does not start: {problem}") from error
     stack.push_async_callback(pool.close)
     return pool
+
+
+async def follow_voices(pools: Mapping[str, Pool], offer: Callable[[Offers], None]) -> None:
+    """Say what there is, again whenever one of the engines of this machine has other voices, until cancelled."""
+    here = [pool for pool in pools.values() if isinstance(pool, LocalPool)]
+    before: Offers = []
+    while True:
+        now = [(pool.model, pool.voices) for pool in here]
+        if now != before:
+            before = now
+            offer([(pool.model, pool.voices) for pool in pools.values()])
+        await asyncio.sleep(LOOK_S)
 
 
 def missing_engines(pools: Mapping[str, Pool]) -> list[str]:

@@ -13,16 +13,19 @@ from redis.exceptions import RedisError
 from voicewire.accounts.voices import Voices
 from voicewire.config import Config
 from voicewire.engines.pooling import Pool
+from voicewire.engines.voice_list import common, told_apart
 from voicewire.remote.exchange import Exchange
 from voicewire.remote.presence import BEAT_S, Fleet, Member, workers
 from voicewire.remote.remote_pool import RemotePool
 from voicewire.remote.scripts import FleetCalls
 from voicewire.server.metrics import Elsewhere, Metrics
 from voicewire.server.tasks import supervise
+from voicewire.types import Voice
 
 LOGGER = logging.getLogger(__name__)
 
 GONE_S = 60.0  # for so long a model without a worker is busy, and then unknown
+DIFFERENT_LOOKS = 5  # in a row, before it is said: one worker hears of a change before the other
 
 
 async def follow_workers(
@@ -62,6 +65,7 @@ class Staff:
         self._here = frozenset(pools)
         self._remote: dict[str, RemotePool] = {}
         self._seen_s: dict[str, float] = {}  # when a model had a worker last
+        self._different: dict[str, int] = {}  # looks at a model whose workers do not have the same voices
         self._away = False
 
     async def run(self) -> None:
@@ -100,16 +104,34 @@ class Staff:
         """Have a pool for what these speak; return whether that changes what can be spoken."""
         said = hosts[0].beat
         assert said.model is not None
+        voices = self._voices_of(said.model.id, hosts)
         pool = self._remote.get(said.model.id)
         if pool is None:
             LOGGER.info("workers elsewhere speak %s", said.model.id)
-            pool = RemotePool(said.model, said.voices, self._exchange, queue_limit=self._queue_limit)
+            pool = RemotePool(said.model, voices, self._exchange, queue_limit=self._queue_limit)
             await pool.start()
             self._pools[said.model.id] = self._remote[said.model.id] = pool
             return True
-        changed = (pool.model, pool.voices) != (said.model, said.voices)
-        pool.model, pool.voices = said.model, said.voices
-        return changed
+        if (pool.model, pool.voices) == (said.model, voices):
+            return False
+        pool.model, pool.voices = said.model, voices
+        return True
+
+    def _voices_of(self, model: str, hosts: list[Member]) -> tuple[Voice, ...]:
+        """Return those that all have: what is listed must not be refused by whoever happens to take it."""
+        lists = [host.beat.voices for host in hosts]
+        differ = len({told_apart(each) for each in lists}) > 1
+        self._different[model] = self._different.get(model, 0) + 1 if differ else 0
+        found = common(lists)
+        if self._different[model] == DIFFERENT_LOOKS:
+            names = ", ".join(host.name for host in hosts)
+            LOGGER.warning(
+                "the workers of %s have different voices; only the %d that all have can be used: %s",
+                model,
+                len(found),
+                names,
+            )
+        return found
 
     def _gone(self, now: float) -> list[str]:
         return [model for model in self._remote if now - self._seen_s[model] > GONE_S]
@@ -117,6 +139,6 @@ class Staff:
     async def _let_go(self, model: str) -> bool:
         LOGGER.warning("no worker speaks %s any more", model)
         pool = self._remote.pop(model)
-        del self._pools[model], self._seen_s[model]
+        del self._pools[model], self._seen_s[model], self._different[model]
         await pool.close()
         return True

@@ -78,6 +78,7 @@ class Relay:
         self._parser = frames.Parser()
         self._reached: dict[str, Agent] = {}  # sessions here that speak into calls elsewhere
         self._waiting: asyncio.Queue[tuple[str, Letter]] = asyncio.Queue(WAITING_MAX)
+        self._deaf = False  # and it was said
 
     # where calls are
 
@@ -169,13 +170,16 @@ class Relay:
             try:
                 await self._listen()
             except (RedisError, OSError) as error:
-                LOGGER.warning("calls on other gateways are not heard: %s", type(error).__name__)
+                if not self._deaf:
+                    LOGGER.warning("calls on other gateways are not heard: %s", type(error).__name__)
+                self._deaf = True
             leave_if_cancelled()
             await asyncio.sleep(AGAIN_S)
 
     async def _listen(self) -> None:
         async with contextlib.aclosing(messages(self._redis, self._channel(self.gateway))) as heard:
             async for message in heard:
+                self._deaf = False
                 if message["type"] == "message":
                     self._take(message)
 
