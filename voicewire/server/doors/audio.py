@@ -51,7 +51,7 @@ class AudioDoor:
         """Return a block that was spoken for the caller's tenant, whole or the part that `Range` asks for.
 
         Opus comes in Ogg, PCM in WAV, telephone codecs as they are. It is there once the block was made whole, and as
-        long as the cache keeps it.
+        long as the cache keeps it; in a cloned voice, as long as the consent to it is in force.
         """
         principal = await self.callers.require(request, "speak")
         clip = await self.pipeline.audio(bytes.fromhex(sha256)) if NAME.fullmatch(sha256) else None
