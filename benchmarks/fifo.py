@@ -56,9 +56,10 @@ def work(sock: socket.socket, others: Sequence[socket.socket], core: int) -> Non
             return False
 
         text = sock.recv(size, socket.MSG_WAITALL).decode()
-        for _ in lane.speak(text, VOICE, RATE_WPM, take):
-            pass
-        hand_over(sock, stream, chain.flush(), last=True)
+        with contextlib.suppress(BrokenPipeError):  # the server has ended
+            for _ in lane.speak(text, VOICE, RATE_WPM, take):
+                pass
+            hand_over(sock, stream, chain.flush(), last=True)
         chain.renew()
 
 
