@@ -63,7 +63,7 @@ async def test_what_a_killed_gateway_leaves_is_taken_over_by_the_next_and_ends_w
 
 
 async def test_a_postgres_that_comes_late_is_said_and_gets_its_schema(tmp_path: Path) -> None:
-    folder = tmp_path / "elsewhere"
+    folder = tmp_path / "pg"  # a socket of its path is at most 107 bytes long
     folder.mkdir()
     url = f"postgresql://voicewire:hunter2@/postgres?host={folder}/postgres"
     async with serving(tmp_path / "data", postgres_url=url) as server:
