@@ -39,6 +39,7 @@ LEAD = LEAD_MS * RATE_HZ // 1000
 FRAMES_PER_S = RATE_HZ // FRAME
 SETTLE_S = 6.0
 LATE_MS = 30.0
+LEAST_PART = 4  # of what is asked for: less is not looked for
 
 
 class Streamer(Client):
@@ -236,15 +237,25 @@ def warm(server: Served, text: str, bundle: int) -> None:
 
 
 def search(run: Callable[[int], dict[str, float]], first: int, step: float) -> tuple[int, list[dict[str, float]]]:
-    """Return the most streams, in steps of a factor, that are in time; and what was measured."""
-    best, streams, tried = 0, first, []
-    while True:
+    """Return the most streams, in steps up or down from `first`, that are in time; and all that was measured."""
+    best, streams, tried = 0, first, list[dict[str, float]]()
+    while streams >= first // LEAST_PART:
         figures = run(streams)
         tried.append(figures)
         print({key: round(value, 2) for key, value in figures.items()}, flush=True)
-        if figures["p99_ms"] > LATE_MS or figures["errors"] or figures["delivered"] < 0.98:
-            return best, tried
-        best, streams = streams, int(streams * step)
+        if in_time(figures):
+            best, streams = streams, int(streams * step)
+            if len(tried) > 1 and not in_time(tried[-2]):
+                break
+        elif best:
+            break
+        else:
+            streams = int(streams / step)
+    return best, tried
+
+
+def in_time(figures: dict[str, float]) -> bool:
+    return figures["p99_ms"] <= LATE_MS and not figures["errors"] and figures["delivered"] >= 0.98
 
 
 def main() -> None:
