@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as TimedOut
@@ -97,3 +98,20 @@ async def test_without_a_free_connection_in_time_it_is_an_error(url: str, monkey
         await holder.watch("count")
         with pytest.raises(Disconnected, match="No connection available"):
             await client.get("count")
+
+
+def test_a_connection_that_closes_as_it_is_written_to_is_lost(tmp_path: Path) -> None:
+    async def write() -> None:
+        server = EmbeddedRedis(tmp_path)
+        redis = open_redis(await server.start())
+        connection = await redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py
+        connection._writer.transport.abort()
+        await asyncio.sleep(0)
+        with pytest.raises(Disconnected):
+            await connection.send_command("PING")
+        await redis.connection_pool.release(connection)
+        assert await redis.ping()
+        await redis.aclose()
+        await server.stop()
+
+    uvloop.run(write())

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 CONNECTIONS_MAX = 16
 TIMEOUT_S = 1.0  # to connect, for a reply, and for a free connection: each
@@ -28,7 +32,25 @@ def open_redis(url: str) -> Redis:
         decode_responses=False,
         driver_info=DriverInfo(),  # or each connection reads from disk which version the library is
     )
+    pool.connection_class = _steady(pool.connection_class)
     return Redis.from_pool(pool)
+
+
+@cache
+def _steady(kind: type[Any]) -> type[Any]:
+    """A kind of connection of redis-py's that is lost, and no mistake of ours, where it is closed as it is written to.
+
+    uvloop raises a `RuntimeError` for that, which redis-py hands on.
+    """
+
+    class Steady(kind):  # type: ignore[misc]  # the address says which kind it is
+        async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+            try:
+                await super().send_packed_command(command, check_health)
+            except RuntimeError as error:
+                raise RedisConnectionError(str(error)) from error
+
+    return Steady
 
 
 def patient(redis: Redis, reply_s: float) -> Redis:
