@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -36,7 +35,6 @@ def open_redis(url: str) -> Redis:
     return Redis.from_pool(pool)
 
 
-@cache
 def _steady(kind: type[Any]) -> type[Any]:
     """A kind of connection of redis-py's that is lost, and no mistake of ours, where it is closed as it is written to.
 
