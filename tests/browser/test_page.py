@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.async_api import Route
 
 from tests.browser.conftest import OpenPage
 from tests.browser.reader_page import ReaderPage
@@ -106,6 +108,7 @@ async def test_a_voice_is_searched_and_kept(open_page: OpenPage) -> None:
     reader = await open_page()
     await reader.page.click("#voice")
     await reader.page.keyboard.type("francais")
+    await reader.page.wait_for_selector("#voice-list .group-name")
     names = await reader.page.locator("#voice-list .group-name").all_inner_texts()
     assert [name.lower() for name in names] == ["french"]
     await reader.page.keyboard.press("Enter")
@@ -115,6 +118,27 @@ async def test_a_voice_is_searched_and_kept(open_page: OpenPage) -> None:
     await reader.page.reload()
     await reader.page.wait_for_function("() => window.voicewire")
     assert await reader.page.inner_text("#voice-name") == chosen
+
+
+async def test_a_search_before_the_voices_have_come_is_answered_when_they_have(open_page: OpenPage) -> None:
+    held = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await held.wait()
+        await route.continue_()
+
+    reader = await open_page()
+    await reader.page.route("**/v1/voices", hold)
+    await reader.page.reload()
+    await reader.page.wait_for_function("() => window.voicewire")
+    await reader.page.click("#voice")
+    await reader.page.keyboard.type("francais")
+    await reader.page.wait_for_selector("#voices .empty:text('on their way')")
+    held.set()
+    await reader.page.wait_for_selector("#voice-list .group-name")
+    assert await reader.page.locator("#voices .empty").is_hidden()
+    await reader.page.fill("#voices input", "no such voice")
+    await reader.page.wait_for_selector("#voices .empty:text('No voice fits')")
 
 
 async def test_nothing_to_read_is_said(open_page: OpenPage) -> None:

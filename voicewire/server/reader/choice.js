@@ -19,8 +19,11 @@ export class VoiceChoice {
 
   /** Fetch the list; throws WireError, or what `fetch` throws. */
   async load(key) {
-    this.#voices = await fetchVoices(key);
-    this.#menu.voices = this.#voices;
+    try {
+      this.#voices = await fetchVoices(key);
+    } finally {
+      this.#menu.voices = this.#voices;
+    }
     this.use(firstVoice(this.#voices, recall("voice"), navigator.languages));
   }
 

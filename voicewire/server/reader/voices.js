@@ -11,7 +11,7 @@ export class VoiceMenu {
   #list;
   #empty;
   #onChoose;
-  #voices = [];
+  #voices = null; // null: not fetched yet
   #rows = []; // the visible [{voice, element}]
   #active = -1;
   chosen = null;
@@ -40,11 +40,12 @@ export class VoiceMenu {
   }
 
   #render() {
-    const found = searchVoices(this.#voices, this.#search.value);
+    const found = searchVoices(this.#voices ?? [], this.#search.value);
     this.#rows = [];
     const groups = groupVoices(found, navigator.languages).map((group) => this.#group(group));
     this.#list.replaceChildren(...groups);
     this.#empty.hidden = found.length > 0;
+    this.#empty.textContent = this.#voices ? "No voice fits. Try the name of a language." : "The voices are on their way…";
     const chosen = this.#rows.findIndex(({ voice }) => same(voice, this.chosen));
     this.#activate(this.#search.value ? 0 : Math.max(0, chosen));
   }
