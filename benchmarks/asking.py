@@ -12,6 +12,7 @@ import picows
 from benchmarks.harness import SENTENCES, Client, Served, connect
 
 SETTLE_S = 8.0  # of a crowd
+ANSWER_S = 30.0  # within which a server answers, or the benchmark ends by `TimeoutError`
 
 
 class Refused(RuntimeError):
@@ -55,9 +56,10 @@ class Asker(Client):
         self.over.clear()
         sent = time.perf_counter()
         self.send({"type": "speak", "context": f"c{number}", "text": text, **self.manner})
-        seconds = await self.first - sent
-        self.send({"type": "cancel", "context": f"c{number}"})
-        await self.over.wait()
+        async with asyncio.timeout(ANSWER_S):
+            seconds = await self.first - sent
+            self.send({"type": "cancel", "context": f"c{number}"})
+            await self.over.wait()
         return seconds
 
 
@@ -103,7 +105,8 @@ class BareAsker(Client):
         self.first = asyncio.get_running_loop().create_future()
         sent = time.perf_counter()
         self.transport.send(picows.WSMsgType.TEXT, text.encode())
-        return await self.first - sent
+        async with asyncio.timeout(ANSWER_S):
+            return await self.first - sent
 
 
 class BareListener(Listener):

@@ -24,6 +24,7 @@ import numpy as np
 import uvloop
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from benchmarks.harness import Served
 from voicewire.engines.espeak import RATE_WPM
@@ -48,7 +49,7 @@ def work(sock: socket.socket, others: Sequence[socket.socket], core: int) -> Non
     os.sched_setaffinity(0, {core})
     (lane,) = open_lanes(1)
     chain = Chain(lane.rate_hz, Format())
-    while asked := sock.recv(ASKED.size, socket.MSG_WAITALL):
+    while asked := next_asked(sock):
         stream, size = ASKED.unpack(asked)
 
         def take(pcm: bytes, _events: list[Event], stream: int = stream) -> bool:
@@ -61,6 +62,14 @@ def work(sock: socket.socket, others: Sequence[socket.socket], core: int) -> Non
                 pass
             hand_over(sock, stream, chain.flush(), last=True)
         chain.renew()
+
+
+def next_asked(sock: socket.socket) -> bytes:
+    """Return nothing where the server has ended."""
+    try:
+        return sock.recv(ASKED.size, socket.MSG_WAITALL)
+    except ConnectionResetError:  # it left some of what was made
+        return b""
 
 
 def hand_over(sock: socket.socket, stream: int, packets: Sequence[bytes], *, last: bool) -> None:
@@ -98,8 +107,9 @@ class Stream:
         if self._waiting and self._next_s:
             self._send(self._waiting.popleft())
         elif self._ended:
-            self._connection.protocol.send_text(b'{"type":"done"}')
-            self._flush()
+            if self._connection.state is State.OPEN:
+                self._connection.protocol.send_text(b'{"type":"done"}')
+                self._flush()
             return
         self._next_s = (self._next_s or now) + FRAME_S
         self._ticker.schedule(self, self._next_s)
@@ -108,8 +118,9 @@ class Stream:
         """The peer went away."""
 
     def _send(self, packet: bytes) -> None:
-        self._connection.protocol.send_binary(packet)
-        self._flush()
+        if self._connection.state is State.OPEN:  # or the peer went away, which `handle` hears later
+            self._connection.protocol.send_binary(packet)
+            self._flush()
 
     def _flush(self) -> None:
         self._connection.transport.write(b"".join(self._connection.protocol.data_to_send()))
