@@ -149,6 +149,7 @@ def measure(server: Served, streams: int, seconds: float, core: int | None, text
         target=listen_in_child, args=(theirs, server, core, text, bundle, (streams, seconds))
     )
     child.start()
+    theirs.close()  # or a child that fails would be waited for
     figures: dict[str, float] = ours.recv()
     child.join()
     return figures
@@ -223,6 +224,7 @@ def measure_bare(streams: int, seconds: float, bundle: int) -> dict[str, float]:
     ours, theirs = context.Pipe()
     child = context.Process(target=bare, args=(theirs, 0, bundle))
     child.start()
+    theirs.close()
     port, pid = ours.recv()
     try:
         return measure(Served(port, pid), streams, seconds, 1, "x", bundle)

@@ -191,6 +191,7 @@ def served_in_turn(workers: int) -> Iterator[Served]:
     ours, theirs = context.Pipe()
     child = context.Process(target=run, args=(theirs, workers))
     child.start()
+    theirs.close()
     try:
         yield Served(ours.recv(), child.pid or 0)
     finally:
