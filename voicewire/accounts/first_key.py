@@ -55,9 +55,9 @@ async def first_key(store: Store, pepper: bytes, data_dir: Path, given: str = ""
             )
         else:
             await session.execute("UPDATE keys SET revoked = now() WHERE id = $1 AND revoked IS NULL", GIVEN_KEY_ID)
+        if key:  # before the end, whose answer may be lost: nobody would know the key, and it is made but once
+            leave_client_key(data_dir, key)
     _put_aside(data_dir)
-    if key:
-        leave_client_key(data_dir, key)
     return key
 
 

@@ -57,7 +57,12 @@ async def _first(config: Config, storage: Storage, pepper: bytes, stack: context
 
     async def later() -> None:
         await storage.migrated.wait()
-        if await first_key(storage.store, pepper, config.data_dir, config.bootstrap_key):
+        try:
+            made = await first_key(storage.store, pepper, config.data_dir, config.bootstrap_key)
+        except Unreachable as error:
+            LOGGER.warning("the first API key waits for PostgreSQL: %s", error.reason)
+            return  # and is begun again
+        if made:
             LOGGER.info("the first API key is in %s", config.data_dir / CLIENT_KEY_FILE)
         await asyncio.Event().wait()
 
