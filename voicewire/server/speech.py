@@ -19,7 +19,7 @@ from voicewire.codecs.base import FILES, FileKind
 from voicewire.errors import BadRequest
 from voicewire.server.callers import Callers
 from voicewire.server.doors.description import declared
-from voicewire.server.doors.texts import SEED
+from voicewire.server.doors.texts import Bitrate, Rate, Seed, Speed, Unit, whole_characters
 from voicewire.server.recite import Reciter, Transcript, Wish
 from voicewire.types import KEY_PREFIX, Model, Offsets, WordTimes
 
@@ -34,15 +34,6 @@ FAILS = (
 WORDS_HEADER = "Words-Location"
 
 
-def whole_characters(text: str) -> str:
-    """Return `text`; raises `ValueError` for halves of characters, which JSON may hold and nobody can pronounce."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("half of a character stands alone") from None
-    return text
-
-
 class SpeechRequest(BaseModel):
     """What to say and how. Only `text` must be given."""
 
@@ -54,18 +45,14 @@ class SpeechRequest(BaseModel):
     model: Annotated[str, Field(max_length=200, description="empty: the server's default")] = ""
     voice: Annotated[str, Field(max_length=200, description="id or friendly name; empty: the model's default")] = ""
     language: Annotated[str, Field(max_length=200, description="BCP 47; picks a voice where none is named")] = ""
-    speed: Annotated[float, Field(ge=0.5, le=2.0, allow_inf_nan=False, strict=True)] = 1.0
-    seed: Annotated[int | None, Field(ge=0, lt=2**32, strict=True, description=SEED)] = None
+    speed: Speed = 1.0
+    seed: Seed = None
     format: Annotated[
         FileKind, Field(description="sample-exact, but for the end of mp3: up to two frames of silence, as it streams")
     ] = FileKind.WAV
-    rate: Annotated[
-        int | None, Field(ge=8_000, le=48_000, strict=True, description="Hz; the engine's own if left out")
-    ] = None
-    bitrate: Annotated[int | None, Field(ge=6_000, le=320_000, strict=True, description="bit/s, for mp3 and opus")] = (
-        None
-    )
-    offsets: Annotated[Offsets, Field(description="the unit of positions in the words")] = Offsets.CODEPOINT
+    rate: Rate = None
+    bitrate: Bitrate = None
+    offsets: Unit = Offsets.CODEPOINT
     phonemes: Annotated[
         bool, Field(strict=True, description="keep the words, as `timestamps` does, and phonemes beside them")
     ] = False

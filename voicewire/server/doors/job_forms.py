@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from voicewire.codecs.base import FileKind
-from voicewire.server.doors.texts import SEED, Body, Label, whole_text
+from voicewire.server.doors.texts import Bitrate, Body, Label, Rate, Seed, Speed, Unit, whole_text
 from voicewire.server.jobs.outward import URL_CHARS_MAX
 from voicewire.server.jobs.records import ItemState, Job, Kind, State, Webhook
 from voicewire.types import Offsets
@@ -19,8 +19,6 @@ WEBHOOK = "told when the job is over, signed by Standard Webhooks"
 
 Text = Annotated[str, AfterValidator(whole_text)]
 Name = Annotated[str, AfterValidator(whole_text), Field(max_length=200)]
-Speed = Annotated[float, Field(ge=0.5, le=2.0, allow_inf_nan=False, strict=True)]
-Seed = Annotated[int | None, Field(ge=0, lt=2**32, strict=True, description=SEED)]
 Url = Annotated[str, Field(max_length=URL_CHARS_MAX, description=WEBHOOK)]
 
 JOB: dict[str, Any] = {
@@ -49,13 +47,9 @@ class Manner(Body):
     speed: Speed = 1.0
     seed: Seed = None
     format: Annotated[FileKind, Field(description=FORMAT)] = FileKind.WAV
-    rate: Annotated[
-        int | None, Field(ge=8_000, le=48_000, strict=True, description="Hz; the engine's own if left out")
-    ] = None
-    bitrate: Annotated[int | None, Field(ge=6_000, le=320_000, strict=True, description="bit/s, for mp3 and opus")] = (
-        None
-    )
-    offsets: Annotated[Offsets, Field(description="the unit of positions in the words")] = Offsets.CODEPOINT
+    rate: Rate = None
+    bitrate: Bitrate = None
+    offsets: Unit = Offsets.CODEPOINT
     webhook: Url = ""
 
 
