@@ -25,17 +25,19 @@ from websockets.exceptions import ConnectionClosed
 
 from benchmarks.capacity import cpu_s
 from benchmarks.harness import KEY, SENTENCES, Client, Served, connect, percentile, report, served
-from voicewire.plan import GROUP_FRAMES
+from voicewire.plan import gathered_frames
 from voicewire.server.live.ticker import Ticker
 from voicewire.server.telephony.call import LEAD_MS
 from voicewire.server.telephony.carriers import TWILIO
 from voicewire.server.telephony.outbound import FRAME_MS
+from voicewire.types import Codec, Format
 
 TEXT = " ".join(SENTENCES * 2)
 AUDIO_MS = 30_000  # about
 SETTLE_S = 3.0
 LATE_MS = 30.0
 CALLS_OF_SESSION = 50
+GROUPED = gathered_frames(Format(Codec.MULAW, 8_000, FRAME_MS), LEAD_MS)  # frames
 GROUP_S = 0.005  # frames that come closer together were sent together
 HEARD = json.dumps(
     {"event": "media", "media": {"track": "inbound", "payload": base64.b64encode(b"\xff" * 160).decode()}}
@@ -68,7 +70,7 @@ class Phone(picows.WSListener):
         self.started = self.started or now
         if Phone.noting:
             Phone.frames += 1
-            ahead_ms = self.at_ms + GROUP_FRAMES * FRAME_MS - LEAD_MS
+            ahead_ms = self.at_ms + GROUPED * FRAME_MS - LEAD_MS
             if ahead_ms > 0 and now - self.before > GROUP_S:
                 Phone.late.append((now - self.started) * 1000 - ahead_ms)
         self.at_ms += FRAME_MS
@@ -173,14 +175,14 @@ class Bare:
 
     def tick(self, now: float) -> None:
         while self.at * FRAME_MS < AUDIO_MS:
-            at = self.started + ((self.at + GROUP_FRAMES) * FRAME_MS - LEAD_MS) / 1000
+            at = self.started + ((self.at + GROUPED) * FRAME_MS - LEAD_MS) / 1000
             if at > now:
                 self.ticker.schedule(self, at)
                 return
-            for _ in range(GROUP_FRAMES):
+            for _ in range(GROUPED):
                 self.socket.protocol.send_text(self.payload)
             self.socket.transport.write(b"".join(self.socket.protocol.data_to_send()))
-            self.at += GROUP_FRAMES
+            self.at += GROUPED
 
     def broken(self, error: Exception) -> None:
         """A peer went away."""

@@ -28,7 +28,7 @@ from benchmarks.harness import KEY, SENTENCES, Client, Served, connect, percenti
 from voicewire.config import Config
 from voicewire.context import UNBUNDLED_FRAMES
 from voicewire.frames import BUNDLE, HEADER, pack_audio
-from voicewire.plan import GROUP_BUNDLES, GROUP_FRAMES
+from voicewire.plan import gathered_frames
 from voicewire.server.live.ticker import Ticker
 from voicewire.session import Limits
 from voicewire.types import Format
@@ -65,8 +65,8 @@ class Streamer(Client):
         if Streamer.noting:
             count = self.bundle if flags & BUNDLE else 1
             Streamer.frames += count
-            due_with = GROUP_BUNDLES * self.bundle if self.bundle > 1 else GROUP_FRAMES
-            ahead = pts + due_with * FRAME - LEAD
+            grouped = gathered_frames(Format(bundle=self.bundle), self.lead_ms)
+            ahead = pts + grouped * FRAME - LEAD
             if ahead > 0:
                 Streamer.late.append(now - self.started - ahead / RATE_HZ)
 

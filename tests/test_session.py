@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import pytest
@@ -153,15 +153,28 @@ def test_audio_stays_within_the_lead() -> None:
     assert sum(isinstance(each, AudioFrames) for each in got) == (500 - 100) // 20
 
 
-def test_those_who_are_far_ahead_get_frames_by_the_group() -> None:
+@pytest.mark.parametrize(
+    ("lead_ms", "bundle", "frames_each"),
+    [(1_000, 1, 5), (3_000, 1, 15), (3_000, 5, 15), (3_000, 10, 10), (30_000, 1, 20)],
+)
+def test_those_who_are_far_ahead_get_a_tenth_of_it_at_once(lead_ms: int, bundle: int, frames_each: int) -> None:
     one = session()
-    got = tell(one, frames.Speak("c", text=TEXT * 5, lead_ms=1_000), 0.0)
-    assert sum(isinstance(each, AudioFrames) for each in got) == 50
+    spoken = frames.Speak("c", text=TEXT * 30, lead_ms=lead_ms, format=frames.FormatRequest(bundle=bundle))
+    sent = count_of(tell(one, spoken, 0.0))
     context = one.contexts["c"]
-    assert context.due_at(0.0) == pytest.approx(0.06)
-    for now in (0.06, 0.12, 0.18):
-        assert context.due_at(now - 0.001) == pytest.approx(now)
-        assert sum(isinstance(each, AudioFrames) for each in pump(one, context, now + 0.001)) == 3
+    while more := count_of(pump(one, context, 0.0)):
+        sent += more
+    assert 0 <= lead_ms // 20 - sent < bundle
+    now, counts = 0.0, []
+    for _ in range(5):
+        now = context.due_at(now)
+        counts.append(count_of(pump(one, context, now + 0.001)))
+    assert max(counts) == frames_each, "what is left of a block that is sent to its end may be less"
+    assert counts.count(frames_each) > 1
+
+
+def count_of(got: Sequence[object]) -> int:
+    return sum(len(each.packets) for each in got if isinstance(each, AudioFrames))
 
 
 def test_a_paused_context_is_parked() -> None:

@@ -53,7 +53,7 @@ class Context:
         self._stirred = True  # something happened after which blocks may be wanted
         self._playhead = Playhead(rate_hz)
         self._lead = max(plan.lead_ms * rate_hz // 1000, LEAD_FRAMES_MIN * self._frame)
-        within = self._lead // self._frame  # no more fits into one message, so none is waited for
+        within = min(self._lead // self._frame, self.frames_at_once)  # no more is sent at once, so none is waited for
         self._bundle, self._group = min(plan.format.bundle, within), min(plan.group_frames, within)
         self._prefetch = plan.prefetch_ms * rate_hz // 1000
         self._sent = 0  # samples handed over, on the timeline

@@ -12,8 +12,8 @@ from voicewire.timeline import Run
 from voicewire.types import Block, Format, Offsets, WordTimes
 
 AHEAD_MS = 1_000  # who is so far ahead is written to seldom: writing to the socket costs most
-GROUP_FRAMES = 3
-GROUP_BUNDLES = 2
+GROUP_PART = 10  # a tenth of the lead may be missing before it is made up in one write …
+GROUP_MS = 400  # … and never more
 
 
 class Plan(Struct, frozen=True, array_like=True):
@@ -41,11 +41,16 @@ class Plan(Struct, frozen=True, array_like=True):
 
     @property
     def group_frames(self) -> int:
-        """How many frames are let gather before they are sent: for who is far ahead, several messages' in one write."""
-        bundle = self.format.bundle
-        group = GROUP_FRAMES if bundle == 1 else GROUP_BUNDLES * bundle
-        far = self.lead_ms >= max(AHEAD_MS, 4 * group * self.format.frame_ms)
-        return group if far else bundle
+        """How many frames are let gather before they are sent."""
+        return gathered_frames(self.format, self.lead_ms)
+
+
+def gathered_frames(format: Format, lead_ms: int) -> int:
+    """Return how many frames go out in one write: for who is far ahead, those of several messages."""
+    if lead_ms < AHEAD_MS:
+        return format.bundle
+    group_ms = min(GROUP_MS, lead_ms // GROUP_PART)
+    return max(1, group_ms // (format.bundle * format.frame_ms)) * format.bundle
 
 
 @dataclass(slots=True)
