@@ -33,7 +33,7 @@ export class Client {
       audio: (context, packets, frameMs, place) =>
         this.#speeches.get(context)?.deliver({ type: "audio", context, packets, frame_ms: frameMs, ...place }),
       lost: (contexts) => contexts.forEach((context) => this.#speeches.get(context)?.fail(gone())),
-      status: (...status) => onStatus?.(...status),
+      status: (...status) => reported(() => onStatus?.(...status)),
       failed: (error) => this.#fail(error),
     };
     const stream = `${origin.replace(/^http/, "ws")}/v1/stream`;
@@ -99,6 +99,15 @@ export class Client {
 
   #fail(error) {
     for (const speech of this.#speeches.values()) speech.fail(error);
+  }
+}
+
+/** Do what the application asked for; what it throws is its own, and disturbs no connection. */
+function reported(work) {
+  try {
+    work();
+  } catch (error) {
+    (globalThis.reportError ?? console.error)(error);
   }
 }
 

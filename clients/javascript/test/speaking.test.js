@@ -224,6 +224,19 @@ test("who closes a client between two tries is told so", async () => {
   assert.equal(told.filter((status) => status === "closed").length, 1);
 });
 
+test("what the application's own listener throws is reported, and speech goes on", { skip }, async (t) => {
+  const said = t.mock.method(console, "error", () => {});
+  const mistake = new Error("of the application");
+  const speaking = client({
+    onStatus: () => {
+      throw mistake;
+    },
+  });
+  assert.equal((await heard(speaking.speak("Hello.", { format: PCM }))).last.type, "done");
+  speaking.close();
+  assert.deepEqual(said.mock.calls.map((call) => call.arguments), [[mistake], [mistake], [mistake]]);
+});
+
 test("a server that takes the connection and says nothing is given up as soon", async () => {
   const sockets = [];
   const silent = net.createServer((socket) => sockets.push(socket));
