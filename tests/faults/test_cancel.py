@@ -128,6 +128,28 @@ async def test_nothing_follows_cancelled_and_the_engine_is_free(server: Server, 
     assert await server.metric("voicewire_pool_failed_total") == 0
 
 
+async def test_a_name_that_is_cancelled_and_used_at_once_ends_before_it_begins(server: Server) -> None:
+    address = server.url.replace("http", "ws", 1) + "/v1/stream"
+    headers = {"Authorization": f"Bearer {KEY}"}
+    told = []
+    async with dial(address, additional_headers=headers, compression=None, proxy=None) as socket:
+        await socket.send(json.dumps(speak("c", TEXT)))
+        for _ in range(20):
+            while not isinstance(await socket.recv(), bytes):
+                pass
+            await socket.send('{"type":"cancel","context":"c"}')
+            await socket.send(json.dumps(speak("c", TEXT)))
+            async with asyncio.timeout(10):
+                while (type := type_of(await socket.recv())) != "opened":
+                    told.append(type)
+            assert "cancelled" in told
+            told.clear()
+
+
+def type_of(data: str | bytes) -> str:
+    return "" if isinstance(data, bytes) else json.loads(data)["type"]
+
+
 @pytest.mark.nightly
 async def test_a_cancelled_block_gives_its_worker_back(tmp_path: Path) -> None:
     async with serving(tmp_path, tone={"rtf": 0.5, "lanes": 1}, **FAST) as server:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from voicewire import frames
@@ -17,6 +18,7 @@ from voicewire.server.live.journal import Entry, Kept, Record, token_hash
 from voicewire.server.live.live_context import LiveContext
 from voicewire.server.live.machinery import Machinery
 from voicewire.server.live.outbox import Outbox, Peer
+from voicewire.server.live.turns import Turns
 from voicewire.session import Action, Close, Drop, Send, Session, Settle, text_wire
 from voicewire.types import Slice
 
@@ -73,6 +75,7 @@ class Live:
         self._machinery = machinery
         self._outbox = outbox
         self._socket = socket
+        self._turns = Turns()
         self._contexts: dict[int, LiveContext] = {}  # by channel
         self._finished: deque[LiveContext] = deque()
         self._forgotten: list[int] = []  # channels that the journal is to drop
@@ -138,7 +141,12 @@ class Live:
 
     def take(self, message: frames.ClientMessage, key: str = "") -> None:
         """Take one message that was parsed. `key`: the id of the key under which usage has what it opens, if known."""
-        now = self.last_message = time.monotonic()
+        self.last_message = time.monotonic()
+        begins = message.context if isinstance(message, frames.Open) else ""
+        self._turns.do(partial(self._take, message, key), begins)
+
+    def _take(self, message: frames.ClientMessage, key: str) -> None:
+        now = time.monotonic()
         if self.elsewhere is not None and self.elsewhere.take(message):
             return
         self._run(self.session.receive(message, now))
@@ -153,8 +161,11 @@ class Live:
     def refuse(self, error: BadRequest) -> None:
         """Say that a message was not understood."""
         self.last_message = time.monotonic()
+        self._turns.do(partial(self._refuse, error))
+
+    def _refuse(self, error: BadRequest) -> None:
         self._run(self.session.refuse(error))
-        self._taken(self.last_message)
+        self._taken(time.monotonic())
 
     def _taken(self, now: float) -> None:
         self._outbox.flush()
@@ -237,6 +248,12 @@ class Live:
         live.context.settled = True
         self.paid(live)
 
+    async def _end_cancelled(self, live: LiveContext, message: frames.Cancelled) -> None:
+        try:
+            await self._say_cancelled(live, message)
+        finally:
+            self._turns.ended(message.context)
+
     async def _say_cancelled(self, live: LiveContext, message: frames.Cancelled) -> None:
         if message.refunded_ms and not await live.bill.refund():
             message.billed_ms, message.refunded_ms = message.billed_ms + message.refunded_ms, 0
@@ -259,7 +276,8 @@ class Live:
                 case Settle(context, message):
                     live = self._register(context)
                     live.ending = True
-                    self._machinery.meter.start(self._say_cancelled(live, message))
+                    self._turns.ending(message.context)
+                    self._machinery.meter.start(self._end_cancelled(live, message))
                 case Close(error):
                     self.close(error)
         self._sweep()
@@ -326,6 +344,7 @@ class Live:
         if not self.attached:
             return
         self.attached = False
+        self._turns.forget()
         if self.elsewhere is not None:
             self.elsewhere.leave()
         for live in self._contexts.values():
