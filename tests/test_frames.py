@@ -113,7 +113,9 @@ def test_anything_else_is_refused_as_a_bad_message(data: str | bytes) -> None:
         ('{"type":"open","context":"a","seed":-1}', ">= 0"),
         ('{"type":"open","context":"a","format":{"codec":"mp3"}}', "mp3"),
         ('{"type":"text","context":"a","text":7}', "text"),
-        ('{"type":"text","context":"a","text":"\\ud800"}', "JSON|truncated"),
+        ('{"type":"text","context":"a","text":"\\ud800"}', "half of a character"),
+        ('{"type":"text","context":"\\ud800","text":"b"}', "JSON|truncated"),
+        ('{"type":"text","text":"\\ud800"', "JSON|truncated"),
         ('{"type":"playhead","context":"a","played_ms":1e400}', "range"),
         ('{"type":"ping","x":' + "[" * 100_000 + "]" * 100_000 + "}", "deep"),
         (b'{"type":"text","context":"a","text":"\xff"}', "UTF-8|JSON"),
@@ -122,6 +124,18 @@ def test_anything_else_is_refused_as_a_bad_message(data: str | bytes) -> None:
 def test_the_client_is_told_what_is_wrong(data: str | bytes, problem: str) -> None:
     with pytest.raises(BadRequest, match=problem):
         PARSER.client(data)
+
+
+@pytest.mark.parametrize("text", ["\\ud83d", "a\\udc4d b", "\\uD83D\\u0041"])
+def test_half_of_a_character_is_said_of_its_context(text: str) -> None:
+    for data in (message := f'{{"type":"text","context":"a","text":"{text}"}}', message.encode()):
+        with pytest.raises(BadRequest) as refused:
+            PARSER.client(data)
+        assert refused.value.fields == {
+            "problem": "half of a character stands alone",
+            "type": "text",
+            "context": "a",
+        }
 
 
 def test_unknown_fields_are_ignored() -> None:

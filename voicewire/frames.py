@@ -6,6 +6,8 @@ ignored, unknown types are an error. Binary messages are audio: `HEADER`, then o
 
 from __future__ import annotations
 
+import json
+import re
 import struct
 from typing import Annotated, NamedTuple
 
@@ -28,6 +30,7 @@ HEADER = struct.Struct("<HHII")
 LENGTH = struct.Struct("<H")
 
 INVALID = (msgspec.DecodeError, UnicodeError, RecursionError)
+HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # how JSON writes half of a character
 FORMAT_FIELD = "`$.format."  # how msgspec says where in a message the wrong value stands
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -266,8 +269,19 @@ class Parser:
         except msgspec.ValidationError as error:
             raise self._wrong_value(data, error) from None
         except INVALID as error:
-            raise BadRequest(problem=problem_of(error)) from None
+            raise self._half(data) or BadRequest(problem=problem_of(error)) from None
         return message
+
+    def _half(self, data: str | bytes) -> BadRequest | None:
+        """Say so where half of a character is escaped: well-formed JSON, and nothing that anybody could pronounce."""
+        if not HALF.search(data.encode(errors="replace") if isinstance(data, str) else data):
+            return None
+        try:
+            found = json.loads(data)
+            envelope = self._envelope.decode(json.dumps({key: found[key] for key in ("type", "context")}))
+        except (*INVALID, KeyError, TypeError, ValueError):
+            return None
+        return BadRequest(problem="half of a character stands alone", type=envelope.type, context=envelope.context)
 
     def _wrong_value(self, data: str | bytes, error: msgspec.ValidationError) -> BadRequest:
         try:
