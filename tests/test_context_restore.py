@@ -149,6 +149,24 @@ def test_what_the_journal_no_longer_has_is_gone() -> None:
         kept.restore(received=10_000)
 
 
+def test_frames_that_never_were_are_not_continued() -> None:
+    context = Context(plan(lead_ms=3_000))
+    kept = Kept(context)
+    context.text("One two three. Four five.", 0.0)
+    make_some(context, 0.0, 10)
+    kept.write()
+    made = context.timeline.seq
+    assert not kept.restore(received=made + 600).over, "the journal may be behind"
+    with pytest.raises(Gone):
+        kept.restore(received=made + 700)
+    finish(context, [], 0.0)
+    kept.write()
+    made = context.timeline.seq
+    assert not kept.restore(received=made - 1).over
+    with pytest.raises(Gone):
+        kept.restore(received=made)
+
+
 def test_a_paused_context_stays_paused() -> None:
     context = Context(plan(lead_ms=500))
     kept = Kept(context)

@@ -25,6 +25,7 @@ Wire = tuple[int, bytes]
 
 FRAMES_AT_ONCE = 50  # so that no listener holds the loop …
 BYTES_AT_ONCE = 32 * 1024  # … nor is given more than its connection may have waiting
+UNSEEN_S = 10  # of audio beyond the lead: no journal is so far behind
 LEAD_FRAMES_MIN = 2  # the one that is heard, and the next: with less nothing would ever be due
 UNBUNDLED_FRAMES = 10  # the first frames of a context are not held back to fill a bundle
 
@@ -331,6 +332,9 @@ class Context:
             head = timeline.pieces[0]
             head.begins, head.skip, head.frames = state.begins, state.skip, state.skip
         if (runs[0].seq if runs else state.seq) > frames_received:
+            raise Gone
+        unknown = frames_received - state.seq  # of what came, so many frames no journal saw
+        if unknown > (0 if self._complete else (self._lead + UNSEEN_S * self.plan.format.rate_hz) // self._frame):
             raise Gone
         self._sent_frames, self._sent = frames_received, frames_received * self._frame
         for run in runs:

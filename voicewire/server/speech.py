@@ -48,7 +48,8 @@ class SpeechRequest(BaseModel):
     speed: Speed = 1.0
     seed: Seed = None
     format: Annotated[
-        FileKind, Field(description="sample-exact, but for the end of mp3: up to two frames of silence, as it streams")
+        FileKind,
+        Field(description="sample-exact, but for the end of mp3 and aac: up to two frames of silence, as they stream"),
     ] = FileKind.WAV
     rate: Rate = None
     bitrate: Bitrate = None
