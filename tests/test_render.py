@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from collections.abc import Generator, Sequence
 from itertools import accumulate, pairwise
 
@@ -83,6 +84,16 @@ def checked(slices: Sequence[Slice], format: Format) -> tuple[Pcm, tuple[Word, .
     if format.codec is Codec.PCM_S16LE and packets:
         assert not heard(packets[-1:]).any(), "a block ends with a frame of digital silence"
     return heard(packets) if format.codec is Codec.PCM_S16LE else np.empty(0, np.int16), words
+
+
+def test_encoders_that_are_closed_keep_nothing() -> None:
+    encoders = Encoders()
+    with encoders.lease(22_050, Format()) as chain:
+        gone = weakref.ref(chain)
+    del chain
+    assert gone() is not None
+    encoders.close()
+    assert gone() is None
 
 
 @pytest.mark.parametrize("noise", [0, 20])

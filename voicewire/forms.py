@@ -47,6 +47,11 @@ class Forms:
         finally:
             self._count -= 1
 
+    def close(self) -> None:
+        """Let go of the encoders that rest."""
+        for encoders in self._resting:
+            encoders.close()
+
     async def _begun(self) -> bool:
         try:
             async with asyncio.timeout(self._shelf.look_s):

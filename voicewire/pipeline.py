@@ -80,6 +80,10 @@ class Pipeline:
         self._latest: tuple[Order | None, Keys] = (None, Keys(b"", b"", ""))  # asked for several times in a row
         self._syntheses: dict[bytes, Synthesis] = {}
 
+    def close(self) -> None:
+        """Nothing is made any more."""
+        self._forms.close()
+
     def figures(self) -> dict[str, int]:
         """Return what was counted of clips in memory, and of the cache behind."""
         clips, held = self.clips, self.shelf.held

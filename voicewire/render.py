@@ -80,6 +80,11 @@ class Encoders:
             chain.renew()
             self._give((in_hz, format), chain)
 
+    def close(self) -> None:
+        """Let go of all that rest: what a library made is not to outlive it."""
+        self._resting.clear()
+        self._count = 0
+
     def _give(self, key: tuple[int, Format], chain: Chain) -> None:
         self._resting.setdefault(key, []).append(chain)
         self._resting.move_to_end(key)

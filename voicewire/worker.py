@@ -169,6 +169,7 @@ class Worker:
             self._lookout.close()
         while self._running:
             self._running.popitem()[1].close()
+        self._encoders.close()
 
     def finish(self, _signal: int, _frame: FrameType | None) -> None:
         """On a signal: end what is open, then the process."""

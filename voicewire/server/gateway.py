@@ -89,6 +89,7 @@ async def open_gateway(config: Config) -> AsyncIterator[Gateway]:
         keyring = await open_keyring(config, storing.result(), accounts.news, stack)
         caching = await open_caching(config, storing.result().redis, stack)
         gateway = _assemble(config, storing.result(), service, accounts, keyring, engines.result(), caching)
+        stack.callback(gateway.pipeline.close)
         stack.callback(gateway.machinery.ticker.close)
         supervise(stack, "journal", gateway.machinery.journal.run)
         stack.push_async_callback(gateway.machinery.meter.drain)
