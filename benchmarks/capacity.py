@@ -48,6 +48,7 @@ class Streamer(Client):
     text = ""
     bundle = 1
     lead_ms = LEAD_MS
+    grouped = 1  # frames that come together
     late: list[float] = []  # noqa: RUF012 - one list of the whole client process
     frames = 0
     noting = False
@@ -65,8 +66,7 @@ class Streamer(Client):
         if Streamer.noting:
             count = self.bundle if flags & BUNDLE else 1
             Streamer.frames += count
-            grouped = gathered_frames(Format(bundle=self.bundle), self.lead_ms)
-            ahead = pts + grouped * FRAME - LEAD
+            ahead = pts + self.grouped * FRAME - LEAD
             if ahead > 0:
                 Streamer.late.append(now - self.started - ahead / RATE_HZ)
 
@@ -140,6 +140,7 @@ def listen_in_child(
     if run[0] == 1:
         Streamer.lead_ms = 30_000  # all of it at once: only to have the clips made
     Streamer.text, Streamer.bundle = text, bundle
+    Streamer.grouped = gathered_frames(Format(bundle=bundle), Streamer.lead_ms)
     pipe.send(uvloop.run(listen(server, *run)))
 
 

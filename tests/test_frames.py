@@ -116,6 +116,7 @@ def test_anything_else_is_refused_as_a_bad_message(data: str | bytes) -> None:
         ('{"type":"text","context":"a","text":"\\ud800"}', "half of a character"),
         ('{"type":"text","context":"\\ud800","text":"b"}', "JSON|truncated"),
         ('{"type":"text","text":"\\ud800"', "JSON|truncated"),
+        ('{"type":"text","context":"a","text":"\\ud83d\\udc4d","x":NaN}', "JSON"),
         ('{"type":"playhead","context":"a","played_ms":1e400}', "range"),
         ('{"type":"ping","x":' + "[" * 100_000 + "]" * 100_000 + "}", "deep"),
         (b'{"type":"text","context":"a","text":"\xff"}', "UTF-8|JSON"),

@@ -279,9 +279,12 @@ class Parser:
         try:
             found = json.loads(data)
             envelope = self._envelope.decode(json.dumps({key: found[key] for key in ("type", "context")}))
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return BadRequest(problem="half of a character stands alone", type=envelope.type, context=envelope.context)
         except (*INVALID, KeyError, TypeError, ValueError):
-            return None
-        return BadRequest(problem="half of a character stands alone", type=envelope.type, context=envelope.context)
+            pass
+        return None  # all are whole: something else is wrong
 
     def _wrong_value(self, data: str | bytes, error: msgspec.ValidationError) -> BadRequest:
         try:
