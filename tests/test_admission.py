@@ -19,6 +19,7 @@ from voicewire.engines.ticket import Sink
 from voicewire.errors import Busy, VoicewireError
 from voicewire.pipeline import SHORTER_FIRST, Pipeline
 from voicewire.plan import Plan, State
+from voicewire.recital import Recital
 from voicewire.timeline import Making
 from voicewire.types import Format, Job, Offsets, Priority, Slice
 
@@ -153,7 +154,7 @@ async def test_who_downloads_is_in_no_more_of_a_hurry_than_who_listens() -> None
             return ticket
 
     pool = Quick()
-    recital = pipeline_over(pool).speak(request_of(), TEXT * 3, ahead_ms=60_000)
+    recital = Recital(pipeline_over(pool), request_of(), TEXT * 3, 60_000)
     begun = time.monotonic()
     assert len([run async for run in recital.runs()]) >= 4
     dues = [ticket.deadline - begun for ticket in pool.tickets]

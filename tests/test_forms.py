@@ -23,6 +23,7 @@ from voicewire.engines.tone import open_engine
 from voicewire.errors import Busy
 from voicewire.forms import AT_ONCE, THREADS, Forms
 from voicewire.pipeline import Pipeline
+from voicewire.recital import Recital
 from voicewire.takes import Recorder
 from voicewire.types import Codec, Format, Job, Slice, Utterance
 
@@ -48,7 +49,7 @@ async def started(
 
 
 async def heard(pipeline: Pipeline, format: Format, tenant: str = "home") -> list[object]:
-    recital = pipeline.speak(replace(request_of(tenant), format=format), TEXT, ahead_ms=60_000)
+    recital = Recital(pipeline, replace(request_of(tenant), format=format), TEXT, 60_000)
     return [each async for run in recital.runs() for each in (*run.packets, *run.words)]
 
 
@@ -68,7 +69,7 @@ async def test_every_format_costs_one_synthesis_and_is_what_the_engine_would_hav
         assert made(tone) - before == BLOCKS
         assert pipeline.figures()["clips_encoded"] == 2 * BLOCKS
         await pipeline.shelf.drain()
-        assert len(files(tmp_path)) == BLOCKS * 4
+        assert len(files(tmp_path)) == BLOCKS * 3  # linear samples for nobody who was told their name are in the take
         assert len({path.parent for path in files(tmp_path)}) == BLOCKS  # a take and its clips lie together
 
 
@@ -231,7 +232,7 @@ async def test_a_model_that_goes_while_a_take_is_looked_for_still_says_what_it_w
                 pools.clear()
             return await super().get(key, read)
 
-    recital = Pipeline(pools, Clips(0), Shelf(Late())).speak(request_of("home"), "Yes.", ahead_ms=60_000)
+    recital = Recital(Pipeline(pools, Clips(0), Shelf(Late())), request_of("home"), "Yes.", 60_000)
     assert [run async for run in recital.runs()]
     assert (pools, made(tone)) == ({}, 1)
 

@@ -14,7 +14,8 @@ from voicewire.engines.pooling import Pool
 from voicewire.engines.ticket import Sink
 from voicewire.engines.tone import open_engine
 from voicewire.errors import BadRequest
-from voicewire.pipeline import Listener, Order, Pipeline, Request
+from voicewire.pipeline import Listener, Order, Pipeline
+from voicewire.recital import Recital, SpeechOrder
 from voicewire.timeline import Making
 from voicewire.types import Codec, Format, Job, Priority, Slice
 
@@ -37,14 +38,14 @@ class Instant:
         return Outlook()
 
 
-def pipeline_of(pools: dict[str, Pool], size_bytes: int = 0) -> tuple[Pipeline, Request]:
+def pipeline_of(pools: dict[str, Pool], size_bytes: int = 0) -> tuple[Pipeline, SpeechOrder]:
     engine = open_engine()
     catalogue = Catalogue([(engine.model, list(engine.voices()))], engine.model.id)
-    request = Request("home", catalogue.resolve("", "", ""), format=Format(Codec.PCM_S16LE))
+    request = SpeechOrder("home", catalogue.resolve("", "", ""), format=Format(Codec.PCM_S16LE))
     return Pipeline(pools, Clips(size_bytes)), request
 
 
-def blocks_of(text: str, request: Request) -> Sequence[str]:
+def blocks_of(text: str, request: SpeechOrder) -> Sequence[str]:
     choice = request.choice
     splitter = Splitter(language=choice.language or "en", max_chars=choice.model.max_chars)
     return [block.spoken for block in (*splitter.push(text), *splitter.end()) if not block.silent]
@@ -54,7 +55,7 @@ def blocks_of(text: str, request: Request) -> Sequence[str]:
 async def test_a_long_text_is_spoken_whole_and_cut_only_as_it_is_needed(size_bytes: int) -> None:
     pool = Instant()
     pipeline, request = pipeline_of({"tone": cast(Pool, pool)}, size_bytes)
-    recital = pipeline.speak(request, TEXT, ahead_ms=100)
+    recital = Recital(pipeline, request, TEXT, 100)
     runs = recital.runs()
     first = await anext(runs)
     assert recital._timeline.blocks < len(blocks_of(TEXT, request)) / 3
@@ -76,7 +77,7 @@ async def test_a_text_of_nothing_lets_others_run() -> None:
 
     task = asyncio.create_task(other())
     assert [
-        run.packets async for run in pipeline.speak(request, "… — \n\n" * 5_000, ahead_ms=100).runs() if run.packets
+        run.packets async for run in Recital(pipeline, request, "… — \n\n" * 5_000, 100).runs() if run.packets
     ] == []
     task.cancel()
     assert turns > 20

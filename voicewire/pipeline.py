@@ -1,35 +1,29 @@
-"""The one way from a block to its audio, clip or engine, and `speak`, the whole way for a whole text."""
+"""The one way from a block to its audio: a clip, a take, or an engine."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
-import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
-from typing import Protocol
 
-from voicewire.blocks import FIRST_CHARS, Splitter
+from voicewire.blocks import FIRST_CHARS
 from voicewire.cache.noop import Noop
 from voicewire.cache.shelf import Shelf
-from voicewire.catalogue import Choice
 from voicewire.clips import Clip, Clips, Keys, Take, clip_key, take_key
 from voicewire.consents import Consents
 from voicewire.engines.outlook import Outlook
 from voicewire.engines.pooling import Pool
-from voicewire.errors import BadRequest, Busy, OverQuota, VoicewireError
+from voicewire.errors import BadRequest, Busy, VoicewireError
 from voicewire.forms import Forms
 from voicewire.synthesis import BlockInMaking, Flight, Listener, Order, Synthesis
-from voicewire.tab import Tab
-from voicewire.timeline import MAKING_AT_ONCE, Making, Run, Timeline
-from voicewire.types import Block, Format, Priority, Slice
+from voicewire.timeline import Making
+from voicewire.types import Codec, Priority
 
-__all__ = ["BlockInMaking", "Listener", "Order", "Payer", "Pipeline", "Recital", "Request"]
+__all__ = ["BlockInMaking", "Listener", "Order", "Pipeline"]
 
-FEED_CHARS = 1_000  # of a whole text, split without a pause
 WAIT_MAX_S = 2.0
 SHORTER_FIRST = ((0.1, 36), (0.03, 48))
 """How long newcomers wait, in seconds, and how many characters their first block may have then.
@@ -39,16 +33,6 @@ that clips are found again.
 """
 
 LOGGER = logging.getLogger(__name__)
-
-
-class Payer(Protocol):
-    """Who pays for a whole text, block by block."""
-
-    tab: Tab
-
-    async def pay(self, making: Making, speed: float, clip_ms: int | None) -> None:
-        """Pay for a block before it is made; `clip_ms` is its length if it was before. Raises `OverQuota` or `Busy`."""
-        ...
 
 
 class Pipeline:
@@ -237,160 +221,20 @@ class Pipeline:
             order = synthesis.order
             clip = Clip(self._scope(order), order.format, tuple(synthesis.slices), consent)
             self.clips.put(key, clip)
-            if not synthesis.fetched:
-                self.shelf.put(key, clip, ended)
             if synthesis.recording:
                 self.shelf.put(take, Take(synthesis.recording))
+            if not synthesis.fetched and not (self._as_taken(synthesis) and self._recorded(take)):
+                self.shelf.put(key, clip, ended)
         elif self._flight:
             self._flight.given_up(key)
 
-    def speak(self, request: Request, text: str, *, ahead_ms: int, payer: Payer | None = None) -> Recital:
-        """Speak a whole text; nothing is made before the first run is asked for."""
-        return Recital(self, request, text, ahead_ms, payer)
+    def _as_taken(self, synthesis: Synthesis) -> bool:
+        """Whether a clip says what its take does, in twice the bytes; nobody was told its name, or waits elsewhere."""
+        linear = synthesis.order.format.codec is Codec.PCM_S16LE
+        return linear and synthesis.priority is not Priority.LIVE and self._flight is None
 
 
 def _report(synthesis: Synthesis, lead: asyncio.Task[None]) -> None:
     if not lead.cancelled() and (error := lead.exception()):
         LOGGER.error("nobody can be asked to make a block", exc_info=error)
         synthesis.failed(VoicewireError("internal"))
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """How a whole text is to be spoken, for whom."""
-
-    tenant: str
-    choice: Choice
-    speed: float = 1.0
-    seed: int | None = None
-    format: Format = field(default_factory=Format)
-    priority: Priority = Priority.INTERACTIVE
-    weight: float = 1.0  # of the tenant
-    phonemes: bool = False
-
-    def order(self, block: Block) -> Order:
-        choice = self.choice
-        voice = (choice.model.id, choice.voice, choice.language, self.speed, self.seed)
-        phonemes = self.phonemes and choice.model.phonemes
-        return Order(self.tenant, *voice, self.format, block, self.weight, phonemes)
-
-
-class Recital:
-    """A whole text on its way, made at most `ahead_ms` before it is taken."""
-
-    def __init__(self, pipeline: Pipeline, request: Request, text: str, ahead_ms: int, payer: Payer | None) -> None:
-        self._pipeline = pipeline
-        self._payer = payer
-        self._request = request
-        format = request.format
-        self._timeline = Timeline(format.frame_samples, format.rate_hz, request.speed)
-        self._tab = payer.tab if payer else Tab(format.frame_samples, format.rate_hz)
-        self._ahead = ahead_ms * format.rate_hz // 1000
-        self._arrived = asyncio.Event()
-        self._error: VoicewireError | None = None
-        self._refusal: OverQuota | None = None  # nobody pays any further
-        self._makings: dict[int, BlockInMaking] = {}
-        model = request.choice.model
-        first_chars = pipeline.first_chars(
-            model.id, tenant=request.tenant, weight=request.weight, priority=request.priority
-        )
-        self._splitter = Splitter(
-            language=request.choice.language or "en", max_chars=model.max_chars, first_chars=first_chars
-        )
-        self._begun_s = math.inf  # when the first sound was taken
-        self._text = text
-        self._split = 0  # code points of it
-        self._ended = False
-
-    async def runs(self) -> AsyncGenerator[Run, None]:
-        """Yield the audio and words in order; raises what an engine or the payer did. Closing it stops the engine."""
-        taken = 0
-        try:
-            while not self._timeline.idle or not self._ended:
-                await self._feed()
-                await self._want(taken)
-                self._raise()
-                while self._timeline.ready:
-                    run = self._timeline.ready.popleft()
-                    taken += len(run.packets) * self._request.format.frame_samples
-                    self._tab.laid(run)
-                    self._begun_s = min(self._begun_s, time.monotonic())
-                    yield run
-                    self._tab.hand_over(taken)
-                    await self._feed()
-                    await self._want(taken)
-                if self._timeline.pieces and not self._timeline.barred:
-                    await self._arrived.wait()
-                    self._arrived.clear()
-        finally:
-            for making in self._makings.values():
-                making.drop()
-
-    def _raise(self) -> None:
-        if self._error:
-            raise self._error
-        if self._refusal and self._timeline.barred:
-            raise self._refusal
-
-    async def _feed(self) -> None:
-        """Cut blocks for what is made next, and no more: a book at once would hold up every stream."""
-        while len(self._timeline.pieces) <= MAKING_AT_ONCE and not self._ended:
-            part = self._text[self._split : self._split + FEED_CHARS]
-            self._split += len(part)
-            self._ended = self._split == len(self._text)
-            for block in (*self._splitter.push(part), *(self._splitter.end() if self._ended else ())):
-                self._timeline.add(block)
-            if not self._ended:
-                await asyncio.sleep(0)
-
-    async def _want(self, taken: int) -> None:
-        while asked := self._timeline.wanted(time.monotonic(), taken, self._ahead):
-            for making in asked:
-                await self._make(self._heard_at_leisure(making))
-
-    def _heard_at_leisure(self, making: Making) -> Making:
-        """Who takes audio faster than it is heard is not in more of a hurry for that."""
-        if self._begun_s == math.inf:
-            return making
-        needed_s = self._begun_s + self._timeline.made / self._request.format.rate_hz
-        return replace(making, due=max(making.due, needed_s))
-
-    async def _make(self, making: Making) -> None:
-        if making.block.silent:
-            self.rendered(making.index, Slice([], (), True))
-            return
-        order = self._request.order(making.block)
-        clip = await self._pipeline.find(order)
-        if not await self._paid(making, clip):
-            return
-        if clip is None:
-            self._makings[making.index] = self._pipeline.make(order, making, self, priority=self._request.priority)
-            return
-        for slice in clip.slices:
-            self._lay(making.index, slice, cached=True)
-
-    async def _paid(self, making: Making, clip: Clip | None) -> bool:
-        """Whether a block may be made; if not, what was paid before it is still heard."""
-        if self._payer is None:
-            return True
-        clip_ms = None if clip is None else clip.frames * self._request.format.frame_ms
-        try:
-            await self._payer.pay(making, self._request.speed, clip_ms)
-        except OverQuota as error:
-            self._refusal = error
-            self._timeline.bar(making.index)
-            return False
-        return True
-
-    def rendered(self, index: int, slice: Slice) -> None:
-        self._lay(index, slice, cached=False)
-
-    def failed(self, index: int, error: VoicewireError) -> None:  # noqa: ARG002 - one block fails the whole text
-        self._error = error
-        self._arrived.set()
-
-    def _lay(self, index: int, slice: Slice, *, cached: bool) -> None:
-        self._timeline.lay(index, slice, cached=cached)
-        if slice.last:
-            self._makings.pop(index, None)
-        self._arrived.set()

@@ -104,8 +104,8 @@ def render(
 ) -> Generator[Slice, None, None]:
     """Speak `job`; slices come as soon as they are made and grow from one frame to `slice_ms`.
 
-    A slice without packets, words or `last` marks a point where the engine has worked without
-    completing anything: whoever advances several jobs may turn to another there. `chunks` are the
+    A slice without packets, words or `last` marks a point where there was work without anything
+    being complete: whoever advances several jobs may turn to another there. `chunks` are the
     engine's where it speaks already, together with others. Closing the generator closes the engine's.
     Raises what the engine raises.
     """
@@ -138,7 +138,7 @@ def slices_of(
                 frames += len(made)
                 yield Slice(made, track.words(), False, track.phonemes())
                 made = []
-            elif not packets:
+            else:
                 yield Slice([], (), False)
         yield Slice(made, track.words(), True, track.phonemes())
 

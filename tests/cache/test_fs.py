@@ -67,7 +67,7 @@ async def test_a_clip_lies_two_levels_deep_and_is_nobody_elses(tmp_path: Path) -
     async with opened(tmp_path / "cache") as backend:
         await put(backend, 1)
     name = key_of(1).hex()
-    path = tmp_path / "cache" / name[:2] / name[2:4] / f"{name}.clip"
+    path = tmp_path / "cache" / name[0] / name[1] / f"{name}.clip"
     assert files(tmp_path) == [path]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert (

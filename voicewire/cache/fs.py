@@ -1,4 +1,4 @@
-"""Clips and takes in a folder: a file each, two levels deep, within a bound of bytes; the least recently used go first.
+"""Clips and takes in a folder, a file each, two levels deep, within a bound of bytes; the least recently used go first.
 
 A file is written beside its place and renamed into it, so that a killed process leaves a whole clip or none. What a
 power cut leaves is told by the checksum. Which files there are is kept in memory: a clip that is not here costs no look
@@ -36,6 +36,7 @@ TOUCH_S = 600.0  # that a file's time of use may be behind
 LEFT_S = 60.0  # after which a file that is still being written was left behind by a process that died
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe would have it wait for who writes
+WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class FsBackend:
@@ -97,10 +98,10 @@ class FsBackend:
 
     def _path(self, key: bytes) -> Path:
         name = key.hex()
-        return self._folder / name[:2] / name[2:4] / (name + SUFFIX)
+        return self._folder / name[0] / name[1] / (name + SUFFIX)
 
     def _prepare(self) -> None:
-        """Make the folder, also when somebody has removed it meanwhile."""
+        """Make the folder."""
         self._new.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
 
     def _scan(self) -> None:
@@ -122,7 +123,7 @@ class FsBackend:
                     path.unlink()
 
     def _files(self) -> Iterator[tuple[float, bytes, int]]:
-        for path in self._folder.glob(f"[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*{SUFFIX}"):
+        for path in self._folder.glob(f"[0-9a-f]/[0-9a-f]/*{SUFFIX}"):
             with contextlib.suppress(OSError, ValueError):  # gone meanwhile; not of ours
                 status = path.stat()
                 yield status.st_mtime, bytes.fromhex(path.stem), _on_disk(status.st_size)
@@ -151,16 +152,14 @@ class FsBackend:
         return data
 
     def _put(self, key: bytes, write: Write) -> None:
+        """In few calls, as `_read`: folders are made when one is found missing."""
         path, new = self._path(key), self._new / f"{os.getpid()}-{next(self._names)}"
         data = write()
         if _on_disk(len(data)) > self._size_bytes:
             return
-        self._prepare()
         try:
-            with open(new, "xb", opener=_private) as file:
-                file.write(data)
-            path.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
-            new.replace(path)
+            _within(self._new, partial(_write, new, data))
+            _within(path.parent, partial(new.replace, path))
         except OSError:
             with contextlib.suppress(OSError):
                 new.unlink()
@@ -205,5 +204,20 @@ def _on_disk(size: int) -> int:
     return -(-size // PAGE_BYTES) * PAGE_BYTES
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, FILE_MODE)
+def _within(folder: Path, work: Callable[[], object]) -> None:
+    """Do what needs `folder`, which is made where it is missing, also when somebody has removed it meanwhile."""
+    try:
+        work()
+    except FileNotFoundError:
+        folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+        work()
+
+
+def _write(path: Path, data: bytes) -> None:
+    file = os.open(path, WRITING, FILE_MODE)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+    finally:
+        os.close(file)

@@ -156,6 +156,8 @@ def open_file_encoder(kind: FileKind, rate_hz: int, bitrate: int | None = None) 
 def file_rate_hz(kind: FileKind, rate_hz: int) -> int:
     """Return the rate for a file of audio at `rate_hz`: the next that the kind takes, or its highest."""
     rates_hz = FILES[kind].rates_hz
+    if rate_hz in rates_hz:  # of a range at once
+        return rate_hz
     return next((rate for rate in rates_hz if rate >= rate_hz), rates_hz[-1])
 
 

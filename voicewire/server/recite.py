@@ -15,8 +15,8 @@ from voicewire.auth.principal import Principal
 from voicewire.catalogue import Choice, Names
 from voicewire.codecs.base import FileEncoder, FileKind, content_type, file_rate_hz, open_file_encoder
 from voicewire.errors import RETRY_MS, Busy, VoicewireError
-from voicewire.pipeline import Pipeline, Recital
-from voicewire.pipeline import Request as SpeechOrder
+from voicewire.pipeline import Pipeline
+from voicewire.recital import Recital, SpeechOrder
 from voicewire.server.bill import Bill
 from voicewire.server.limits import Limiter
 from voicewire.server.metering import Meter
@@ -112,7 +112,7 @@ class Reciter:
         with ExitStack() as unheard:
             unheard.callback(self.limiter.leave, spoken.stream)
             bill = self.meter.open(spoken, Tab(format.frame_samples, rate_hz), counted=True)
-            recital = self.pipeline.speak(order, wish.text, ahead_ms=AHEAD_MS, payer=bill)
+            recital = Recital(self.pipeline, order, wish.text, AHEAD_MS, bill)
             transcript = Transcript(rate_hz, Positions(wish.offsets), [])
             transcript.positions.push(wish.text)
             parts = self._parts(recital, bill, encoder, wish.kind, transcript, ending)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from voicewire.auth.principal import Principal
 from voicewire.catalogue import Choice, Names, require_model
 from voicewire.pipeline import Pipeline
-from voicewire.pipeline import Request as SpeechOrder
+from voicewire.recital import Recital, SpeechOrder
 from voicewire.server.bill import Bill
 from voicewire.server.jobs.parts import Part, parts_of
 from voicewire.server.jobs.records import Item
@@ -129,7 +129,7 @@ class Speaker:
     async def _recite(self, order: SpeechOrder, part: Part, bill: Bill, spool: Spool, progress: Progress) -> None:
         """Speak a part and bill it; what breaks off is parked, and goes on under the same name."""
         buffer = _Buffer(part.start, progress.samples)
-        runs = self.pipeline.speak(order, part.text, ahead_ms=AHEAD_MS, payer=bill).runs()
+        runs = Recital(self.pipeline, order, part.text, AHEAD_MS, bill).runs()
         try:
             async for run in runs:
                 buffer.take(run)
