@@ -120,9 +120,9 @@ def size_of(clip: Clip | Take) -> int:
     """Return about how much memory a clip or a take takes."""
     if isinstance(clip, Take):
         return CLIP_BYTES + len(clip.recording)
-    return CLIP_BYTES + sum(_size(slice) for slice in clip.slices)
+    return CLIP_BYTES + sum(map(_size, clip.slices))
 
 
 def _size(slice: Slice) -> int:
     marks = WORD_BYTES * len(slice.words) + PHONEME_BYTES * len(slice.phonemes)
-    return sum(len(packet) + PACKET_BYTES for packet in slice.packets) + marks
+    return sum(map(len, slice.packets)) + PACKET_BYTES * len(slice.packets) + marks

@@ -144,8 +144,8 @@ def slices_of(
 
 
 def _goal_ms(sent_ms: int, slice_ms: int) -> int:
-    """Half of what was handed over, so that an engine at 0.6 of real time still keeps ahead of its listener."""
-    return min(max(FIRST_MS, sent_ms // 2), slice_ms - slice_ms // STEPS)
+    """As much as was handed over, so that an engine at half of real time still keeps ahead of its listener."""
+    return min(max(FIRST_MS, sent_ms), slice_ms - slice_ms // STEPS)
 
 
 def _packets(

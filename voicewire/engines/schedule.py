@@ -32,6 +32,7 @@ ATTEMPTS = 2  # of a block, counting those that ended with their worker
 OWED = 2  # blocks a lane that a worker has not answered to the end
 TURNS_S = 0.25  # a wait that makes nobody late where several lanes of a worker take turns
 LISTENED_S = 30.0  # how long a worker is kept from work for nobody after a block was due
+RANKS = tuple(Rank)
 KEPT_PART = 8  # the last eighth of the queue is for tenants that have less than an eighth of it
 
 
@@ -103,9 +104,9 @@ class Schedule:
         """What `tenant` has to expect for a block that is due now, and for those that it waits for already."""
         if priority >= Priority.PREFETCH:
             return Outlook()
-        held = [worker.holds_up(now, self._rates) for worker in self.workers]
         waited_s = self._waited_s if self.running else 0.0
-        if not all(held):
+        held = [worker.holds_up(now, self._rates) for worker in self.workers if worker.jobs]
+        if len(held) < len(self.workers) or not all(held):
             return Outlook(waited_s=waited_s)
         self._waiting.turn(now)
         lines, live = self._waiting.lines, priority is Priority.LIVE
@@ -127,8 +128,10 @@ class Schedule:
     def assign(self, now: float) -> list[tuple[Worker, Ticket]]:
         """Give free lanes to the blocks that are next; return what to send to whom."""
         self._waiting.turn(now)
-        assigned = []
-        for rank in Rank:
+        assigned: list[tuple[Worker, Ticket]] = []
+        for rank in RANKS:
+            if not self.queued:  # as most often
+                break
             for again in [each for each in self._again.values() if rank_of(each, now) is rank]:
                 # It waits for a worker without a suspect; others need not wait for it.
                 if worker := self._lane_for(again, rank, now):

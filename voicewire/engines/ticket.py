@@ -87,19 +87,20 @@ class Ticket:
         was lost. An engine that does not make the same samples twice makes nearly the same: words are told by
         their text and kept from overlapping.
         """
-        packets, words, last, phonemes, recording = slice
+        packets, words, last, phonemes, recording = fresh = slice
         skip = self.delivered.packets - self.passed
         self.passed += len(packets)
         if self.attempts > 1:
             packets = packets[max(0, skip) :]
             words = self._words_after(words, self.delivered)
             phonemes = tuple(phoneme for phoneme in phonemes if phoneme.begins >= self.delivered.pronounced)
+            fresh = Slice(packets, words, last, phonemes, recording)
         count, text, samples, pronounced = self.delivered
         if words:
             text, samples = words[-1].stop, words[-1].ends
         pronounced = phonemes[-1].ends if phonemes else pronounced
         self.delivered = Delivered(count + len(packets), text, samples, pronounced)
-        return Slice(packets, words, last, phonemes, recording)
+        return fresh
 
     @staticmethod
     def _words_after(words: tuple[Word, ...], before: Delivered) -> tuple[Word, ...]:

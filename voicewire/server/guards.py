@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -50,13 +52,13 @@ class SecurityHeaders:
         path: str = scope["path"]
         private = path.startswith(PRIVATE_PATHS)
 
-        async def send_with_headers(message: Message) -> None:
+        def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["Content-Security-Policy"] = self._policies[path.startswith(DOCS_PATH)]
                 for name, value in (*self._headers, CACHE) if private else self._headers:
                     headers.setdefault(name, value)
-            await send(message)
+            return send(message)
 
         await self._app(scope, receive, send_with_headers)
 

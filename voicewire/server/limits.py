@@ -160,12 +160,12 @@ class RateFields:
             return
         state = scope.setdefault("state", {})
 
-        async def send_with_fields(message: Message) -> None:
+        def send_with_fields(message: Message) -> Awaitable[None]:
             taken: Taken | None = state.get("taken")
             if message["type"] == "http.response.start" and taken is not None:
                 headers = MutableHeaders(scope=message)
                 headers["RateLimit-Policy"] = f'"requests";q={taken.limit};w={WINDOW_S}'
                 headers["RateLimit"] = f'"requests";r={taken.remaining};t={taken.reset_s}'
-            await send(message)
+            return send(message)
 
         await self._app(scope, receive, send_with_fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -15,8 +16,8 @@ GUESSED_LETTERS = 300  # what the first guess weighs: a word by itself is mostly
 UNIT_MS = SPOKEN_CHAR_S * 1000  # of a letter, before anything is learnt
 DIGIT_LETTERS = 7
 WIDE_LETTERS = 3
-FIRST_WIDE = "\u2e80"  # of the scripts of East Asia
-READ_OUT = frozenset("$€£¥%&@#+=*/<>^°")
+READ_OUT = re.compile(r"[\d$€£¥%&@#+=*/<>^°]+")
+WIDE = re.compile("[\u2e80-\U0010ffff]+")  # the scripts of East Asia, and what comes behind them
 
 
 class _Heard(NamedTuple):
@@ -58,13 +59,9 @@ class Paces:
 
 def weight(text: str) -> int:
     """Return how much there is to say, in letters: digits and signs are read as words, wide characters as syllables."""
-    return max(1, len(text) + sum(map(_more, text)))
-
-
-def _more(character: str) -> int:
-    if character.isdigit() or character in READ_OUT:
-        return DIGIT_LETTERS - 1
-    return WIDE_LETTERS - 1 if character >= FIRST_WIDE else 0
+    read_out = sum(map(len, READ_OUT.findall(text)))
+    wide = 0 if text.isascii() else sum(map(len, WIDE.findall(text)))
+    return max(1, len(text) + (DIGIT_LETTERS - 1) * read_out + (WIDE_LETTERS - 1) * wide)
 
 
 def _pace_of(spoken: Spoken) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Awaitable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
@@ -40,13 +41,13 @@ class Requests:
         began = time.monotonic()
         status = 0
 
-        async def send_with_id(message: Message) -> None:
+        def send_with_id(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] in STARTS:
                 status = message.get("status", SWITCHED)
                 message.setdefault("headers", [])
                 MutableHeaders(scope=message)[HEADER] = request
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
