@@ -1,9 +1,10 @@
 """First audio: text message sent → first Opus frame received, idle and with other listeners beside it.
 
 Two references, in the same run. `fifo` is the leanest server that speaks who comes first, first: asked in turns with
-ours while both are idle, then each beside a crowd of its own, one after the other and again. `engine` is engine and
-encoder alone, in this process, one after another. Clips are off. The targets of milliseconds are those of a machine
-where a study of such a server took what `STUDIED_MS` says; on any other one, the ratios say whether they are met.
+ours while both are idle, then each beside a crowd of its own, one after the other and again. Both have the same cores:
+the server the first, a worker the other, or one each where there is a crowd. `engine` is engine and encoder alone, in
+this process, one after another. Clips are off. The targets of milliseconds are those of a machine where a study of such
+a server took what `STUDIED_MS` says; on any other one, the ratios say whether they are met.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import uvloop
 
 from benchmarks.asking import Asker, BareAsker, BareListener, Crowd, Listener, Refused
 from benchmarks.fifo import served_in_turn
-from benchmarks.harness import SENTENCES, Served, connect, percentile, report, served
+from benchmarks.harness import SENTENCES, Served, connect, percentile, pin_workers, report, served
 from voicewire.engines.espeak import open_engine
 from voicewire.render import Encoders, render
 from voicewire.types import Format, Job, Utterance
@@ -123,7 +124,8 @@ def ratios(found: dict[str, float]) -> dict[str, float]:
 
 
 def idle(asks: int) -> dict[str, float]:
-    with served(cache_bytes=0, cache="noop") as server, served_in_turn(1) as bare:
+    with served([0], cache_bytes=0, cache="noop") as server, served_in_turn(1) as bare:
+        pin_workers(server, [1])
         ours, theirs = uvloop.run(in_turns(asks, Ours(server), Bare(bare)))
     return figures("idle", ours) | figures("reference_idle", theirs)
 
@@ -131,7 +133,8 @@ def idle(asks: int) -> dict[str, float]:
 def busy(asks: int, listeners: int) -> dict[str, float]:
     seconds: dict[str, list[float]] = {"busy": [], "reference_busy": []}
     frames: dict[str, list[float]] = {"busy": [], "reference_busy": []}
-    with served(cache_bytes=0, cache="noop") as server, served_in_turn(2) as bare:
+    with served([0], cache_bytes=0, cache="noop") as server, served_in_turn(2) as bare:
+        pin_workers(server, [0, 1])
         ours, theirs = Ours(server), Bare(bare)
         for name, side in (("busy", ours), ("reference_busy", theirs)) * ROUNDS:
             taken, per_s = uvloop.run(beside_a_crowd(asks // ROUNDS, listeners, side))

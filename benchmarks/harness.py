@@ -57,8 +57,7 @@ def served_from(folder: str, cores: Sequence[int] | None = None, **settings: obj
             found = re.search(r":(\d+)\s*$", process.stdout.readline())
             assert found, "the server did not start"
             if cores is not None:
-                for thread in Path(f"/proc/{process.pid}/task").iterdir():
-                    os.sched_setaffinity(int(thread.name), cores)
+                pin(process.pid, cores)
             yield Served(int(found[1]), process.pid)
         finally:
             process.terminate()
@@ -66,6 +65,21 @@ def served_from(folder: str, cores: Sequence[int] | None = None, **settings: obj
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def pin(process: int, cores: Sequence[int]) -> None:
+    """Let all threads of a process run on these cores only."""
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cores)
+
+
+def pin_workers(server: Served, cores: Sequence[int]) -> None:
+    """Let each worker run on one core only, in turn."""
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    workers = [child for child in children if b"voicewire.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    assert workers, "the server has no workers"
+    for number, worker in enumerate(workers):
+        pin(int(worker), [cores[number % len(cores)]])
 
 
 class Client(picows.WSListener):
