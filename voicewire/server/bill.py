@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ class Bill:
         "_released",
         "_settling",
         "_told",
+        "_told_s",
         "spoken",
         "tab",
     )
@@ -48,6 +50,7 @@ class Bill:
         self._settling: set[asyncio.Task[None]] = set()
         self._hurry = int(UNTOLD_S * tab.rate_hz)
         self._told = tab.handed
+        self._told_s = -math.inf
         self._noted: list[tuple[Making, float, int | None]] = []
         self.spoken = spoken
         self.tab = tab
@@ -177,10 +180,14 @@ class Bill:
         if self.tab.handed - self._told > self._hurry and self._open:
             self._meter.hurry(self)
 
+    def untold(self, since_s: float) -> bool:
+        """Whether the ledger was told nothing since then, on `time.monotonic`."""
+        return self._told_s < since_s
+
     def running(self) -> list[Charge]:
-        """Return what the ledger does not know yet."""
+        """Return what the ledger does not know yet, and is told now."""
         self._record()
-        self._told = self.tab.handed
+        self._told, self._told_s = self.tab.handed, time.monotonic()
         return self.tab.running()
 
     async def close(self) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Protocol
 
@@ -22,6 +23,7 @@ LOGGER = logging.getLogger(__name__)
 
 TOUCH_S = 0.5  # how often the ledger is told of each stream …
 TURNS = 10  # … a tenth of them at a time, so that no turn of the loop is long
+LATELY_S = 0.45  # who handed over so much that it was told at once is not told of twice
 ANSWER_S = 1.0  # that `done` waits for the balance
 
 
@@ -116,13 +118,14 @@ class Meter:
         self._tell_running(hurried)
 
     async def run(self) -> None:
-        """Tell the ledger what was handed over, of every stream each `TOUCH_S`, for ever."""
+        """Tell the ledger what was handed over, of every stream each `TOUCH_S`, unless it was told lately; for ever."""
         turn: list[Bill] = []
         while True:
             await asyncio.sleep(TOUCH_S / TURNS)
             share = -(-len(self._open) // TURNS)
             turn = turn or list(self._open)
-            self._tell_running(turn[:share])
+            since_s = time.monotonic() - LATELY_S
+            self._tell_running([bill for bill in turn[:share] if bill.untold(since_s)])
             del turn[:share]
 
     def _tell_running(self, bills: Iterable[Bill]) -> None:

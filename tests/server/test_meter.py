@@ -1,0 +1,80 @@
+"""When the ledger is told: at once where much was handed over, else now and then, and not of the same twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from tests.server.live.test_sessions import CALLER
+from voicewire.auth.principal import Principal
+from voicewire.server.bill import UNTOLD_S, Bill
+from voicewire.server.metering import LATELY_S, TOUCH_S, Meter
+from voicewire.server.spoken import Spoken
+from voicewire.storage.ledger import Item
+from voicewire.tab import Tab
+from voicewire.timeline import Run
+
+RATE_HZ, FRAME = 24_000, 480
+
+
+class Told:
+    """A ledger that keeps what it is told while something plays."""
+
+    def __init__(self) -> None:
+        self.ms: list[int] = []
+
+    async def touch(self, pairs: Sequence[tuple[Item, int, int]]) -> None:
+        self.ms += [audio_ms for _, _, audio_ms in pairs]
+
+
+def opened(ledger: Told) -> tuple[Meter, Bill]:
+    """The bill of a stream with a block of ten seconds, nothing of which was handed over."""
+
+    async def admit(caller: Principal) -> None: ...
+
+    async def permille(model: str) -> int:  # noqa: ARG001 - every model costs the same
+        return 1_000
+
+    async def refundable(caller: Principal) -> bool:  # noqa: ARG001 - everybody's
+        return True
+
+    meter = Meter(ledger, admit, permille, refundable, limited=False)  # type: ignore[arg-type]  # no more is asked of it
+    bill = meter.open(Spoken(CALLER, "s", "tone", "middle"), Tab(FRAME, RATE_HZ))
+    bill.tab.reserved(0)
+    bill.tab.laid(Run(0, 0, 10, True, False, False, 0, 0, 0, [], [b""] * 500, "", []))
+    return meter, bill
+
+
+def hand_over(bill: Bill, seconds: float) -> None:
+    bill.tab.hand_over(int(seconds * RATE_HZ))
+    bill.handed()
+
+
+async def test_much_is_told_at_once_and_little_in_a_while() -> None:
+    ledger = Told()
+    _, bill = opened(ledger)
+    hand_over(bill, UNTOLD_S + 0.1)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert ledger.ms == [600]
+    hand_over(bill, UNTOLD_S + 0.2)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert ledger.ms == [600], "it can wait"
+
+
+async def test_who_was_told_of_lately_is_left_out() -> None:
+    ledger = Told()
+    meter, bill = opened(ledger)
+    before_s = asyncio.get_running_loop().time()
+    assert bill.untold(before_s)
+    bill.running()
+    assert not bill.untold(before_s)
+    running = asyncio.create_task(meter.run())
+    hand_over(bill, 0.1)
+    async with asyncio.timeout(30):
+        while not ledger.ms:
+            await asyncio.sleep(TOUCH_S / 10)
+    running.cancel()
+    assert asyncio.get_running_loop().time() - before_s >= LATELY_S
+    assert ledger.ms == [100]
