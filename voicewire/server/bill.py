@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from voicewire.server.metering import Meter
 
 NOTE_S = 0.02  # a hold that nobody waits for leaves the first sound its way
-UNTOLD_S = 0.5  # of audio: more is told at once
+UNTOLD_S = 0.5  # of audio: more is told soon …
+MUCH_S = 0.9  # … and so much at once, since a gateway that is killed forgives a second at most
 HOLD_FACTOR = 1.5  # over the estimate, so that few blocks exceed their hold
 
 
@@ -29,14 +30,15 @@ class Bill:
     __slots__ = (
         "_admitted",
         "_counted",
-        "_hurry",
         "_meter",
+        "_much",
         "_noted",
         "_open",
         "_released",
         "_settling",
         "_told",
         "_told_s",
+        "_untold",
         "spoken",
         "tab",
     )
@@ -48,7 +50,7 @@ class Bill:
         self._admitted = False
         self._released = asyncio.Event()
         self._settling: set[asyncio.Task[None]] = set()
-        self._hurry = int(UNTOLD_S * tab.rate_hz)
+        self._untold, self._much = int(UNTOLD_S * tab.rate_hz), int(MUCH_S * tab.rate_hz)
         self._told = tab.handed
         self._told_s = -math.inf
         self._noted: list[tuple[Making, float, int | None]] = []
@@ -177,8 +179,9 @@ class Bill:
 
     def handed(self) -> None:
         """More was handed over. Much at once is told at once: a killed process must not forget it."""
-        if self.tab.handed - self._told > self._hurry and self._open:
-            self._meter.hurry(self)
+        untold = self.tab.handed - self._told
+        if untold > self._untold and self._open:
+            self._meter.hurry(self, at_once=untold > self._much)
 
     def untold(self, since_s: float) -> bool:
         """Whether the ledger was told nothing since then, on `time.monotonic`."""

@@ -59,6 +59,7 @@ class Meter:
         self.permille = permille
         self.refundable = refundable
         self._open: set[Bill] = set()
+        self._soon: set[Bill] = set()
         self._hurried: set[Bill] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -107,8 +108,11 @@ class Meter:
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, VoicewireError):
             LOGGER.error("a bill could not be brought up to date", exc_info=error)
 
-    def hurry(self, bill: Bill) -> None:
-        """Have the ledger told of a bill before the loop's next turn is over."""
+    def hurry(self, bill: Bill, *, at_once: bool) -> None:
+        """Have the ledger told of a bill before the loop's next turn is over, or soon: with many others in one call."""
+        if not at_once:
+            self._soon.add(bill)
+            return
         if not self._hurried:
             asyncio.get_running_loop().call_soon(self._tell_hurried)
         self._hurried.add(bill)
@@ -125,7 +129,9 @@ class Meter:
             share = -(-len(self._open) // TURNS)
             turn = turn or list(self._open)
             since_s = time.monotonic() - LATELY_S
-            self._tell_running([bill for bill in turn[:share] if bill.untold(since_s)])
+            soon, self._soon = self._soon, set()
+            soon.update(bill for bill in turn[:share] if bill.untold(since_s))
+            self._tell_running(soon)
             del turn[:share]
 
     def _tell_running(self, bills: Iterable[Bill]) -> None:
