@@ -80,6 +80,9 @@ async def test_a_secret_in_an_address_is_refused(http: httpx.AsyncClient) -> Non
 async def test_health_and_readiness(stranger: httpx.AsyncClient) -> None:
     assert (await stranger.get("/health")).json() == {"status": "ok"}
     assert (await stranger.get("/ready")).json() == {"ready": True, "missing": []}
+    for path in ("/health", "/ready"):
+        looked = await stranger.head(path)
+        assert (looked.status_code, looked.content) == (200, b"")
 
 
 async def test_metrics_are_those_of_the_table(http: httpx.AsyncClient) -> None:

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from unittest.mock import patch
+from unittest.mock import AsyncMock, patch
 
 import msgspec
 import pytest
@@ -16,9 +16,10 @@ from redis.asyncio import Redis
 from voicewire.accounts.grants import Grant, give
 from voicewire.errors import Busy
 from voicewire.storage import facts, reconcile
-from voicewire.storage.ledger import Item, Ledger, Reserved
+from voicewire.storage.ledger import AGAIN_S, Item, Ledger, Reserved
+from voicewire.storage.ledger_script import Answer
 from voicewire.storage.ledger_service import LedgerService
-from voicewire.storage.life import View
+from voicewire.storage.life import Life, View
 from voicewire.storage.redis import open_redis
 from voicewire.storage.store import Store
 
@@ -370,3 +371,19 @@ async def test_an_entry_that_is_gone_is_found(service: LedgerService, ledger: Le
     await store.execute("UPDATE epochs SET seq = seq - 1")
     with patch.object(reconcile, "PAUSE_S", 0):
         assert "entries" in {drift.what for drift in await service.reconcile()}
+
+
+async def test_what_redis_cannot_do_is_said_and_not_each_time(
+    redis_url: str, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, now = open_redis(redis_url), 0.0
+    ledger = Ledger(client, store, clock=lambda: now)
+    await ledger.calls.open(Life("run", 1))
+    refused = Answer("ERROR", None, "MISCONF the disk is full", 0)
+    with patch.object(ledger.calls, "do", AsyncMock(return_value=refused)):
+        for said in (1, 1, 2):
+            with pytest.raises(Busy):
+                await ledger.left(TENANT)
+            assert caplog.text.count("MISCONF the disk is full") == said
+            now += AGAIN_S / 2
+    await client.aclose()

@@ -213,6 +213,8 @@ class Routes:
         add = functools.partial(router.add_api_route, methods=["GET"], tags=["operation"])
         add("/health", self.health, response_model=Health, responses={503: {"model": Health}}, openapi_extra=OPEN)
         add("/ready", self.readiness, response_model=Ready, responses={503: {"model": Ready}}, openapi_extra=OPEN)
+        for path, look in (("/health", self.health), ("/ready", self.readiness)):  # as some balancers ask
+            router.add_api_route(path, look, methods=["HEAD"], include_in_schema=False)
         page = {"content": {"text/plain": {"schema": {"type": "string"}}}}
         add("/metrics", self.page, response_class=Response, responses={200: page})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -45,6 +46,7 @@ UNRECORDED_S = 3_600.0  # since PostgreSQL took an entry: then nothing more is s
 UNRECORDED_MAX = 2_000_000
 STALE_S = 600.0  # Redis keeps a block for an hour; what was told so long ago is looked up before it is said again
 RESENT_MAX = 2_000  # facts in one turn
+AGAIN_S = 10.0  # what Redis cannot do, such as with a full disk, is said so often
 
 APPLIED = "UPDATE grants SET applied = now() WHERE id = $1 AND applied IS NULL"
 
@@ -96,6 +98,7 @@ class Ledger:
         self._doubts: list[Fact] = []
         self._looking = asyncio.Lock()
         self._behind = False
+        self._complained_s = -math.inf
 
     async def reserve(self, item: Item, want_ms: int, least_ms: int, *, metered: bool) -> Reserved:
         """Hold `want_ms`, or what is left where that is at least `least_ms`; refuse otherwise.
@@ -288,9 +291,15 @@ class Ledger:
             await self._load(op.tenant)
             answer = await self.calls.do(op)
         if answer.status in {"NOACCT", "ERROR"}:
-            LOGGER.error("the ledger could not do an operation: %s", answer.value)
+            self._complain(answer)
             raise Away
         return answer
+
+    def _complain(self, answer: Answer) -> None:
+        now = self._clock()
+        if now - self._complained_s >= AGAIN_S:
+            self._complained_s = now
+            LOGGER.error("the ledger could not do an operation: %s", answer.value)
 
     async def _load(self, tenant: str) -> None:
         """Bring an account from PostgreSQL, in the life in which it was found missing. Raises `Away` or `Busy`."""
