@@ -189,9 +189,10 @@ class Pipeline:
 
     async def _replay(self, synthesis: Synthesis, take: bytes, key: bytes, *, first: bool) -> None:
         """Have the block encoded of its take; where there turns out to be none, have it made."""
-        order = synthesis.order
+        order, synthesis.of_take = synthesis.order, True
         if await self._forms.encode(take, order.job, synthesis.slice):
             return
+        synthesis.of_take = False
         try:
             if first:
                 self._admit(synthesis.pool, order, synthesis.priority)
@@ -231,7 +232,8 @@ class Pipeline:
     def _as_taken(self, synthesis: Synthesis) -> bool:
         """Whether a clip says what its take does, in twice the bytes; nobody was told its name, or waits elsewhere."""
         linear = synthesis.order.format.codec is Codec.PCM_S16LE
-        return linear and synthesis.priority is not Priority.LIVE and self._flight is None
+        taken = synthesis.of_take or bool(synthesis.recording)  # which is not made of what is very long
+        return linear and taken and synthesis.priority is not Priority.LIVE and self._flight is None
 
 
 def _report(synthesis: Synthesis, lead: asyncio.Task[None]) -> None:

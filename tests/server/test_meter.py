@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from tests.server.costing import meter_over
 from tests.server.live.test_sessions import CALLER
-from voicewire.auth.principal import Principal
 from voicewire.server.bill import MUCH_S, UNTOLD_S, Bill
 from voicewire.server.metering import LATELY_S, TOUCH_S, Meter
 from voicewire.server.spoken import Spoken
@@ -29,16 +29,7 @@ class Told:
 
 def opened(ledger: Told) -> tuple[Meter, Bill]:
     """The bill of a stream with a block of ten seconds, nothing of which was handed over."""
-
-    async def admit(caller: Principal) -> None: ...
-
-    async def permille(model: str) -> int:  # noqa: ARG001 - every model costs the same
-        return 1_000
-
-    async def refundable(caller: Principal) -> bool:  # noqa: ARG001 - everybody's
-        return True
-
-    meter = Meter(ledger, admit, permille, refundable, limited=False)  # type: ignore[arg-type]  # no more is asked of it
+    meter = meter_over(ledger)  # type: ignore[arg-type]  # no more is asked of it
     bill = meter.open(Spoken(CALLER, "s", "tone", "middle"), Tab(FRAME, RATE_HZ))
     bill.tab.reserved(0)
     bill.tab.laid(Run(0, 0, 10, True, False, False, 0, 0, 0, [], [b""] * 500, "", []))

@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 from redis.asyncio import Redis
 
+from tests.server.costing import meter_over
 from tests.test_session import CATALOGUE
 from voicewire import frames
 from voicewire.auth.principal import Limits as CallerLimits
@@ -29,7 +30,6 @@ from voicewire.server.live.machinery import Machinery, Settings
 from voicewire.server.live.sessions import Admission, Sessions
 from voicewire.server.live.ticker import Ticker
 from voicewire.server.live.wire import WireProtocol
-from voicewire.server.metering import Meter
 from voicewire.session import Limits
 from voicewire.storage.ledger import Ledger
 from voicewire.storage.rates import Rates
@@ -58,16 +58,8 @@ class Wire:
 def machinery(redis: Redis) -> Machinery:
     settings = Settings(Limits(contexts=4, text_chars=1_000), 5.0, 60.0, 1 << 20)
 
-    async def admit(caller: Principal) -> None: ...
-
-    async def permille(model: str) -> int:  # noqa: ARG001 - every model costs the same
-        return 1_000
-
-    async def refundable(caller: Principal) -> bool:  # noqa: ARG001 - everybody's
-        return True
-
     ledger = Ledger(redis, Store("postgresql://nobody@127.0.0.1/nothing"))
-    meter = Meter(ledger, admit, permille, refundable, limited=False)
+    meter = meter_over(ledger)
     journal = Journal(redis, interval_s=0.01, resume_s=60.0)
     return Machinery(settings, Pipeline({}, Clips(0)), Ticker(0.005), journal, meter, Parser(), print)
 
