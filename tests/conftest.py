@@ -218,7 +218,10 @@ def served() -> Iterator[Served]:
 
 @contextlib.contextmanager
 def started(
-    settings: Mapping[str, str], files: Mapping[str, str] | None = None, log: IO[bytes] | None = None
+    settings: Mapping[str, str],
+    files: Mapping[str, str] | None = None,
+    log: IO[bytes] | None = None,
+    module: str = "voicewire",
 ) -> Iterator[Served]:
     """A real server as `served`, with `settings` beside its, and `files` in its folder; it logs to `log`, or here."""
     folder = Path(tempfile.mkdtemp(prefix="voicewire-"))
@@ -229,7 +232,7 @@ def started(
     environ["VOICEWIRE_QUEUE_WAIT_MS"] = "60000"  # a machine that stalls is no crowd
     environ |= settings
     lay_database(folder)
-    command = [sys.executable, "-m", "voicewire", "serve", "--port", "0", "--data", str(folder)]
+    command = [sys.executable, "-m", module, "serve", "--port", "0", "--data", str(folder)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environ)
     try:
         yield _greeted(server, folder)

@@ -101,25 +101,15 @@ class Session:
         self._first_chars = first_chars  # of a model's first blocks, as long as it has time for
         self._recent: deque[str] = deque(maxlen=RECENT_CONTEXTS)
         self._bad_messages = 0
-        self._receivers: dict[type, Callable[..., list[Action]]] = {
-            frames.Open: self._open,
-            frames.Speak: self._speak,
-            frames.Text: self._text,
-            frames.Flush: self._flush,
-            frames.End: self._end,
-            frames.Cancel: self._cancel,
-            frames.Playhead: self._playhead,
-            frames.Ping: self._ping,
-        }
 
     # messages in
 
     def receive(self, message: frames.ClientMessage, now: float) -> list[Action]:
         """Take one message of the client's; then `take` of the context that it names, and what it wants."""
-        receiver = self._receivers.get(type(message))
+        receiver = RECEIVERS.get(type(message))
         if receiver is None:
             return self.refuse(BadRequest(problem="hello and resume are only first messages"))
-        return receiver(message, now)
+        return receiver(self, message, now)
 
     def refuse(self, error: VoicewireError) -> list[Action]:
         """Answer a message that is not valid; the socket lives unless this goes on."""
@@ -283,3 +273,15 @@ class Session:
         if self.contexts.get(context.plan.name) is context:
             del self.contexts[context.plan.name]
             self._recent.append(context.plan.name)
+
+
+RECEIVERS: dict[type, Callable[..., list[Action]]] = {
+    frames.Open: Session._open,
+    frames.Speak: Session._speak,
+    frames.Text: Session._text,
+    frames.Flush: Session._flush,
+    frames.End: Session._end,
+    frames.Cancel: Session._cancel,
+    frames.Playhead: Session._playhead,
+    frames.Ping: Session._ping,
+}

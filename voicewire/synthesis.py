@@ -141,12 +141,13 @@ class Synthesis:
         """More was made. Who came first hears it first, and at once."""
         self.slices += slices
         if self.complete:
+            self._ticket = None
             self._ended(self)
         self._tell_all()
 
     def failed(self, error: VoicewireError) -> None:
         """It will not be made any further."""
-        self.error = error
+        self.error, self._ticket = error, None
         self._ended(self)
         self._tell_all()
 
@@ -165,8 +166,9 @@ class Synthesis:
         self._ended(self)
         if self.lead:
             self.lead.cancel()
-        if self._ticket:
-            self.pool.cancel(self._ticket)
+        ticket, self._ticket = self._ticket, None
+        if ticket:
+            self.pool.cancel(ticket)
 
     def _tell_all(self) -> None:
         first, *others = self._listeners or [None]
@@ -221,7 +223,10 @@ class BlockInMaking:
             self._listener.rendered(self._index, synthesis.slices[self._heard - 1])
         if self._listener and synthesis.error:
             listener, self._listener = self._listener, None
+            synthesis.part(self, kept=True)
             listener.failed(self._index, synthesis.error)
+        elif self._listener and synthesis.complete and self._heard == len(synthesis.slices):
+            self.leave()  # it has heard all
 
     def _give_up(self) -> None:
         listener = self._listener

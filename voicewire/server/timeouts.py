@@ -7,6 +7,7 @@ from asyncio.events import TimerHandle
 from asyncio.transports import BaseTransport
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -51,6 +52,7 @@ class TimedHttp(HttpToolsProtocol):
         self._stop_reading()
         self._stop_writing()
         super().connection_lost(exc)
+        self._let_go()
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:
@@ -91,6 +93,7 @@ class TimedHttp(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         self._stop_reading()
         super().handle_websocket_upgrade()
+        self._let_go()
 
     def _await_head(self) -> None:
         self._reading = self.loop.call_later(self.patience.request_s, self._head_late)
@@ -102,23 +105,21 @@ class TimedHttp(HttpToolsProtocol):
             self._end()
 
     def _await_body(self) -> None:
-        began = self.loop.time()
+        self._reading = self.loop.call_later(self.patience.trickle_s, self._look_at_body, self.loop.time())
 
-        def look() -> None:
-            if self.flow.read_paused:  # by us
-                self._reading = self.loop.call_later(self.patience.trickle_s, look)
-            else:
-                self._reading = self._later_or_end(began, self._body_bytes, look)
-
-        self._reading = self.loop.call_later(self.patience.trickle_s, look)
+    def _look_at_body(self, began: float) -> None:
+        if self.flow.read_paused:  # by us
+            self._reading = self.loop.call_later(self.patience.trickle_s, self._look_at_body, began)
+        else:
+            self._reading = self._later_or_end(began, self._body_bytes, partial(self._look_at_body, began))
 
     def _await_room(self, began: float, waiting_bytes: int) -> None:
-        def look() -> None:
-            taken = waiting_bytes - self.transport.get_write_buffer_size()
-            self._writing = self._later_or_end(began, taken, look)
-
         self._stop_writing()
-        self._writing = self.loop.call_later(self.patience.trickle_s, look)
+        self._writing = self.loop.call_later(self.patience.trickle_s, self._look_at_room, began, waiting_bytes)
+
+    def _look_at_room(self, began: float, waiting_bytes: int) -> None:
+        taken = waiting_bytes - self.transport.get_write_buffer_size()
+        self._writing = self._later_or_end(began, taken, partial(self._look_at_room, began, waiting_bytes))
 
     def _later_or_end(self, began: float, moved_bytes: int, look: Callable[[], None]) -> TimerHandle | None:
         """Each `SLOWEST_BYTES_S` that moved buy a second more."""
@@ -127,6 +128,10 @@ class TimedHttp(HttpToolsProtocol):
             return self.loop.call_later(left_s, look)
         self._end()
         return None
+
+    def _let_go(self) -> None:
+        """Hold nothing that holds this: left so, it would wait for the garbage collector."""
+        self.parser = self.scope = self.cycle = None  # type: ignore[assignment]  # as uvicorn lets its parser go
 
     def _stop_reading(self) -> None:
         if self._reading is not None:
@@ -140,7 +145,8 @@ class TimedHttp(HttpToolsProtocol):
 
     def _cut(self) -> None:
         """End it now, with what was written so far: uvicorn would report an endpoint that did not finish."""
-        self.cycle.disconnected = True
+        if self.cycle is not None:  # the connection is there
+            self.cycle.disconnected = True
         self.transport.close()
 
     def _end(self) -> None:

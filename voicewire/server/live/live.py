@@ -213,8 +213,7 @@ class Live:
 
     def _send_due(self, live: LiveContext, now: float) -> None:
         context = live.context
-        for wire in self.session.take(context, now):
-            self._outbox.put(wire)
+        self._outbox.put(*self.session.take(context, now))
         self._outbox.flush()
         live.bill.handed()
         if context.handed_over and not live.ending:
@@ -358,6 +357,9 @@ class Live:
             await self._machinery.journal.leave(self)
         else:
             await self._machinery.journal.forget(self, [*self._contexts, *self._channels_kept()])
+        self._contexts.clear()  # they know their session: left so, they would wait for the garbage collector
+        self._finished.clear()
+        self.elsewhere = None
 
     def _channels_kept(self) -> list[int]:
         return [*(live.context.plan.channel for live in self._finished), *self._forgotten]

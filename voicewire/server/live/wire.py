@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from asyncio.transports import BaseTransport
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from starlette.types import Message
@@ -39,6 +40,7 @@ _LENGTH_64 = 127
 _SHORT = struct.Struct("BB")
 
 
+@lru_cache(1_024)  # most messages have one of a few hundred sizes
 def frame_header(opcode: int, size: int) -> bytes:
     """Return the header of one unmasked, final WebSocket frame of `size` payload bytes."""
     first = _FINAL | opcode
@@ -143,6 +145,10 @@ class WireProtocol(WebSocketsSansIOProtocol):
             self._await_close(self.buffered_bytes, until)
         else:
             self.transport.abort()
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        self.scope["extensions"].pop(SCOPE_KEY, None)  # or it would wait for the garbage collector
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
