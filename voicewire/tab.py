@@ -145,9 +145,9 @@ class Tab:
         """What changed since the last time: blocks that are complete are final."""
         charges = []
         for line in self._lines:
-            ms, audio_ms = self._cost(line, self.handed)
             if line.settled:
                 continue
+            ms, audio_ms = self._cost(line, self.handed)
             if line.complete(self.handed):
                 line.settled = True
                 if audio_ms or line.reserved:

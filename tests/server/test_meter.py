@@ -60,7 +60,7 @@ async def test_much_is_told_at_once_and_a_little_less_soon() -> None:
     await asyncio.sleep(0)
     assert ledger.ms == [1_000], "it goes with others"
     running = asyncio.create_task(meter.run())
-    assert await told(ledger, 2) == [1_000, 1_600]
+    assert await told(ledger, 2) == [1_000, 1_800]
     running.cancel()
 
 

@@ -18,8 +18,7 @@ from voicewire.timeline import Making
 if TYPE_CHECKING:
     from voicewire.server.metering import Meter
 
-NOTE_S = 0.02  # a hold that nobody waits for leaves the first sound its way
-UNTOLD_S = 0.5  # of audio: more is told soon …
+UNTOLD_S = 0.7  # of audio: more is told soon …
 MUCH_S = 0.9  # … and so much at once, since a gateway that is killed forgives a second at most
 HOLD_FACTOR = 1.5  # over the estimate, so that few blocks exceed their hold
 
@@ -93,10 +92,11 @@ class Bill:
     def note(self, making: Making, speed: float, clip_ms: int | None) -> None:
         """Take a hold that nobody waits for: where nobody is limited, but all that is spoken counts, or `trusted`."""
         if not self._noted:
-            asyncio.get_running_loop().call_later(NOTE_S, self._record)
+            self._meter.noted(self)
         self._noted.append((making, speed, clip_ms))
 
-    def _record(self) -> None:
+    def record(self) -> None:
+        """Take the holds that were noted."""
         noted, self._noted = self._noted, []
         for making, speed, clip_ms in noted:
             self._meter.start(self._note(making, speed, clip_ms))
@@ -189,7 +189,7 @@ class Bill:
 
     def running(self) -> list[Charge]:
         """Return what the ledger does not know yet, and is told now."""
-        self._record()
+        self.record()
         self._told, self._told_s = self.tab.handed, time.monotonic()
         return self.tab.running()
 
@@ -206,7 +206,7 @@ class Bill:
         await self._end(self.tab.parked)
 
     async def _end(self, charges: Callable[[], list[Charge]]) -> int | None:
-        self._record()
+        self.record()
         self._open = False
         self._released.set()
         self._meter.forget(self)

@@ -21,9 +21,10 @@ from voicewire.tab import Charge, Tab
 
 LOGGER = logging.getLogger(__name__)
 
-TOUCH_S = 0.5  # how often the ledger is told of each stream …
+TOUCH_S = 1.0  # how often the ledger is told of each stream …
 TURNS = 10  # … a tenth of them at a time, so that no turn of the loop is long
-LATELY_S = 0.45  # who handed over so much that it was told at once is not told of twice
+NOTE_S = 0.05  # a hold that nobody waits for leaves the first sound its way, and goes with others in one call
+LATELY_S = 0.9  # who handed over so much that it was told at once is not told of twice
 ANSWER_S = 1.0  # that `done` waits for the balance
 
 
@@ -61,6 +62,7 @@ class Meter:
         self._open: set[Bill] = set()
         self._soon: set[Bill] = set()
         self._hurried: set[Bill] = set()
+        self._noted: list[Bill] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -107,6 +109,17 @@ class Meter:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, VoicewireError):
             LOGGER.error("a bill could not be brought up to date", exc_info=error)
+
+    def noted(self, bill: Bill) -> None:
+        """Have a bill take the holds that nobody waits for, soon."""
+        if not self._noted:
+            asyncio.get_running_loop().call_later(NOTE_S, self._record_noted)
+        self._noted.append(bill)
+
+    def _record_noted(self) -> None:
+        noted, self._noted = self._noted, []
+        for bill in noted:
+            bill.record()
 
     def hurry(self, bill: Bill, *, at_once: bool) -> None:
         """Have the ledger told of a bill before the loop's next turn is over, or soon: with many others in one call."""

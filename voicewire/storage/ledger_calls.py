@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -14,7 +16,12 @@ from voicewire.storage.life import Life, bound
 
 WAITING_MAX = 20_000
 
-Waiting = tuple[Op, asyncio.Future[Answer]]
+
+class Waiting(NamedTuple):
+    """Operations that go in one call, and where their answers are awaited."""
+
+    ops: Sequence[Op]
+    answered: asyncio.Future[list[Answer]]
 
 
 class Away(Exception):
@@ -28,6 +35,7 @@ class Calls:
         self._redis = redis
         self._script = script
         self._waiting: deque[Waiting] = deque()
+        self._size = 0  # operations in it
         self._sender: asyncio.Task[None] | None = None
         self._opened = asyncio.Event()
         self.client: Redis | None = None  # of the life that is open
@@ -63,21 +71,30 @@ class Calls:
 
     async def do(self, op: Op) -> Answer:
         """Do one operation. Raises `Away`."""
-        return await self._put(op)
+        return (await self._put([op]))[0]
 
     async def do_each(self, ops: Iterable[Op]) -> list[Answer | BaseException]:
-        """Do many; each gives its answer, or why there is none."""
-        return await asyncio.gather(*map(self._put, ops), return_exceptions=True)  # without a task for each
+        """Do many, without a task for each; each gives its answer, or why there is none."""
+        waiting, groups = iter(ops), list[list[Op]]()
+        while group := list(islice(waiting, OPS_MAX)):
+            groups.append(group)
+        answers: list[Answer | BaseException] = []
+        for group, answered in zip(
+            groups, await asyncio.gather(*map(self._put, groups), return_exceptions=True), strict=True
+        ):
+            answers += [answered] * len(group) if isinstance(answered, BaseException) else answered
+        return answers
 
-    def _put(self, op: Op) -> asyncio.Future[Answer]:
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        if self.life is None or len(self._waiting) >= WAITING_MAX:
-            future.set_exception(Away())
-            return future
-        self._waiting.append((op, future))
+    def _put(self, ops: Sequence[Op]) -> asyncio.Future[list[Answer]]:
+        answered: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+        if self.life is None or self._size >= WAITING_MAX:
+            answered.set_exception(Away())
+            return answered
+        self._waiting.append(Waiting(ops, answered))
+        self._size += len(ops)
         if self._sender is None:
             self._sender = asyncio.create_task(self._send())
-        return future
+        return answered
 
     async def drain(self) -> None:
         """Wait for the call that is under way."""
@@ -94,10 +111,13 @@ class Calls:
 
     def _batch(self) -> list[Waiting]:
         batch: list[Waiting] = []
-        while self._waiting and len(batch) < OPS_MAX:
-            op, future = self._waiting.popleft()
-            if not future.done():
-                batch.append((op, future))
+        room = OPS_MAX
+        while self._waiting and len(self._waiting[0].ops) <= room:
+            each = self._waiting.popleft()
+            self._size -= len(each.ops)
+            if not each.answered.done():
+                batch.append(each)
+                room -= len(each.ops)
         return batch
 
     async def _call(self, batch: list[Waiting]) -> None:
@@ -106,7 +126,7 @@ class Calls:
             _refuse(batch)
             return
         try:
-            answers = await self._script.call(client, str(life.epoch), [op for op, _ in batch])
+            answers = await self._script.call(client, str(life.epoch), [op for each in batch for op in each.ops])
         except EpochChanged:
             self.pause()
             _refuse(batch)
@@ -116,16 +136,18 @@ class Calls:
             _refuse(batch)  # whatever it is, nobody waits for ever
             raise
         else:
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if not future.done():
-                    future.set_result(answer)
+            given = iter(answers)
+            for ops, answered in batch:
+                taken = list(islice(given, len(ops)))
+                if not answered.done():
+                    answered.set_result(taken)
 
     def _refuse_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, deque()
+        waiting, self._waiting, self._size = self._waiting, deque(), 0
         _refuse(waiting)
 
 
 def _refuse(waiting: Iterable[Waiting]) -> None:
-    for _, future in waiting:
-        if not future.done():
-            future.set_exception(Away())
+    for _, answered in waiting:
+        if not answered.done():
+            answered.set_exception(Away())

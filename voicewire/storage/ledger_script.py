@@ -14,8 +14,8 @@ from voicewire.storage.scripts import Script
 META_KEY = "{led:0}:meta"
 LEASES_KEY = "{led:0}:leases"
 OUTBOX_KEY = "{led:0}:outbox"
-ACCOUNT_KEY = "{{led:0}}:account:{tenant}"
-STREAM_KEY = "{{led:0}}:stream:{tenant}:{stream}"
+ACCOUNT_KEY = "{led:0}:account:"  # and the tenant
+STREAM_KEY = "{led:0}:stream:"  # and the tenant and the stream
 
 SHARD = "0"
 GRANTS = "grant"  # the stream under which entries of grants stand; no stream of a listener may have its name
@@ -46,12 +46,13 @@ class Keys:
         self.meta = prefix + META_KEY
         self.leases = prefix + LEASES_KEY
         self.outbox = prefix + OUTBOX_KEY
+        self._accounts, self._streams = prefix + ACCOUNT_KEY, prefix + STREAM_KEY
 
     def account(self, tenant: str) -> str:
-        return self.prefix + ACCOUNT_KEY.format(tenant=tenant)
+        return self._accounts + tenant
 
     def stream(self, tenant: str, stream: str) -> str:
-        return self.prefix + STREAM_KEY.format(tenant=tenant, stream=stream)
+        return f"{self._streams}{tenant}:{stream}"
 
 
 class Op(NamedTuple):
