@@ -145,12 +145,13 @@ class Context:
             run = ready[0]
             size = len(run.packets)
             if left := size - self._taken:
-                count = self._count(left, room, frames_max)
+                whole = min(left, room, frames_max) // self._bundle * self._bundle
+                count = whole if whole > 0 else self._count(left, room, frames_max)
                 if not count:
                     return
                 if not self._announced:
                     self._announce(run, out)
-                out.append((frames.BINARY_OPCODE, self._audio(run, count, now)))
+                out += [(frames.BINARY_OPCODE, audio) for audio in self._audio(run, count, now)]
                 room -= count
                 frames_max -= count
             elif not self._announced:
@@ -165,7 +166,7 @@ class Context:
         return room if self._sent_frames else max(room, 1)
 
     def _count(self, left: int, room: int, frames_max: int) -> int:
-        """Frames in the next message; none while a bundle could still be filled."""
+        """Frames of less than a bundle in the next message; none while it could still be filled."""
         full = min(left, self._bundle)
         if full <= room and full <= frames_max:
             return full
@@ -187,12 +188,12 @@ class Context:
             phonemes = [(symbol, ms(begins), ms(ends)) for symbol, begins, ends in run.phonemes]
             out.append((frames.TEXT_OPCODE, frames.serialize(frames.Phonemes(plan.name, run.block, phonemes))))
 
-    def _audio(self, run: Run, count: int, now: float) -> bytes:
-        taken = self._taken
-        flags = frames.FIRST_OF_BLOCK if run.first and not taken else 0
+    def _audio(self, run: Run, count: int, now: float) -> list[bytes]:
+        """The messages that hand over the next `count` frames of a run."""
+        taken, last = self._taken, 0
         self._taken = end = taken + count
         if end == len(run.packets) and run.last and self._complete and len(self.timeline.ready) == 1:
-            flags |= frames.LAST_OF_CONTEXT
+            last = frames.LAST_OF_CONTEXT
         if self._first_audio_ms is None:
             self._first_audio_ms = max(0, int((now - self._intake.asked_at) * 1000))
         if not self._sent_frames:
@@ -200,8 +201,10 @@ class Context:
         self._sent_frames += count
         self._sent = run.pts + end * self._frame
         self.tab.hand_over(self._sent)
-        return frames.pack_audio(
-            self.plan.channel, flags, run.seq + taken, run.pts + taken * self._frame, run.packets[taken:end]
+        first = frames.FIRST_OF_BLOCK if run.first and not taken else 0
+        seq, pts = run.seq + taken, run.pts + taken * self._frame
+        return frames.pack_each(
+            self.plan.channel, first, last, seq, pts, run.packets[taken:end], self._frame, self._bundle
         )
 
     @property

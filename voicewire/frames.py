@@ -337,6 +337,29 @@ def pack_audio(channel: int, flags: int, seq: int, pts: int, packets: list[bytes
     return b"".join(parts)
 
 
+def pack_each(
+    channel: int, first: int, last: int, seq: int, pts: int, packets: list[bytes], frame_samples: int, bundle: int
+) -> list[bytes]:
+    """Return the messages, each of `bundle` packets at most, that consecutive frames of one channel go in.
+
+    `first` and `last` are flags of the first message and of the last, `seq` and `pts` those of the first frame.
+    """
+    ends = len(packets)
+    if bundle == 1 and not first and not last:  # as nearly always
+        pack = HEADER.pack
+        return [pack(channel, 0, seq + at, pts + at * frame_samples) + packet for at, packet in enumerate(packets)]
+    return [
+        pack_audio(
+            channel,
+            (0 if at else first) | (last if at + bundle >= ends else 0),
+            seq + at,
+            pts + at * frame_samples,
+            packets[at : at + bundle],
+        )
+        for at in range(0, ends, bundle)
+    ]
+
+
 def unpack_audio(data: bytes) -> AudioFrames:
     """Parse a binary message; raises `BadRequest` when its lengths do not add up."""
     if len(data) < HEADER.size:

@@ -12,7 +12,7 @@ from voicewire.timeline import Run
 from voicewire.types import Block, Format, Offsets, WordTimes
 
 AHEAD_MS = 1_000  # who is so far ahead is written to seldom: writing to the socket costs most
-GROUP_PART = 10  # a tenth of the lead may be missing before it is made up in one write …
+GROUP_PART = 7  # a seventh of the lead may be missing before it is made up in one write …
 GROUP_MS = 400  # … and never more
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Protocol
 
 from voicewire.context import Wire
@@ -42,11 +43,13 @@ class Outbox:
         self._size = 0
         self.stalled_since: float | None = None
 
-    def put(self, wire: Wire) -> None:
-        """Add a message; it leaves with the next `flush`."""
-        for opcode, payload in self._translate(wire) if self._translate else (wire,):
-            self._parts += (frame_header(opcode, len(payload)), payload)
-            self._size += len(payload)
+    def put(self, *wires: Wire) -> None:
+        """Add messages; they leave with the next `flush`."""
+        said: Iterable[Wire] = chain.from_iterable(map(self._translate, wires)) if self._translate else wires
+        for opcode, payload in said:
+            size = len(payload)
+            self._parts += (frame_header(opcode, size), payload)
+            self._size += size
 
     def flush(self) -> None:
         """Write what was put."""
