@@ -37,8 +37,9 @@ RATE_HZ, FRAME = Format().rate_hz, Format().frame_samples
 LEAD_MS = Limits().lead_ms
 LEAD = LEAD_MS * RATE_HZ // 1000
 FRAMES_PER_S = RATE_HZ // FRAME
-SETTLE_S = 6.0
+SETTLE_S = 12.0  # until the crowd that came at once has its lead
 LATE_MS = 30.0
+SENTENCES_EACH = 6  # in a text, about 30 s
 LEAST_PART = 4  # of what is asked for: less is not looked for
 
 
@@ -71,18 +72,22 @@ class Streamer(Client):
                 Streamer.late.append(now - self.started - ahead / RATE_HZ)
 
     def message(self, message: dict[str, object]) -> None:
-        if message["type"] == "done":
-            self.speak()
+        if message["type"] == "done":  # and when that is heard to its end, the next
+            asyncio.get_running_loop().call_later(self.lead_ms / 1000, self.speak)
         elif message["type"] == "error":
             Streamer.errors += 1
 
     def speak(self) -> None:
+        """Have a text spoken: the first is cut short at any sentence, so that not all begin the next at once."""
         self.number += 1
+        text = self.text or fresh_text()
+        if self.number == 1:
+            text = ". ".join(text.split(". ")[: random.randint(2, SENTENCES_EACH)])
         self.send(
             {
                 "type": "speak",
                 "context": f"c{self.number}",
-                "text": self.text or fresh_text(),
+                "text": text,
                 "lead_ms": self.lead_ms,
                 "format": {"codec": "opus", "bundle": self.bundle},
             }
@@ -90,8 +95,13 @@ class Streamer(Client):
 
 
 def fresh_text() -> str:
-    """A text that was not made before."""
-    return f"Number {random.randrange(10**9)}. " + " ".join(random.choices(SENTENCES, k=4))
+    """A text of which no sentence was made before: the words of known ones, in an order of their own."""
+    return " ".join(fresh_sentence(random.choice(SENTENCES)) for _ in range(SENTENCES_EACH))
+
+
+def fresh_sentence(sentence: str) -> str:
+    words = sentence.rstrip(".").lower().split()
+    return " ".join(random.sample(words, len(words))).replace(",", "").capitalize() + "."
 
 
 async def listen(server: Served, streams: int, seconds: float) -> dict[str, float]:
@@ -165,11 +175,11 @@ class BareStream:
     due = 0.0
 
     def __init__(self, socket: ServerConnection, ticker: Ticker, frames: list[bytes], bundle: int) -> None:
-        self.socket, self.ticker, self.frames, self.bundle = socket, ticker, frames, bundle
-        self.start()
+        self.socket, self.ticker, self.bundle = socket, ticker, bundle
+        self.start(frames[: len(frames) * random.randint(2, SENTENCES_EACH) // SENTENCES_EACH])
 
-    def start(self) -> None:
-        self.started, self.at = time.monotonic(), 0
+    def start(self, frames: list[bytes]) -> None:
+        self.frames, self.started, self.at = frames, time.monotonic(), 0
         self.tick(self.started)
 
     def tick(self, now: float) -> None:
@@ -208,7 +218,7 @@ def bare(pipe: Connection, core: int, bundle: int) -> None:
                     if stream is None:
                         stream = BareStream(socket, ticker, frames, bundle)
                     else:
-                        stream.start()
+                        stream.start(frames)
             if stream is not None:
                 stream.due = float("inf")
 
@@ -269,7 +279,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     options = parser.parse_args()
     bundle = 5 if options.case == "bundle" else 1
-    text = "" if options.case == "made" else " ".join(SENTENCES * 2)
+    text = "" if options.case == "made" else " ".join(SENTENCES * (SENTENCES_EACH // len(SENTENCES)))
     target = {"cached": 1_000, "bundle": 2_500, "made": 400}[options.case]
     first = options.first or target
     settings: dict[str, object] = {"streams_max": 20_000, "log_level": "error"}
