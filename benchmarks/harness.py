@@ -82,6 +82,16 @@ def pin_workers(server: Served, cores: Sequence[int]) -> None:
         pin(int(worker), [cores[number % len(cores)]])
 
 
+def pin_others(server: Served, cores: Sequence[int]) -> None:
+    """Let the server's Redis, PostgreSQL and workers run on these cores only: its own are for the gateway alone."""
+    waiting = [server.pid]
+    while waiting:
+        parent = waiting.pop()
+        for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+            pin(int(child), cores)
+            waiting.append(int(child))
+
+
 class Client(picows.WSListener):
     """A WebSocket client that costs little; subclasses say what to do with a message."""
 
