@@ -32,6 +32,7 @@ class Bill:
         "_meter",
         "_much",
         "_noted",
+        "_noting",
         "_open",
         "_released",
         "_settling",
@@ -53,6 +54,7 @@ class Bill:
         self._told = tab.handed
         self._told_s = -math.inf
         self._noted: list[tuple[Making, float, int | None]] = []
+        self._noting: set[asyncio.Task[None]] = set()  # the holds that are taken just now
         self.spoken = spoken
         self.tab = tab
 
@@ -99,7 +101,9 @@ class Bill:
         """Take the holds that were noted."""
         noted, self._noted = self._noted, []
         for making, speed, clip_ms in noted:
-            self._meter.start(self._note(making, speed, clip_ms))
+            task = self._meter.start(self._note(making, speed, clip_ms))
+            self._noting.add(task)
+            task.add_done_callback(self._noting.discard)
 
     async def _note(self, making: Making, speed: float, clip_ms: int | None) -> None:
         if self.limited:
@@ -167,8 +171,14 @@ class Bill:
         task.add_done_callback(self._settling.discard)
 
     async def _settle(self, charge: Charge) -> None:
-        await self._meter.tell(self.spoken, charge)
+        await self._tell(charge)
         self._released.set()
+
+    async def _tell(self, charge: Charge) -> None:
+        """Tell of a block behind its hold: of one that the ledger has not heard of it asks PostgreSQL."""
+        if self._noting:
+            await asyncio.wait(self._noting)
+        await self._meter.tell(self.spoken, charge)
 
     async def refund(self) -> bool:
         """Whether what was not heard may be given back; if not, what was handed over counts as heard."""
@@ -210,7 +220,7 @@ class Bill:
         self._open = False
         self._released.set()
         self._meter.forget(self)
-        told = [self._meter.start(self._meter.tell(self.spoken, charge)) for charge in charges()]
+        told = [self._meter.start(self._tell(charge)) for charge in charges()]
         if not self.metered:  # nobody asks what is left
             return None
         if told or self._settling:

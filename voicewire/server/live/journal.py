@@ -38,7 +38,7 @@ Beside it the lists `…:b:<channel>` (blocks) and `…:r:<channel>` (runs). The
 
 WRITES_AT_ONCE = 16  # sessions in one pipeline: what is due on the loop waits for it to be put together
 LOOK_S = 0.5  # between looks for sessions to keep
-KEEP_S = 15.0  # how often the expiry of sessions without changes is put off
+KEEP_S = 30.0  # how often the expiry of sessions without changes is put off
 
 WRITE = """
 local base = KEYS[1]
