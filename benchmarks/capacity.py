@@ -3,7 +3,7 @@
 Three cases: `cached`, one core for the gateway, every block a clip; `bundle`, the same with five frames to a message;
 `made`, two cores, nothing cached, synthesis and encoding on. The reference beside each, in the same run: a bare
 `websockets` server that sends the same frames with the same ticker. A frame is due when its end, or that of its group,
-is within the lead of the listener's clock.
+is within the lead of the listener's clock. Beside `made` a second reference makes what it sends, as barely as can be.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ import os
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import picows
 import uvloop
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from benchmarks.fifo import AHEAD_FRAMES, served_in_turn
 from benchmarks.harness import SENTENCES, Client, Served, connect, percentile, pin_others, report, served
 from voicewire.config import Config
 from voicewire.context import UNBUNDLED_FRAMES
@@ -77,12 +80,14 @@ class Streamer(Client):
         elif message["type"] == "error":
             Streamer.errors += 1
 
-    def speak(self) -> None:
-        """Have a text spoken: the first is cut short at any sentence, so that not all begin the next at once."""
+    def next_text(self) -> str:
+        """The first is cut short at any sentence, so that not all begin the next at once."""
         self.number += 1
         text = self.text or fresh_text()
-        if self.number == 1:
-            text = ". ".join(text.split(". ")[: random.randint(2, SENTENCES_EACH)])
+        return text if self.number > 1 else ". ".join(text.split(". ")[: random.randint(2, SENTENCES_EACH)])
+
+    def speak(self) -> None:
+        text = self.next_text()
         self.send(
             {
                 "type": "speak",
@@ -92,6 +97,25 @@ class Streamer(Client):
                 "format": {"codec": "opus", "bundle": self.bundle},
             }
         )
+
+
+class MadeBarely(Streamer):
+    """Listens to the leanest server that makes, which names no frame and counts none."""
+
+    count = 0  # frames of this text
+
+    def audio(self, payload: memoryview, now: float) -> None:  # noqa: ARG002 - one frame
+        if not self.count:
+            self.started = now
+        self.count += 1
+        if Streamer.noting:
+            Streamer.frames += 1
+            if self.count > AHEAD_FRAMES:
+                Streamer.late.append(now - self.started - (self.count - AHEAD_FRAMES) / FRAMES_PER_S)
+
+    def speak(self) -> None:
+        self.count = 0
+        self.transport.send(picows.WSMsgType.TEXT, self.next_text().encode())
 
 
 def fresh_text() -> str:
@@ -104,12 +128,12 @@ def fresh_sentence(sentence: str) -> str:
     return " ".join(random.sample(words, len(words))).replace(",", "").capitalize() + "."
 
 
-async def listen(server: Served, streams: int, seconds: float) -> dict[str, float]:
+async def listen(server: Served, streams: int, seconds: float, listener: type[Streamer]) -> dict[str, float]:
     """Listen with so many streams; return what was late, in milliseconds."""
     loop = asyncio.get_running_loop()
     clients: list[Streamer] = []
     for number in range(streams):
-        client = await connect(Streamer, server)
+        client = await connect(listener, server)
         assert isinstance(client, Streamer)
         clients.append(client)
         loop.call_later(random.random() * SETTLE_S / 2, client.speak)
@@ -142,23 +166,30 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def listen_in_child(
-    pipe: Connection, server: Served, core: int | None, text: str, bundle: int, run: tuple[int, float]
-) -> None:
-    if core is not None:
-        os.sched_setaffinity(0, {core})
-    if run[0] == 1:
+@dataclass(frozen=True)
+class Crowd:
+    """Who listens: on which core, to what, for how long."""
+
+    core: int | None
+    text: str
+    bundle: int
+    seconds: float
+    listener: type[Streamer] = Streamer
+
+
+def listen_in_child(pipe: Connection, server: Served, streams: int, crowd: Crowd) -> None:
+    if crowd.core is not None:
+        os.sched_setaffinity(0, {crowd.core})
+    if streams == 1:
         Streamer.lead_ms = 30_000  # all of it at once: only to have the clips made
-    Streamer.text, Streamer.bundle = text, bundle
-    Streamer.grouped = gathered_frames(Format(bundle=bundle), Streamer.lead_ms)
-    pipe.send(uvloop.run(listen(server, *run)))
+    Streamer.text, Streamer.bundle = crowd.text, crowd.bundle
+    Streamer.grouped = gathered_frames(Format(bundle=crowd.bundle), Streamer.lead_ms)
+    pipe.send(uvloop.run(listen(server, streams, crowd.seconds, crowd.listener)))
 
 
-def measure(server: Served, streams: int, seconds: float, core: int | None, text: str, bundle: int) -> dict[str, float]:
+def measure(server: Served, streams: int, crowd: Crowd) -> dict[str, float]:
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    child = multiprocessing.get_context("spawn").Process(
-        target=listen_in_child, args=(theirs, server, core, text, bundle, (streams, seconds))
-    )
+    child = multiprocessing.get_context("spawn").Process(target=listen_in_child, args=(theirs, server, streams, crowd))
     child.start()
     theirs.close()  # or a child that fails would be waited for
     figures: dict[str, float] = ours.recv()
@@ -230,23 +261,28 @@ def bare(pipe: Connection, core: int, bundle: int) -> None:
     uvloop.run(run())
 
 
-def measure_bare(streams: int, seconds: float, bundle: int) -> dict[str, float]:
+def measure_bare(streams: int, crowd: Crowd) -> dict[str, float]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    child = context.Process(target=bare, args=(theirs, 0, bundle))
+    child = context.Process(target=bare, args=(theirs, 0, crowd.bundle))
     child.start()
     theirs.close()
     port, pid = ours.recv()
     try:
-        return measure(Served(port, pid), streams, seconds, 1, "x", bundle)
+        return measure(Served(port, pid), streams, replace(crowd, core=1, text="x"))
     finally:
         child.terminate()
         child.join()
 
 
-def warm(server: Served, text: str, bundle: int) -> None:
+def measure_maker(streams: int, crowd: Crowd) -> dict[str, float]:
+    with served_in_turn(2) as server:
+        return measure(server, streams, replace(crowd, listener=MadeBarely))
+
+
+def warm(server: Served, crowd: Crowd) -> None:
     """Have the clips made."""
-    measure(server, 1, 3.0, None, text, bundle)
+    measure(server, 1, replace(crowd, core=None, seconds=3.0))
 
 
 def search(run: Callable[[int], dict[str, float]], first: int, step: float) -> tuple[int, list[dict[str, float]]]:
@@ -278,24 +314,26 @@ def main() -> None:
     parser.add_argument("--step", type=float, default=1.2)
     parser.add_argument("--seconds", type=float, default=8.0)
     options = parser.parse_args()
-    bundle = 5 if options.case == "bundle" else 1
-    text = "" if options.case == "made" else " ".join(SENTENCES * (SENTENCES_EACH // len(SENTENCES)))
+    made = options.case == "made"
+    text = "" if made else " ".join(SENTENCES * (SENTENCES_EACH // len(SENTENCES)))
+    crowd = Crowd(None if made else 1, text, 5 if options.case == "bundle" else 1, options.seconds)
     target = {"cached": 1_000, "bundle": 2_500, "made": 400}[options.case]
     first = options.first or target
     settings: dict[str, object] = {"streams_max": 20_000, "log_level": "error"}
-    cores = None if options.case == "made" else [0]
-    core = None if options.case == "made" else 1
+    if made:
+        settings |= {"cache": "noop", "cache_bytes": 0}
 
     def run(streams: int) -> dict[str, float]:
         """Measure a server of its own: one that a crowd has just left is busy with what they may come back to."""
-        with served(cores, **settings) as server:
-            if text:
+        with served(None if made else [0], **settings) as server:
+            if not made:
                 pin_others(server, [1])
-                warm(server, text, bundle)
-            return measure(server, streams, options.seconds, core, text, bundle)
+                warm(server, crowd)
+            return measure(server, streams, crowd)
 
     ours, tried = search(run, first, options.step)
-    theirs, tried_bare = search(lambda n: measure_bare(n, options.seconds, bundle), first, options.step)
+    theirs, tried_bare = search(lambda streams: measure_bare(streams, crowd), first, options.step)
+    makers, tried_makers = search(lambda n: measure_maker(n, crowd), first, options.step) if made else (0, [])
     report(
         name=f"capacity_{options.case}",
         streams=ours,
@@ -307,6 +345,16 @@ def main() -> None:
         reference_us_per_frame=tried_bare[0]["us_per_frame"],
         tried=[{key: round(value, 2) for key, value in each.items()} for each in tried],
         reference_tried=[{key: round(value, 2) for key, value in each.items()} for each in tried_bare],
+        **(
+            {
+                "maker": "the leanest server that speaks who comes first, first, with two workers",
+                "maker_streams": makers,
+                "ratio_maker": ours / makers if makers else None,
+                "maker_tried": [{key: round(value, 2) for key, value in each.items()} for each in tried_makers],
+            }
+            if made
+            else {}
+        ),
     )
 
 

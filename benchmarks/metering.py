@@ -15,7 +15,7 @@ import httpx
 import uvloop
 
 from benchmarks.asking import Asker
-from benchmarks.capacity import measure, warm
+from benchmarks.capacity import Crowd, measure, warm
 from benchmarks.harness import KEY, SENTENCES, Served, connect, percentile, report, served
 
 SECONDS = 10_000_000
@@ -56,12 +56,12 @@ async def first_audio(servers: list[Served], asks: int) -> list[list[float]]:
 
 def per_frame(streams: int, seconds: float, *, billing: bool) -> dict[str, float]:
     """Serve cached streams on one core; return lateness and work."""
-    text = " ".join(SENTENCES * 2)
+    crowd = Crowd(1, " ".join(SENTENCES * 2), 1, seconds)
     with served([0], streams_max=20_000, log_level="error", billing="on" if billing else "off") as server:
         if billing:
             meter(server)
-        warm(server, text, 1)
-        return measure(server, streams, seconds, 1, text, 1)
+        warm(server, crowd)
+        return measure(server, streams, crowd)
 
 
 def main() -> None:
