@@ -139,7 +139,7 @@ class Meter:
         turn: list[Bill] = []
         while True:
             await asyncio.sleep(TOUCH_S / TURNS)
-            share = -(-len(self._open) // TURNS)
+            share = max(1, -(-len(self._open) // TURNS))  # or what was open lately would stay in this turn
             turn = turn or list(self._open)
             since_s = time.monotonic() - LATELY_S
             soon, self._soon = self._soon, set()
