@@ -102,6 +102,7 @@ class Streamer(Client):
 class MadeBarely(Streamer):
     """Listens to the leanest server that makes, which names no frame and counts none."""
 
+    lead_ms = AHEAD_FRAMES * 1000 // FRAMES_PER_S
     count = 0  # frames of this text
 
     def audio(self, payload: memoryview, now: float) -> None:  # noqa: ARG002 - one frame
@@ -110,8 +111,7 @@ class MadeBarely(Streamer):
         self.count += 1
         if Streamer.noting:
             Streamer.frames += 1
-            if self.count > AHEAD_FRAMES:
-                Streamer.late.append(now - self.started - (self.count - AHEAD_FRAMES) / FRAMES_PER_S)
+            Streamer.late.append(now - self.started - (self.count - 1) / FRAMES_PER_S)
 
     def speak(self) -> None:
         self.count = 0
