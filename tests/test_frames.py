@@ -161,6 +161,21 @@ def test_audio_survives_the_wire(channel: int, flags: int, seq: int, pts: int, s
     assert parsed == (channel, flags | bundled, seq, pts, sent)
 
 
+@given(st.integers(0, 1), st.integers(0, 1), packets, st.integers(1, 12))
+def test_frames_that_go_together_follow_each_other(first: int, last: int, sent: list[bytes], bundle: int) -> None:
+    first, last = first * frames.FIRST_OF_BLOCK, last * frames.LAST_OF_CONTEXT
+    messages = [frames.unpack_audio(data) for data in frames.pack_each(3, first, last, 7, 960, sent, 480, bundle)]
+    assert [packet for each in messages for packet in each.packets] == sent
+    assert all(len(each.packets) == bundle for each in messages[:-1])
+    seqs = [7 + bundle * number for number in range(len(messages))]
+    assert [(each.channel, each.seq, each.pts) for each in messages] == [(3, seq, seq * 480 - 2_400) for seq in seqs]
+    flags = [each.flags & ~frames.BUNDLE for each in messages]
+    expected = [0] * len(messages)
+    expected[0] |= first
+    expected[-1] |= last
+    assert flags == expected
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"x" * 11, b"\0\0\4\0" + b"\0" * 8 + b"\5", b"\0\0\4\0" + b"\0" * 8 + b"\5\0abcd"]
 )

@@ -145,8 +145,7 @@ class Context:
             run = ready[0]
             size = len(run.packets)
             if left := size - self._taken:
-                whole = min(left, room, frames_max) // self._bundle * self._bundle
-                count = whole if whole > 0 else self._count(left, room, frames_max)
+                count = self._count(left, room, frames_max)
                 if not count:
                     return
                 if not self._announced:
@@ -166,9 +165,12 @@ class Context:
         return room if self._sent_frames else max(room, 1)
 
     def _count(self, left: int, room: int, frames_max: int) -> int:
-        """Frames of less than a bundle in the next message; none while it could still be filled."""
+        """Frames of a run to send now, whole bundles as far as may be; none while one could still be filled."""
+        within = min(left, room, frames_max)
+        if within >= self._bundle:
+            return within // self._bundle * self._bundle
         full = min(left, self._bundle)
-        if full <= room and full <= frames_max:
+        if full <= within:
             return full
         if room < full and room <= frames_max and self._sent_frames >= UNBUNDLED_FRAMES:
             return 0

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from voicewire.storage.ledger_calls import Away, Calls
-from voicewire.storage.ledger_script import Answer, Keys, LedgerScript, Op, tenant_op
+from voicewire.storage.ledger_script import OPS_MAX, Answer, Keys, LedgerScript, Op, tenant_op
 from voicewire.storage.life import Life
 from voicewire.types import KEY_PREFIX
 
@@ -37,4 +37,27 @@ async def test_a_mistake_leaves_nobody_waiting_and_the_next_is_answered(redis: R
     with pytest.raises(Away):
         await calls.do(op)
     assert (await calls.do(op)).status == "ok"
+    await calls.close()
+
+
+class Counting(LedgerScript):
+    """Answers each operation with its own name; the second call fails."""
+
+    calls = 0
+
+    async def call(self, _redis: Redis, _epoch: str, ops: Iterable[Op], _now_ms: int = 0) -> list[Answer]:
+        self.calls += 1
+        if self.calls == 2:
+            raise ConnectionError
+        return [Answer(op.tenant, 0, 0, 0) for op in ops]
+
+
+async def test_of_many_each_gets_its_own_answer_and_a_call_that_fails_takes_no_other_along(redis: Redis) -> None:
+    calls = Calls(redis, Counting(Keys(KEY_PREFIX)))
+    await calls.open(Life("of this test", 1))
+    names = [str(number) for number in range(2 * OPS_MAX + 10)]
+    answers = await calls.do_each(tenant_op("left", name) for name in names)
+    said = [each.status if isinstance(each, Answer) else type(each) for each in answers]
+    assert said == names[:OPS_MAX] + [Away] * OPS_MAX + names[2 * OPS_MAX :]
+    assert (await calls.do(tenant_op("left", "after"))).status == "after"
     await calls.close()
