@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -139,6 +141,32 @@ def test_a_postponed_job_lets_others_go_first(peer: Callable[..., Peer]) -> None
     worker.until(lambda message: isinstance(message, Made))
     worker.send(Postpone(1, 30.0))
     assert order_of_ends(worker.until(ended(1, 2))) == [2, 1]
+
+
+def test_where_nobody_will_run_dry_soon_a_block_is_made_to_its_end(peer: Callable[..., Peer]) -> None:
+    worker = peer(rtf=0.001)
+    worker.receive()
+    later = time.monotonic() + 100.0
+    worker.send(Submit(1, job(LONG), later), Submit(2, job(LONG), later + 0.05))
+    made = [message.id for message in worker.until(ended(1, 2)) if isinstance(message, Made)]
+    assert made == sorted(made)
+    assert len(made) > 4
+
+
+def test_who_runs_dry_goes_before_what_was_begun_at_leisure(peer: Callable[..., Peer]) -> None:
+    worker = peer(rtf=0.01)
+    worker.receive()
+    worker.send(Submit(1, job(LONG), time.monotonic() + 100.0), Submit(2, job(LONG), 0.0))
+    assert order_of_ends(worker.until(ended(1, 2))) == [2, 1]
+
+
+def test_what_is_made_slowly_is_sent_as_it_is_made(peer: Callable[..., Peer]) -> None:
+    worker = peer(rtf=1.0, chunk_ms=200)
+    worker.receive()
+    worker.send(Submit(1, job(LONG), math.inf))
+    worker.until(lambda message: isinstance(message, Made))
+    worker.send(Cancel(1))
+    assert not order_of_ends(worker.until(ended(1)))
 
 
 def test_a_cancelled_job_ends_at_once_and_frees_its_lane(peer: Callable[..., Peer]) -> None:

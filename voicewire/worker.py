@@ -2,7 +2,8 @@
 
 `python -m voicewire.worker --fd N` is started by `engines.pool` with a stream socket open at descriptor N.
 It advances the job whose listener runs dry first by one step, sends what was made, looks for messages without
-waiting, and so on; it waits only when it has no job. An exception that an engine does not declare ends the
+waiting, and so on; it waits only when it has no job. Where nobody will run dry soon, it goes on with the job that it
+has begun, and sends several steps together. An exception that an engine does not declare ends the
 process: what state the engine is in is not known, and the pool starts another.
 """
 
@@ -17,17 +18,17 @@ import os
 import select
 import signal
 import socket
-import threading
+import time
 from collections.abc import Callable, Generator
 from types import FrameType
 from typing import NoReturn
 
 from voicewire.engines.base import BatchEngine, ChangingEngine, Engine, EngineSpec, WaitingEngine
 from voicewire.engines.batch import Batch, choose
+from voicewire.engines.connection import HELD_S, Connection, PoolGone
 from voicewire.engines.handoff import (
     Cancel,
     Cancelled,
-    Decoder,
     Failed,
     Halved,
     Hello,
@@ -36,7 +37,6 @@ from voicewire.engines.handoff import (
     Open,
     Postpone,
     Submit,
-    serialize,
 )
 from voicewire.engines.lookout import Lookout
 from voicewire.errors import EngineFailed, VoicewireError
@@ -44,62 +44,22 @@ from voicewire.render import WAITING, Encoders, render
 from voicewire.takes import Recorder
 from voicewire.types import Chunk, Format, Job, Slice, Utterance
 
-READ_BYTES = 1 << 16
 WARM_TEXT = "Hello."
+AT_LEISURE_S = 1.0  # where all who listen have so much to hear, a block is made and sent in one go
 
 logger = logging.getLogger(__name__)
-
-
-class PoolGone(Exception):
-    """The other end of the socket is closed."""
-
-
-class Connection:
-    """The worker's end of the socket: whole messages in and out."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._sending = threading.Lock()  # whoever looks for voices speaks, too
-        self._decoder = Decoder()
-
-    def fileno(self) -> int:
-        """The descriptor, to wait for messages beside other things."""
-        return self._sock.fileno()
-
-    def send(self, message: Message) -> None:
-        """Send all of it; waits while the pool does not read, which is its way of slowing workers down."""
-        data = serialize(message)
-        try:
-            with self._sending:
-                self._sock.sendall(data)
-        except OSError as error:
-            raise PoolGone from error
-
-    def receive(self, *, wait: bool) -> list[Message]:
-        """What has arrived; with `wait` at least one message. Raises `PoolGone`."""
-        while True:
-            try:
-                data = self._sock.recv(READ_BYTES, 0 if wait else socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return []
-            except OSError as error:
-                raise PoolGone from error
-            if not data:
-                raise PoolGone
-            messages = list(self._decoder.push(data))
-            if messages or not wait:
-                return messages
 
 
 class Running:
     """A job in one of the lanes."""
 
-    __slots__ = ("batch", "deadline", "job", "made_s", "recorder", "slices", "waiting")
+    __slots__ = ("batch", "deadline", "job", "made_s", "recorder", "slices", "slow", "waiting")
 
     def __init__(self, job: Job, deadline: float) -> None:
         self.job = job
         self.deadline = deadline  # of its first frame
         self.made_s = 0.0  # of audio
+        self.slow = False  # one step took longer than what was made may be held
         self.waiting = False  # its engine had nothing for it when it was last asked
         self.slices: Generator[Slice, None, None] | None = None  # None: it has not begun
         self.batch: tuple[Batch, int] | None = None  # and its row there
@@ -129,6 +89,7 @@ class Worker:
         self._running: dict[int, Running] = {}
         self._finishing = False
         self._idle = False
+        self._latest = 0  # the job that was advanced last
         self._halvings = 0  # that the pool knows of
         self._wakers = select.poll()  # descriptors may be beyond what select() takes
         self._wakers.register(connection.fileno(), select.POLLIN)
@@ -187,6 +148,7 @@ class Worker:
     def _receive(self) -> list[Message]:
         if self._running:
             if all(job.waiting for job in self._running.values()):
+                self._connection.flush()
                 self._wakers.poll()
                 self._wake()
             return self._connection.receive(wait=False)
@@ -212,6 +174,11 @@ class Worker:
         if not able:
             return
         id, job = min(able, key=lambda item: item[1].due)
+        now = time.monotonic()
+        leisurely = job.due > now + AT_LEISURE_S
+        if leisurely and (latest := self._running.get(self._latest)) and not (latest.waiting or latest.slow):
+            id, job = self._latest, latest  # what another lane works on is not in the processor's caches
+        self._latest = id
         try:
             slice = next(job.slices or self._begin(job))
         except VoicewireError as error:
@@ -222,6 +189,7 @@ class Worker:
             job.waiting = True
             return
         self._wake()
+        job.slow = job.slow or time.monotonic() - now > HELD_S
         job.made_s += len(slice.packets) * job.job.format.frame_ms / 1000
         if slice.last:
             self._running.pop(id).close()
@@ -229,7 +197,8 @@ class Worker:
             if job.recorder:
                 slice = slice._replace(recording=job.recorder.recording())
         if slice.packets or slice.words or slice.last:
-            self._connection.send(Made(id, slice))
+            say = self._connection.send if slice.last or job.slow or not leisurely else self._connection.hold
+            say(Made(id, slice))
 
     def _begin(self, lead: Running) -> Generator[Slice, None, None]:
         """Start a job, and with an engine that speaks several at once those like it."""
