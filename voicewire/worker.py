@@ -2,9 +2,9 @@
 
 `python -m voicewire.worker --fd N` is started by `engines.pool` with a stream socket open at descriptor N.
 It advances the job whose listener runs dry first by one step, sends what was made, looks for messages without
-waiting, and so on; it waits only when it has no job. Where nobody will run dry soon, it goes on with the job that it
-has begun, and sends several steps together. An exception that an engine does not declare ends the
-process: what state the engine is in is not known, and the pool starts another.
+waiting, and so on; it waits only when it has no job. Where nobody will run dry soon, one job after the other is made to
+its end, and several steps are sent together: what another lane works on is not in the processor's caches. An exception
+that an engine does not declare ends the process: what state the engine is in is not known, and the pool starts another.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from voicewire.takes import Recorder
 from voicewire.types import Chunk, Format, Job, Slice, Utterance
 
 WARM_TEXT = "Hello."
-AT_LEISURE_S = 1.0  # where all who listen have so much to hear, a block is made and sent in one go
+AT_LEISURE_S = 0.25  # who has so much to hear will not run dry while a step or two are made for somebody else
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,6 @@ class Worker:
         self._running: dict[int, Running] = {}
         self._finishing = False
         self._idle = False
-        self._latest = 0  # the job that was advanced last
         self._halvings = 0  # that the pool knows of
         self._wakers = select.poll()  # descriptors may be beyond what select() takes
         self._wakers.register(connection.fileno(), select.POLLIN)
@@ -173,12 +172,13 @@ class Worker:
         able = [(id, job) for id, job in self._running.items() if not job.waiting]
         if not able:
             return
-        id, job = min(able, key=lambda item: item[1].due)
         now = time.monotonic()
+        id, job = min(able, key=lambda item: item[1].due)
         leisurely = job.due > now + AT_LEISURE_S
-        if leisurely and (latest := self._running.get(self._latest)) and not (latest.waiting or latest.slow):
-            id, job = self._latest, latest  # what another lane works on is not in the processor's caches
-        self._latest = id
+        if leisurely:
+            begun_id, begun = min(able, key=lambda item: item[1].deadline)
+            if not begun.slow:
+                id, job = begun_id, begun
         try:
             slice = next(job.slices or self._begin(job))
         except VoicewireError as error:
