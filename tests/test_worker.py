@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -26,10 +28,11 @@ from voicewire.engines.handoff import (
     Submit,
     serialize,
 )
+from voicewire.engines.strain import WINDOW_S
 from voicewire.engines.tone import open_engine
 from voicewire.errors import BadRequest, EngineFailed
 from voicewire.render import Encoders, render
-from voicewire.types import Format, Job, Slice, Utterance
+from voicewire.types import Codec, Format, Job, Slice, Utterance
 
 TONE = "voicewire.engines.tone:open_engine"
 LONG = "one two three four five six seven eight nine ten " * 8
@@ -165,6 +168,28 @@ def test_what_is_made_slowly_is_sent_before_more_is_made(peer: Callable[..., Pee
     worker.receive()
     worker.send(Submit(1, job("one two three four never"), math.inf))
     worker.until(lambda message: isinstance(message, Made))
+
+
+def test_at_its_limit_it_packs_no_takes_until_it_has_had_a_pause(peer: Callable[..., Peer]) -> None:
+    worker = peer(lanes=8)
+    worker.receive()
+    wanted = replace(job(LONG), format=Format(Codec.PCM_S16LE, 24_000, 20), record=True)
+
+    def taken(message: Message) -> bool:
+        assert isinstance(message, Made)
+        return bool(message.slice.recording)
+
+    worker.send(*(Submit(id, wanted, id) for id in range(1, 8)))  # more than one is always on its way
+    for id in itertools.count(1):
+        worker.send(Submit(id + 7, wanted, id + 7))
+        packed = taken(worker.until(ended(id))[-1])
+        assert packed or id > 1
+        if not packed:
+            break
+    worker.until(ended(*range(id + 1, id + 8)))
+    time.sleep(1.5 * WINDOW_S)
+    worker.send(Submit(id + 8, wanted, 0.0))
+    assert taken(worker.until(ended(id + 8))[-1])
 
 
 def test_a_cancelled_job_ends_at_once_and_frees_its_lane(peer: Callable[..., Peer]) -> None:

@@ -189,10 +189,9 @@ class Pipeline:
 
     async def _replay(self, synthesis: Synthesis, take: bytes, key: bytes, *, first: bool) -> None:
         """Have the block encoded of its take; where there turns out to be none, have it made."""
-        order, synthesis.of_take = synthesis.order, True
+        order = synthesis.order
         if await self._forms.encode(take, order.job, synthesis.slice):
             return
-        synthesis.of_take = False
         try:
             if first:
                 self._admit(synthesis.pool, order, synthesis.priority)
@@ -224,16 +223,16 @@ class Pipeline:
             self.clips.put(key, clip)
             if synthesis.recording:
                 self.shelf.put(take, Take(synthesis.recording))
-            if not synthesis.fetched and not (self._as_taken(synthesis) and self._recorded(take)):
+            if not synthesis.fetched and not self._as_taken(synthesis):
                 self.shelf.put(key, clip, ended)
         elif self._flight:
             self._flight.given_up(key)
 
     def _as_taken(self, synthesis: Synthesis) -> bool:
-        """Whether a clip says what its take does, in twice the bytes; nobody was told its name, or waits elsewhere."""
+        """Whether a clip says what a take does, in twice the bytes; nobody was told its name, or waits elsewhere."""
         linear = synthesis.order.format.codec is Codec.PCM_S16LE
-        taken = synthesis.of_take or bool(synthesis.recording)  # which is not made of what is very long
-        return linear and taken and synthesis.priority is not Priority.LIVE and self._flight is None
+        awaited = synthesis.priority is Priority.LIVE or self._flight is not None
+        return linear and self.shelf.keeps_takes and not awaited
 
 
 def _report(synthesis: Synthesis, lead: asyncio.Task[None]) -> None:

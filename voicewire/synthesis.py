@@ -86,7 +86,6 @@ class Synthesis:
         self.error: VoicewireError | None = None
         self.lead: asyncio.Task[None] | None = None  # asks whether to make it here
         self.fetched = False  # it was made elsewhere
-        self.of_take = False  # it is encoded of what an engine gave before
         self.pool = pool
         self._deadline = deadline
         self._ticket: Ticket | None = None

@@ -39,6 +39,7 @@ from voicewire.engines.handoff import (
     Submit,
 )
 from voicewire.engines.lookout import Lookout
+from voicewire.engines.strain import Strain
 from voicewire.errors import EngineFailed, VoicewireError
 from voicewire.render import WAITING, Encoders, render
 from voicewire.takes import Recorder
@@ -89,6 +90,7 @@ class Worker:
         self._running: dict[int, Running] = {}
         self._finishing = False
         self._idle = False
+        self._strain = Strain(time.monotonic())
         self._halvings = 0  # that the pool knows of
         self._wakers = select.poll()  # descriptors may be beyond what select() takes
         self._wakers.register(connection.fileno(), select.POLLIN)
@@ -151,9 +153,10 @@ class Worker:
                 self._wakers.poll()
                 self._wake()
             return self._connection.receive(wait=False)
-        self._idle = True
+        self._idle, since = True, time.monotonic()
         messages = [] if self._finishing else self._connection.receive(wait=True)
         self._idle = False
+        self._strain.paused(time.monotonic() - since)
         return messages
 
     def _take(self, message: Message) -> None:
@@ -194,7 +197,8 @@ class Worker:
         if slice.last:
             self._running.pop(id).close()
             self._tell_halvings()
-            if job.recorder:
+            self._strain.made(job.made_s)
+            if job.recorder and not self._strain.full(now):
                 slice = slice._replace(recording=job.recorder.recording())
         if slice.packets or slice.words or slice.last:
             say = self._connection.send if slice.last or job.slow or not leisurely else self._connection.hold
