@@ -175,6 +175,7 @@ class Crowd:
     bundle: int
     seconds: float
     listener: type[Streamer] = Streamer
+    grouped: int = 0  # frames that the server sends together; 0: as ours does
 
 
 def listen_in_child(pipe: Connection, server: Served, streams: int, crowd: Crowd) -> None:
@@ -183,7 +184,7 @@ def listen_in_child(pipe: Connection, server: Served, streams: int, crowd: Crowd
     if streams == 1:
         Streamer.lead_ms = 30_000  # all of it at once: only to have the clips made
     Streamer.text, Streamer.bundle = crowd.text, crowd.bundle
-    Streamer.grouped = gathered_frames(Format(bundle=crowd.bundle), Streamer.lead_ms)
+    Streamer.grouped = crowd.grouped or gathered_frames(Format(bundle=crowd.bundle), Streamer.lead_ms)
     pipe.send(uvloop.run(listen(server, streams, crowd.seconds, crowd.listener)))
 
 
@@ -269,7 +270,7 @@ def measure_bare(streams: int, crowd: Crowd) -> dict[str, float]:
     theirs.close()
     port, pid = ours.recv()
     try:
-        return measure(Served(port, pid), streams, replace(crowd, core=1, text="x"))
+        return measure(Served(port, pid), streams, replace(crowd, core=1, text="x", grouped=crowd.bundle))
     finally:
         child.terminate()
         child.join()
