@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from voicewire.types import Codec, Format, Job, Slice, Utterance
+from voicewire.types import Codec, Format, Job, Phoneme, Slice, Utterance, Word
 
 CLIP_BYTES = 512  # of memory, about, beside its slices: a block without a sound is not free either
 WORD_BYTES = 96  # of memory, about, beside the packets
@@ -36,6 +36,18 @@ class Clip(NamedTuple):
     def frames(self) -> int:
         """Codec frames of `format.frame_samples` samples each: its exact length."""
         return frames_of(self.slices)
+
+    @property
+    def whole(self) -> Slice:
+        """All of it at once, for whom nothing has to be sent before it is there."""
+        if len(self.slices) == 1:
+            return self.slices[0]
+        packets, words, phonemes = list[bytes](), list[Word](), list[Phoneme]()
+        for slice in self.slices:
+            packets += slice.packets
+            words += slice.words
+            phonemes += slice.phonemes
+        return Slice(packets, tuple(words), True, tuple(phonemes))
 
 
 class Take(NamedTuple):

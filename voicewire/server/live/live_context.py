@@ -137,8 +137,7 @@ class LiveContext:
 
     def _make(self, making: Making, order: Order, clip: Clip | None) -> None:
         if clip is not None:
-            for slice in clip.slices:
-                self.context.rendered(making.index, slice, cached=True)
+            self.context.rendered(making.index, clip.whole, cached=True)
             return
         try:
             self.makings[making.index] = self._machinery.pipeline.make(order, making, self)
