@@ -12,8 +12,8 @@ from voicewire.timeline import Run
 from voicewire.types import Block, Format, Offsets, WordTimes
 
 AHEAD_MS = 1_000  # who is so far ahead is written to seldom: writing to the socket costs most
-GROUP_PART = 5  # a fifth of the lead may be missing before it is made up in one write …
-GROUP_MS = 600  # … and never more
+GROUP_PART = 6  # a sixth of the lead may be missing before it is made up in one write …
+GROUP_MS = 500  # … and never more
 
 
 class Plan(Struct, frozen=True, array_like=True):

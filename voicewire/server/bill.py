@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from voicewire.server.metering import Meter
 
 UNTOLD_S = 0.7  # of audio: more is told soon …
-MUCH_S = 0.9  # … and so much at once, since a gateway that is killed forgives a second at most
+MUCH_S = 1.0  # … and more than that at once: a gateway that is killed forgives a second at most
 HOLD_FACTOR = 1.5  # over the estimate, so that few blocks exceed their hold
 
 
