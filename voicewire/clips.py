@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from voicewire.types import Codec, Format, Job, Phoneme, Slice, Utterance, Word
+from voicewire.types import Codec, Format, Job, Slice, Utterance
 
 CLIP_BYTES = 512  # of memory, about, beside its slices: a block without a sound is not free either
 WORD_BYTES = 96  # of memory, about, beside the packets
@@ -21,6 +21,9 @@ PHONEME_BYTES = 136
 PACKET_BYTES = 41  # of memory, beside a packet's own bytes
 MADE = 1  # raise it when `render` or an encoder comes to make other bytes of the same take
 TAKEN = 1  # … when `takes` comes to pack other bytes of what an engine gave
+GATHERED_BYTES = (
+    1 << 16
+)  # of packets that are laid in one go: a quarter of a minute of Opus, a second and a half of PCM
 SIDE_BYTES = 8  # of a take's key, that the keys of its clips begin with
 
 
@@ -37,17 +40,18 @@ class Clip(NamedTuple):
         """Codec frames of `format.frame_samples` samples each: its exact length."""
         return frames_of(self.slices)
 
-    @property
-    def whole(self) -> Slice:
-        """All of it at once, for whom nothing has to be sent before it is there."""
-        if len(self.slices) == 1:
-            return self.slices[0]
-        packets, words, phonemes = list[bytes](), list[Word](), list[Phoneme]()
+    def gathered(self) -> Iterator[Slice]:
+        """Yield it in few slices, each of at most one beyond `GATHERED_BYTES`: no listener has to wait for the next.
+
+        Not in one: what it takes to continue a stream elsewhere is kept, within a bound, and let go slice by slice.
+        """
+        waiting, size = list[Slice](), 0
         for slice in self.slices:
-            packets += slice.packets
-            words += slice.words
-            phonemes += slice.phonemes
-        return Slice(packets, tuple(words), True, tuple(phonemes))
+            waiting.append(slice)
+            size += sum(map(len, slice.packets))
+            if size >= GATHERED_BYTES or slice.last:
+                yield _joined(waiting)
+                waiting, size = [], 0
 
 
 class Take(NamedTuple):
@@ -89,6 +93,15 @@ def clip_key(take: bytes, job: Job) -> bytes:
 def frames_of(slices: Iterable[Slice]) -> int:
     """Return how many codec frames there are in `slices`."""
     return sum(len(slice.packets) for slice in slices)
+
+
+def _joined(slices: Sequence[Slice]) -> Slice:
+    if len(slices) == 1:
+        return slices[0]
+    packets = [packet for slice in slices for packet in slice.packets]
+    words = tuple(word for slice in slices for word in slice.words)
+    phonemes = tuple(phoneme for slice in slices for phoneme in slice.phonemes)
+    return Slice(packets, words, slices[-1].last, phonemes)
 
 
 class Clips:

@@ -189,9 +189,10 @@ class Pipeline:
 
     async def _replay(self, synthesis: Synthesis, take: bytes, key: bytes, *, first: bool) -> None:
         """Have the block encoded of its take; where there turns out to be none, have it made."""
-        order = synthesis.order
+        order, synthesis.of_take = synthesis.order, True
         if await self._forms.encode(take, order.job, synthesis.slice):
             return
+        synthesis.of_take = False
         try:
             if first:
                 self._admit(synthesis.pool, order, synthesis.priority)
@@ -223,16 +224,21 @@ class Pipeline:
             self.clips.put(key, clip)
             if synthesis.recording:
                 self.shelf.put(take, Take(synthesis.recording))
-            if not synthesis.fetched and not self._as_taken(synthesis):
+            if not synthesis.fetched and not self._spared(synthesis, take):
                 self.shelf.put(key, clip, ended)
         elif self._flight:
             self._flight.given_up(key)
 
-    def _as_taken(self, synthesis: Synthesis) -> bool:
-        """Whether a clip says what a take does, in twice the bytes; nobody was told its name, or waits elsewhere."""
+    def _spared(self, synthesis: Synthesis, take: bytes) -> bool:
+        """Whether a clip is not written: it is as large as samples are, nobody was told its name, or waits elsewhere.
+
+        Its take says the same in half the bytes; where there was no time for that, there is none for the clip.
+        """
         linear = synthesis.order.format.codec is Codec.PCM_S16LE
-        awaited = synthesis.priority is Priority.LIVE or self._flight is not None
-        return linear and self.shelf.keeps_takes and not awaited
+        if not linear or synthesis.priority is Priority.LIVE or self._flight is not None:
+            return False
+        taken = synthesis.of_take or bool(synthesis.recording)  # which is not made of what is very long
+        return synthesis.left_out or (taken and self._recorded(take))
 
 
 def _report(synthesis: Synthesis, lead: asyncio.Task[None]) -> None:

@@ -101,8 +101,9 @@ def render(
     *,
     slice_ms: int = 1000,
     chunks: Generator[Chunk, None, None] | None = None,
+    at_leisure: bool = False,
 ) -> Generator[Slice, None, None]:
-    """Speak `job`; slices come as soon as they are made and grow from one frame to `slice_ms`.
+    """Speak `job`; slices come as soon as they are made and grow from one frame, unless `at_leisure`, to `slice_ms`.
 
     A slice without packets, words or `last` marks a point where there was work without anything
     being complete: whoever advances several jobs may turn to another there. `chunks` are the
@@ -110,11 +111,18 @@ def render(
     Raises what the engine raises.
     """
     with closing(chunks or engine.synthesize(job.utterance)) as spoken:
-        yield from slices_of(spoken, engine.model.rate_hz, job, encoders, slice_ms=slice_ms)
+        rate_hz = engine.model.rate_hz
+        yield from slices_of(spoken, rate_hz, job, encoders, slice_ms=slice_ms, at_leisure=at_leisure)
 
 
 def slices_of(
-    chunks: Iterator[Chunk], rate_hz: int, job: Job, encoders: Encoders, *, slice_ms: int = 1000
+    chunks: Iterator[Chunk],
+    rate_hz: int,
+    job: Job,
+    encoders: Encoders,
+    *,
+    slice_ms: int = 1000,
+    at_leisure: bool = False,
 ) -> Generator[Slice, None, None]:
     """Encode what an engine with samples at `rate_hz` says, or has said, as `render` does."""
     format = job.format
@@ -134,7 +142,8 @@ def slices_of(
                 yield WAITING
                 continue
             made += packets
-            if made and (not frames or len(made) * format.frame_ms >= _goal_ms(frames * format.frame_ms, slice_ms)):
+            goal_ms = _goal_ms(frames * format.frame_ms, slice_ms, at_leisure=at_leisure)
+            if made and len(made) * format.frame_ms >= goal_ms:
                 frames += len(made)
                 yield Slice(made, track.words(), False, track.phonemes())
                 made = []
@@ -143,9 +152,12 @@ def slices_of(
         yield Slice(made, track.words(), True, track.phonemes())
 
 
-def _goal_ms(sent_ms: int, slice_ms: int) -> int:
+def _goal_ms(sent_ms: int, slice_ms: int, *, at_leisure: bool) -> int:
     """As much as was handed over, so that an engine at half of real time still keeps ahead of its listener."""
-    return min(max(FIRST_MS, sent_ms), slice_ms - slice_ms // STEPS)
+    longest_ms = slice_ms - slice_ms // STEPS
+    if not sent_ms:
+        return longest_ms if at_leisure else 0
+    return min(max(FIRST_MS, sent_ms), longest_ms)
 
 
 def _packets(

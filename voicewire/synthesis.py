@@ -82,10 +82,12 @@ class Synthesis:
         self.priority = priority
         self.slices: list[Slice] = []
         self.recording = b""  # what the engine gave, if that is wanted, once it is complete
+        self.left_out = False  # it was wanted, and there was no time for it
         self._record = record
         self.error: VoicewireError | None = None
         self.lead: asyncio.Task[None] | None = None  # asks whether to make it here
         self.fetched = False  # it was made elsewhere
+        self.of_take = False  # it is encoded of what an engine gave before
         self.pool = pool
         self._deadline = deadline
         self._ticket: Ticket | None = None
@@ -132,8 +134,9 @@ class Synthesis:
 
     def slice(self, slice: Slice) -> None:
         """More was made."""
-        if slice.recording:
-            self.recording, slice = slice.recording, slice._replace(recording=b"")
+        if slice.recording != b"":
+            self.recording, self.left_out = slice.recording or b"", slice.recording is None
+            slice = slice._replace(recording=b"")
         self.take([slice])
 
     def take(self, slices: Iterable[Slice]) -> None:

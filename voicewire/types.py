@@ -254,11 +254,11 @@ class Slice(NamedTuple):
 
     Words count code points of the utterance's text and samples, at the format's rate, from the block's
     first sample. `last` ends the block, whose audio is then a whole number of frames, and brings the recording
-    (`voicewire.takes`) that the job may have asked for.
+    (`voicewire.takes`) that the job may have asked for: empty where that would be too long, None where it was left out.
     """
 
     packets: list[bytes]
     words: tuple[Word, ...]
     last: bool
     phonemes: tuple[Phoneme, ...] = ()
-    recording: bytes = b""
+    recording: bytes | None = b""

@@ -47,6 +47,7 @@ from voicewire.types import Chunk, Format, Job, Slice, Utterance
 
 WARM_TEXT = "Hello."
 AT_LEISURE_S = 0.25  # who has so much to hear will not run dry while a step or two are made for somebody else
+FAR_S = 2.0  # who has so much to hear is in no hurry for the block's first frame
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +88,8 @@ class Worker:
         self._engine = engine
         self._connection = connection
         self._encoders = Encoders()
+        # The next step of what speaks several at once may be a pass for all of them.
+        self._quick = not isinstance(engine, BatchEngine | WaitingEngine)
         self._running: dict[int, Running] = {}
         self._finishing = False
         self._idle = False
@@ -177,11 +180,12 @@ class Worker:
             return
         now = time.monotonic()
         id, job = min(able, key=lambda item: item[1].due)
-        leisurely = job.due > now + AT_LEISURE_S
+        leisurely = self._quick and job.due > now + AT_LEISURE_S
         if leisurely:
-            begun_id, begun = min(able, key=lambda item: item[1].deadline)
-            if not begun.slow:
-                id, job = begun_id, begun
+            earliest_id, earliest = min(able, key=lambda item: item[1].deadline)
+            if not earliest.slow:
+                id, job = earliest_id, earliest
+        self._connection.flush(HELD_S if leisurely else 0.0)
         try:
             slice = next(job.slices or self._begin(job))
         except VoicewireError as error:
@@ -195,14 +199,26 @@ class Worker:
         job.slow = job.slow or time.monotonic() - now > HELD_S
         job.made_s += len(slice.packets) * job.job.format.frame_ms / 1000
         if slice.last:
-            self._running.pop(id).close()
-            self._tell_halvings()
-            self._strain.made(job.made_s)
-            if job.recorder and not self._strain.full(now):
-                slice = slice._replace(recording=job.recorder.recording())
-        if slice.packets or slice.words or slice.last:
-            say = self._connection.send if slice.last or job.slow or not leisurely else self._connection.hold
-            say(Made(id, slice))
+            slice = self._ended(id, job, slice)
+        self._tell(id, slice, may_wait=leisurely and not (job.slow or slice.last))
+
+    def _ended(self, id: int, job: Running, last: Slice) -> Slice:
+        """Put a job away; return its last slice, with the take that may be wanted."""
+        self._running.pop(id).close()
+        self._tell_halvings()
+        self._strain.made(job.made_s)
+        if job.recorder is None:
+            return last
+        left_out = self._quick and self._strain.full(time.monotonic())
+        return last._replace(recording=None if left_out else job.recorder.recording())
+
+    def _tell(self, id: int, slice: Slice, *, may_wait: bool) -> None:
+        if not (slice.packets or slice.words or slice.last):
+            return
+        if may_wait:
+            self._connection.hold(Made(id, slice))
+        else:
+            self._connection.send(Made(id, slice))
 
     def _begin(self, lead: Running) -> Generator[Slice, None, None]:
         """Start a job, and with an engine that speaks several at once those like it."""
@@ -226,7 +242,8 @@ class Worker:
         if job.job.record:
             job.recorder = Recorder(self._engine.model.rate_hz)
             chunks = job.recorder.hear(chunks)
-        return render(self._engine, job.job, self._encoders, chunks=chunks)
+        at_leisure = self._quick and job.deadline > time.monotonic() + FAR_S
+        return render(self._engine, job.job, self._encoders, chunks=chunks, at_leisure=at_leisure)
 
     def _tell_halvings(self) -> None:
         halvings = self._engine.halvings if isinstance(self._engine, BatchEngine) else 0

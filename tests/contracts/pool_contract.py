@@ -55,6 +55,7 @@ class PoolContract:
             await asked.ended.wait()
             await other.ended.wait()
             *before, last = asked.slices
+            assert last.recording
             rate_hz, chunks = replay(last.recording)
             given = [*open_engine().synthesize(wanted.utterance)]
             assert rate_hz == pool.model.rate_hz

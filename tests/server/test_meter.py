@@ -64,6 +64,20 @@ async def test_much_is_told_at_once_and_a_little_less_soon() -> None:
     running.cancel()
 
 
+async def test_a_second_at_once_does_not_wait_but_two_halves_do() -> None:
+    ledger = Told()
+    _, bill = opened(ledger)
+    hand_over(bill, MUCH_S)  # as a stream begins: the next second follows before it could be told of
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert ledger.ms == [1_000]
+    hand_over(bill, 1.5 * MUCH_S)
+    hand_over(bill, 2.0 * MUCH_S)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert ledger.ms == [1_000]
+
+
 async def test_who_was_told_of_lately_is_left_out() -> None:
     ledger = Told()
     meter, bill = opened(ledger)

@@ -10,8 +10,8 @@ import time
 from voicewire.engines.handoff import Decoder, Message, serialize
 
 READ_BYTES = 1 << 16
-HELD_S = 0.05  # that a message is held, as long as others come …
-HELD_BYTES = 1 << 16  # … and as far as all together are no more than this
+HELD_S = 0.05  # that a worker holds a message …
+HELD_BYTES = 1 << 16  # … and all together, at most
 
 
 class PoolGone(Exception):
@@ -41,19 +41,21 @@ class Connection:
             self._send_held()
 
     def hold(self, message: Message) -> None:
-        """Send it together with what follows: to wake the pool, and be held up by it, costs more than to tell it."""
-        data, now = serialize(message), time.monotonic()
+        """Send it together with what follows, or at the next `flush`."""
+        # To wake the pool, and to be held up by it, costs more than to tell it.
+        data = serialize(message)
         with self._sending:
             self._held.append(data)
             self._held_bytes += len(data)
-            self._held_s = min(self._held_s, now)
-            if self._held_bytes > HELD_BYTES or now - self._held_s > HELD_S:
+            self._held_s = min(self._held_s, time.monotonic())
+            if self._held_bytes > HELD_BYTES:
                 self._send_held()
 
-    def flush(self) -> None:
-        """Send what is held."""
-        with self._sending:
-            self._send_held()
+    def flush(self, held_s: float = 0.0) -> None:
+        """Send what is held, if it has been for `held_s`."""
+        if self._held and time.monotonic() - self._held_s >= held_s:
+            with self._sending:
+                self._send_held()
 
     def _send_held(self) -> None:
         data = b"".join(self._held)

@@ -150,7 +150,7 @@ _open_body = msgspec.msgpack.Decoder(tuple[EngineSpec, int])
 _hello_body = msgspec.msgpack.Decoder(tuple[Model, tuple[Voice, ...]])
 _job_body = msgspec.msgpack.Decoder(Job)
 _phonemes_body = msgspec.msgpack.Decoder(tuple[Phoneme, ...])
-_recorded_body = msgspec.msgpack.Decoder(tuple[tuple[Phoneme, ...], bytes])
+_recorded_body = msgspec.msgpack.Decoder(tuple[tuple[Phoneme, ...], bytes | None])
 _failure_body = msgspec.msgpack.Decoder(_Failure)
 
 
@@ -183,14 +183,15 @@ def _framed(kind: Kind, id: int, body: bytes) -> bytes:
 
 
 def _kind(slice: Slice) -> Kind:
-    if slice.recording:
+    if slice.recording != b"":
         return Kind.RECORDED
     return Kind.PRONOUNCED if slice.phonemes else Kind.SLICE
 
 
 def _slice_body(slice: Slice) -> bytes:
     packets, words, last, phonemes, recording = slice
-    front = _msgpack.encode((phonemes, recording) if recording else phonemes) if phonemes or recording else b""
+    recorded = recording != b""
+    front = _msgpack.encode((phonemes, recording) if recorded else phonemes) if phonemes or recorded else b""
     lengths = struct.pack(f"<{len(packets)}I", *map(len, packets))
     numbers = [number for word in words for number in word]
     return b"".join(

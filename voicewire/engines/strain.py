@@ -4,7 +4,7 @@ from __future__ import annotations
 
 WINDOW_S = 1.0
 PAUSES = 0.1  # of the time, in pauses: with fewer, who comes next has to wait
-QUICK = 100.0  # seconds of audio made in a second: to pack a take costs a fortieth of that, of slower engines nothing
+QUICK = 30.0  # seconds of audio made in a second: of slower engines, to pack takes costs less than a hundredth
 
 
 class Strain:

@@ -29,6 +29,7 @@ class Bill:
     __slots__ = (
         "_admitted",
         "_counted",
+        "_handed",
         "_meter",
         "_much",
         "_noted",
@@ -51,7 +52,7 @@ class Bill:
         self._released = asyncio.Event()
         self._settling: set[asyncio.Task[None]] = set()
         self._untold, self._much = int(UNTOLD_S * tab.rate_hz), int(MUCH_S * tab.rate_hz)
-        self._told = tab.handed
+        self._told = self._handed = tab.handed
         self._told_s = -math.inf
         self._noted: list[tuple[Making, float, int | None]] = []
         self._noting: set[asyncio.Task[None]] = set()  # the holds that are taken just now
@@ -189,9 +190,10 @@ class Bill:
 
     def handed(self) -> None:
         """More was handed over. Much at once is told at once: a killed process must not forget it."""
-        untold = self.tab.handed - self._told
+        handed, self._handed = self._handed, self.tab.handed
+        untold, burst = self._handed - self._told, self._handed - handed
         if untold > self._untold and self._open:
-            self._meter.hurry(self, at_once=untold > self._much)
+            self._meter.hurry(self, at_once=untold > self._much or burst >= self._much)
 
     def untold(self, since_s: float) -> bool:
         """Whether the ledger was told nothing since then, on `time.monotonic`."""

@@ -225,8 +225,13 @@ class Live:
 
     def rendered(self, live: LiveContext, index: int, slice: Slice) -> None:
         """An engine made a slice of block `index`."""
+        more = bool(live.context.timeline.ready) and not slice.last  # than is on its way, and nothing to ask for
         live.context.rendered(index, slice, cached=False)
-        self.paid(live)
+        if more:
+            self._schedule(live, time.monotonic())
+            self._machinery.journal.touch(self)
+        else:
+            self.paid(live)
 
     def paid(self, live: LiveContext) -> None:
         """There may be more to send of a context."""

@@ -137,7 +137,8 @@ class LiveContext:
 
     def _make(self, making: Making, order: Order, clip: Clip | None) -> None:
         if clip is not None:
-            self.context.rendered(making.index, clip.whole, cached=True)
+            for slice in clip.gathered():
+                self.context.rendered(making.index, slice, cached=True)
             return
         try:
             self.makings[making.index] = self._machinery.pipeline.make(order, making, self)
