@@ -56,7 +56,7 @@ from voicewire.server.timeouts import Patience, http_protocol
 
 __all__ = ["build_app", "open_gateway", "serve"]
 
-COLLECT = (10_000, 1_000, 100)  # objects, and collections of the younger generations, between collections
+COLLECT = (2_000, 5_000, 100)  # objects, and collections of the younger generations, between collections
 PING_S = 8.0  # between pings, and to answer one: a peer that does not read is gone within 16 s
 NOT_FOUND = 404
 TOO_LARGE = 413
