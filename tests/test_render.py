@@ -155,6 +155,16 @@ def test_the_first_slice_does_not_wait_for_the_engine() -> None:
     assert engine.taken == 1
 
 
+def test_for_who_is_far_ahead_slices_are_long_from_the_first() -> None:
+    soon, at_leisure = (
+        [slice for slice in render(open_engine(), job(TEXT * 8), Encoders(), at_leisure=way) if slice.packets]
+        for way in (False, True)
+    )
+    assert joined(soon) == joined(at_leisure)
+    assert all(len(slice.packets) * 20 >= 750 for slice in at_leisure[:-1])
+    assert len(at_leisure) < len(soon)
+
+
 def test_slices_grow_to_the_length_asked_for() -> None:
     slices = [slice for slice in render(open_engine(), job(TEXT * 8), Encoders(), slice_ms=400) if slice.packets]
     lengths = [len(slice.packets) * 20 for slice in slices]

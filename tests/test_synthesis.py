@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -274,3 +274,37 @@ async def test_the_next_gateway_finds_what_was_spoken(tone: Pool, tmp_path: Path
     assert written == [2, 0]  # its takes: of linear samples, clips would be the same again
     assert shelf.stats.hits == 2
     await until(lambda: tone.stats().running == 0)
+
+
+class Retold:
+    """A sink that is told of another recording than the engine's worker sends."""
+
+    def __init__(self, sink: Sink, recording: bytes | None) -> None:
+        self._sink = sink
+        self._recording = recording
+        self.failed = sink.failed
+
+    def slice(self, s: Slice) -> None:
+        self._sink.slice(s._replace(recording=self._recording) if s.last else s)
+
+
+@pytest.mark.parametrize(("recording", "written"), [(None, 0), (b"", 2)], ids=["left out", "too long"])
+async def test_samples_without_a_take_are_written_unless_there_was_no_time(
+    tone: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recording: bytes | None, written: int
+) -> None:
+    submit = tone.submit
+
+    def retold(job: Job, deadline: float, sink: Sink, **others: Any) -> object:
+        return submit(job, deadline, Retold(sink, recording), **others)
+
+    monkeypatch.setattr(tone, "submit", retold)
+    backend = FsBackend(tmp_path, 1 << 20)
+    await backend.open()
+    shelf = Shelf(backend)
+    task = asyncio.create_task(shelf.run())
+    await recite(Pipeline({"tone": tone}, Clips(1 << 20), shelf))
+    await shelf.drain()
+    task.cancel()
+    await asyncio.wait({task})
+    await backend.close()
+    assert shelf.stats.written == written

@@ -125,7 +125,9 @@ class Config:
     cache_dir: str = setting("", "folder of the cache fs, which gateways may share; empty: cache in data_dir")
     cache_disk_bytes: int = setting(2_048 * MIB, "disk for the cache fs; the least recently used go", MIB, 1 << 40)
     cache_wait_ms: int = setting(250, "how long a block may wait for the cache before it is made", 1, 10_000)
-    cache_takes: bool = setting(True, "whether what engines give is kept without loss, for formats not asked for yet")
+    cache_takes: bool = setting(
+        True, "whether what engines give is kept without loss, for formats not asked for yet, as far as there is time"
+    )
     cache_share: bool = setting(False, "whether tenants share what was spoken with a voice that all of them have")
     cache_s3_url: str = setting("", "s3://bucket/prefix of the cache s3")
     cache_s3_endpoint: str = setting("", "address of a server that speaks S3; empty: Amazon's")

@@ -7,7 +7,7 @@ probably be asked for, and jobs (`Rank`). Within a rank the block that is due fi
 not had more than its share (`line`). So a crowd of newcomers and those who would run dry take turns, and neither waits
 for what is made ahead. A rank is delayed by a later one only where a block of that is being made already.
 
-A worker advances, of the jobs in its lanes, the one with the earliest deadline, so a job in a lane is
+A worker advances, of the jobs in its lanes, the one whose listener runs dry first, so a job in a lane is
 served as its deadline asks, whatever else is open there. What remains is that a block due at once must
 *get* a lane. Hence each worker with several lanes keeps one for due blocks: one is enough, because due blocks are
 served one after the other anyway, and each gives the lane to the next. A worker with a single lane keeps none, or it

@@ -1,4 +1,4 @@
-"""Whether a worker is at its limit, so that what nobody waits for had better be left; pure, on the monotonic clock."""
+"""Whether a worker is at its limit, where what nobody waits for is left out; pure, on the monotonic clock."""
 
 from __future__ import annotations
 

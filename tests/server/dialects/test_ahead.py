@@ -17,7 +17,7 @@ from tests.server.two_tenants import Tenant, new_tenant
 from voicewire.server.dialects.ahead import LEAST_MS, Ahead
 
 LEAD_MS = 3_000
-GROUP_MS = 80  # frames go by threes, and one may be begun
+GROUP_MS = 80  # what goes together, and a frame may be begun
 PARTS = 4
 ENOUGH_MS = 4_500  # far more than the lead: without one it comes at once
 TEXT = "One two three four five six seven eight nine ten. " * 2
