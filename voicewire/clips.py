@@ -21,9 +21,7 @@ PHONEME_BYTES = 136
 PACKET_BYTES = 41  # of memory, beside a packet's own bytes
 MADE = 1  # raise it when `render` or an encoder comes to make other bytes of the same take
 TAKEN = 1  # … when `takes` comes to pack other bytes of what an engine gave
-GATHERED_BYTES = (
-    1 << 16
-)  # of packets that are laid in one go: a quarter of a minute of Opus, a second and a half of PCM
+GATHERED_BYTES = 1 << 16  # of packets that are laid in one go: 16 s of Opus, 1.4 s of samples
 SIDE_BYTES = 8  # of a take's key, that the keys of its clips begin with
 
 

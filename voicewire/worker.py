@@ -152,7 +152,6 @@ class Worker:
     def _receive(self) -> list[Message]:
         if self._running:
             if all(job.waiting for job in self._running.values()):
-                self._connection.flush()
                 self._wakers.poll()
                 self._wake()
             return self._connection.receive(wait=False)
