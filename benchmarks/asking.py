@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from dataclasses import dataclass, field
-
-import picows
 
 from benchmarks.harness import SENTENCES, Client, Served, connect
 
@@ -44,6 +43,9 @@ class Asker(Client):
         if self.first is not None and not self.first.done():
             self.first.set_result(now)
 
+    def unread(self, text: str) -> None:
+        asyncio.get_running_loop().call_soon(super().unread, text)  # behind the sound that came with it
+
     def message(self, message: dict[str, object]) -> None:
         if message["type"] == "error" and self.first is not None and not self.first.done():
             self.first.set_exception(Refused(message))
@@ -54,8 +56,9 @@ class Asker(Client):
         """Return the seconds until the first frame. Raises `Refused`."""
         self.first = asyncio.get_running_loop().create_future()
         self.over.clear()
+        speak = json.dumps({"type": "speak", "context": f"c{number}", "text": text, **self.manner}).encode()
         sent = time.perf_counter()
-        self.send({"type": "speak", "context": f"c{number}", "text": text, **self.manner})
+        self.send_text(speak)
         async with asyncio.timeout(ANSWER_S):
             seconds = await self.first - sent
             self.send({"type": "cancel", "context": f"c{number}"})
@@ -83,12 +86,12 @@ class Listener(Client):
         elif message["type"] == "error":
             asyncio.get_running_loop().call_later(retry_s(message), self.speak)
 
-    def text(self) -> str:
+    def utterance(self) -> str:
         return " ".join(self.random.choice(SENTENCES) for _ in range(self.SENTENCES))
 
     def speak(self) -> None:
         self.number += 1
-        self.send({"type": "speak", "context": f"c{self.number}", "text": self.text()})
+        self.send({"type": "speak", "context": f"c{self.number}", "text": self.utterance()})
 
 
 class BareAsker(Client):
@@ -103,8 +106,9 @@ class BareAsker(Client):
     async def ask(self, text: str) -> float:
         """Return the seconds until the first frame."""
         self.first = asyncio.get_running_loop().create_future()
+        data = text.encode()
         sent = time.perf_counter()
-        self.transport.send(picows.WSMsgType.TEXT, text.encode())
+        self.send_text(data)
         async with asyncio.timeout(ANSWER_S):
             return await self.first - sent
 
@@ -115,7 +119,7 @@ class BareListener(Listener):
     SENTENCES = 1
 
     def speak(self) -> None:
-        self.transport.send(picows.WSMsgType.TEXT, self.text().encode())
+        self.send_text(self.utterance().encode())
 
 
 @dataclass

@@ -101,18 +101,25 @@ class Client(picows.WSListener):
         self.transport = transport
 
     def send(self, message: dict[str, object]) -> None:
-        self.transport.send(picows.WSMsgType.TEXT, json.dumps(message).encode())
+        self.send_text(json.dumps(message).encode())
+
+    def send_text(self, data: bytes) -> None:
+        self.transport.send(picows.WSMsgType.TEXT, data)
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         if frame.msg_type == picows.WSMsgType.BINARY:
             self.audio(frame.get_payload_as_memoryview(), time.perf_counter())
         elif frame.msg_type == picows.WSMsgType.TEXT:
-            self.message(json.loads(frame.get_payload_as_ascii_text()))
+            self.unread(frame.get_payload_as_ascii_text())
         elif frame.msg_type == picows.WSMsgType.PING:
             transport.send_pong(frame.get_payload_as_bytes())
 
     def audio(self, payload: memoryview, now: float) -> None:
         """One binary message."""
+
+    def unread(self, text: str) -> None:
+        """One text message, not read."""
+        self.message(json.loads(text))
 
     def message(self, message: dict[str, object]) -> None:
         """One text message."""

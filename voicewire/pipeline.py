@@ -59,6 +59,7 @@ class Pipeline:
         self._public = public
         self._wait_max_s = wait_max_s
         self._shares = self.shelf.keeps or clips.size_bytes > 0
+        self._names = self._shares or flight is not None  # where neither, no block needs one
         self._forms = Forms(self.shelf)
         self._consents = Consents(pools)
         self._latest: tuple[Order | None, Keys] = (None, Keys(b"", b"", ""))  # asked for several times in a row
@@ -86,7 +87,7 @@ class Pipeline:
 
     def _keys(self, order: Order) -> Keys:
         latest, keys = self._latest
-        if latest is not order:
+        if latest is not order and self._names:
             pool = self.pools.get(order.model)
             version = pool.model.version if pool else ""
             consent = self._consents.of(order.model, order.voice)

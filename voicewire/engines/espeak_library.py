@@ -87,6 +87,8 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "espeak_ng_SetPhonemeEvents": (c.c_int, (c.c_int, c.c_int)),
 }
 
+UNTUNED = ("", 0, 0)  # voice, words a minute, and whether phonemes are in the IPA
+
 Take = Callable[[bytes, list[Event]], bool]
 """Gets PCM and events as they are made; true when the generator should come up for air."""
 
@@ -104,6 +106,7 @@ class Lane:
         self._callback = _Callback(self._heard)  # kept: the library holds no more than its address
         self._library.espeak_SetSynthCallback(self._callback)
         self.voice = ""
+        self._tuned = UNTUNED
         self._inside: greenlet | None = None
         self._outside = getcurrent()
         self._stopped = False
@@ -125,8 +128,7 @@ class Lane:
 
         With `ipa`, events name phonemes so, pauses and what has no letter there by nothing, instead of in espeak's own.
         """
-        self._tune(voice, rate_wpm)
-        self._library.espeak_ng_SetPhonemeEvents(1, int(ipa))
+        self._tune(voice, rate_wpm, int(ipa))
         encoded = text.encode() + b"\0"
         self._take, self._stopped, self._problem = take, False, None
         inside = self._inside = greenlet(self._synthesize)
@@ -154,13 +156,17 @@ class Lane:
         self.stop()
         self._library.espeak_Terminate()
 
-    def _tune(self, voice: str, rate_wpm: int) -> None:
+    def _tune(self, voice: str, rate_wpm: int, ipa: int) -> None:
+        if (voice, rate_wpm, ipa) == self._tuned:
+            return
         if voice != self.voice:
-            self.voice = ""
+            self.voice, self._tuned = "", UNTUNED
             if self._library.espeak_SetVoiceByName(voice.encode()) != _OK:
                 raise EngineFailed
             self.voice = voice
         self._library.espeak_SetParameter(_RATE, rate_wpm, 0)
+        self._library.espeak_ng_SetPhonemeEvents(1, ipa)
+        self._tuned = voice, rate_wpm, ipa
 
     def _advance(self, inside: greenlet, *arguments: bytes) -> Any:  # what espeak_Synth returned, once it has
         self._outside = inside.parent = getcurrent()

@@ -102,7 +102,7 @@ class Schedule:
 
     def outlook(self, priority: Priority, tenant: str, weight: float, now: float) -> Outlook:
         """What `tenant` has to expect for a block that is due now, and for those that it waits for already."""
-        if priority >= Priority.PREFETCH:
+        if priority >= Priority.PREFETCH or not (self.running or self.queued):
             return Outlook()
         waited_s = self._waited_s if self.running else 0.0
         held = [worker.holds_up(now, self._rates) for worker in self.workers if worker.jobs]
