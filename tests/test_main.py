@@ -289,13 +289,16 @@ def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [[], ["sing"], ["say"], ["say", "x", "--speed", "3"], ["say", "x", "--speed", "nan"], ["say", "x", "--seed", "-1"],
+     ["say", "x", "--speed", "fast"], ["keys", "rotate", "x", "--overlap", "long"],
      ["keys"], ["keys", "revoke"], ["serve", "--port"]],
 )  # fmt: skip
 def test_wrong_arguments_are_refused_with_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
         main(arguments, {})
     assert refused.value.code == 2
-    assert "usage: voicewire" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "usage: voicewire" in said
+    assert "invalid _" not in said, "a name of ours"
 
 
 def test_the_help_of_the_server_has_every_setting(capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,6 +81,7 @@ def checked(slices: Sequence[Slice], format: Format) -> tuple[Pcm, tuple[Word, .
         known += len(slice.words)
         assert sum(word.begins < end for word in words) <= known, "a word comes with its audio or earlier"
         assert len(slice.packets) * format.frame_ms <= 1000 + format.frame_ms
+    assert slices[-1].packets or not packets, "the last frame is known to be the last when it comes"
     if format.codec is Codec.PCM_S16LE and packets:
         assert not heard(packets[-1:]).any(), "a block ends with a frame of digital silence"
     return heard(packets) if format.codec is Codec.PCM_S16LE else np.empty(0, np.int16), words

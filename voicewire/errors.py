@@ -42,7 +42,7 @@ TABLE: dict[str, Row] = {
     "draining": Row("the server is being replaced; connect again", 503, 1012, True),
     "engine_failed": Row("the engine could not speak this text", 502, 4013, True),
     "slow_consumer": Row("the audio was not read in time", 408, 4008, True),
-    "resume_gone": Row("the session cannot be continued", 410, 4500, False),
+    "resume_gone": Row("what was begun cannot be continued without a hole", 410, 4500, False),
     "link_gone": Row("this link was used before, or is too old", 410, 4500, False),
     "resumed_elsewhere": Row("the session goes on over another connection", 409, 4009, False),
     "too_large": Row("the message is larger than {limit} bytes", 413, 1009, False),

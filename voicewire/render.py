@@ -149,6 +149,7 @@ def slices_of(
                 made = []
             else:
                 yield Slice([], (), False)
+        made += chain.pad(track.rest)
         yield Slice(made, track.words(), True, track.phonemes())
 
 
@@ -163,7 +164,11 @@ def _goal_ms(sent_ms: int, slice_ms: int, *, at_leisure: bool) -> int:
 def _packets(
     chunks: Iterator[Chunk], chain: Chain, track: Track, slice_ms: int
 ) -> Generator[list[bytes] | None, None, None]:
-    """The block's frames, in steps that do not take long to encode; an empty step behind every chunk, None to wait."""
+    """The block's frames, in steps that do not take long to encode; an empty step behind every chunk, None to wait.
+
+    All but the silence of `track.rest`, with which the block ends: so its last slice has a frame, which may be the last
+    of its context.
+    """
     rate_hz, out_hz = track.in_hz, track.out_hz
     trim = Trim(rate_hz)
     step_ms = min(STEP_MS, slice_ms // STEPS)
@@ -183,12 +188,12 @@ def _packets(
         return
     tail = trim.tail(track.pause_samples * rate_hz // out_hz)
     ending = chain.push(tail) + chain.flush()
-    left = track.finish(trim, position(len(tail), rate_hz, out_hz), chain.samples)
+    track.finish(trim, position(len(tail), rate_hz, out_hz), chain.samples)
     yield ending  # after `finish`: a word may begin in it
-    while left:
-        step = min(left, slice_ms // STEPS * out_hz // 1000)
+    step = slice_ms // STEPS * out_hz // 1000
+    while track.rest > step:
         yield chain.pad(step)
-        left -= step
+        track.rest -= step
 
 
 class Trim:
@@ -261,6 +266,7 @@ class Track:
         self.in_hz = rate_hz
         self.out_hz = job.format.rate_hz
         self.pause_samples = int(job.pause_ms * self.out_hz / 1000 / job.utterance.speed)
+        self.rest = 0  # samples of silence that the block still needs, once it is finished
         self._frame = job.format.frame_samples
         self._waiting: deque[Word] = deque()  # at the engine's rate, from the utterance's first sample
         self._placed: list[Word] = []  # at the format's, from the block's; not handed over
@@ -289,8 +295,8 @@ class Track:
         """The phonemes placed since the last call."""
         return self._pronounced.taken()
 
-    def finish(self, trim: Trim, tail_samples: int, total: int) -> int:
-        """Place what is left; return the samples of silence that make the `total` made so far a whole block.
+    def finish(self, trim: Trim, tail_samples: int, total: int) -> None:
+        """Place what is left; `rest` is then the silence that makes the `total` samples made so far a whole block.
 
         That is the rest of the pause, at least a frame, and never less than the words that were
         announced need: an engine whose last word outlasts its sound gets a longer pause.
@@ -302,7 +308,7 @@ class Track:
         needed = max(self.pause_samples - tail_samples, self._frame, self._ends - total)
         needed += -(total + needed) % self._frame
         self._pronounced.place(trim.lead, total + needed)
-        return needed
+        self.rest = needed
 
     def _position(self, samples: int) -> int:
         return position(samples, self.in_hz, self.out_hz)

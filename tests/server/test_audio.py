@@ -18,7 +18,7 @@ from websockets.asyncio.client import connect
 from tests.conftest import Served
 from tests.server.two_tenants import new_tenant
 from voicewire.codecs.base import open_decoder
-from voicewire.frames import unpack_audio
+from voicewire.frames import LAST_OF_CONTEXT, unpack_audio
 from voicewire.types import Codec, Format
 
 HELLO = "Hello there, this is one block."
@@ -49,13 +49,15 @@ async def http(served: Served) -> AsyncIterator[httpx.AsyncClient]:
 
 async def hear(served: Served, text: str, format: dict[str, Any], key: str = "") -> Heard:
     url = served.url.replace("http", "ws") + "/v1/stream"
-    audio, packets, cached, granted = "", [], False, Format()
+    audio, packets, cached, granted, flags = "", [], False, Format(), []
     async with connect(url, additional_headers={"X-API-Key": key or served.key}) as socket:
         speak = {"type": "speak", "context": "c", "model": "tone", "text": text, "format": format, "lead_ms": 30_000}
         await socket.send(json.dumps(speak))
         async for data in socket:
             if isinstance(data, bytes):
-                packets += unpack_audio(data)[-1]
+                frames = unpack_audio(data)
+                packets += frames.packets
+                flags.append(frames.flags)
                 continue
             message = json.loads(data)
             if message["type"] == "opened":
@@ -65,6 +67,7 @@ async def hear(served: Served, text: str, format: dict[str, Any], key: str = "")
                 assert not audio, "one block"
                 audio, cached = message["audio"], message["cached"]
             elif message["type"] == "done":
+                assert [flag & LAST_OF_CONTEXT for flag in flags] == [0] * (len(flags) - 1) + [LAST_OF_CONTEXT]
                 return Heard(audio, packets, cached, granted)
     raise AssertionError("it did not end")
 

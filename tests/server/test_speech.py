@@ -148,6 +148,13 @@ async def test_what_is_not_a_request_is_refused(http: httpx.AsyncClient, data: b
     assert answer.json()["error"]["code"] == "bad_message"
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded"])
+async def test_who_sends_no_json_is_told_what_to_send(http: httpx.AsyncClient, kind: str) -> None:
+    answer = await http.post("/v1/tts", content=b'{"text": "Hello."}', headers={"Content-Type": kind})
+    assert answer.status_code == 400, answer.text
+    assert "Content-Type application/json" in answer.json()["error"]["message"]
+
+
 async def test_phonemes_come_with_the_words_to_who_asks(http: httpx.AsyncClient) -> None:
     answer = await http.post("/v1/tts?timestamps=true", json={"text": TEXT, "model": "tone"})
     plain = (await http.get(answer.headers["words-location"])).json()

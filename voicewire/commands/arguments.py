@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import TypeVar
 
 from voicewire.config import ENGINES, settings
 
@@ -14,6 +17,8 @@ TENANT = "a tenant's id, or the address of the person who owns it"
 COUNT_MAX = 2**31 - 1
 QUOTAS = ("seconds", "requests_minute", "streams", "request_chars")
 KEY = "API key (default: VOICEWIRE_API_KEY, else the one that a server on this machine left)"
+
+Number = TypeVar("Number", int, float)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,13 +52,13 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
 
 def _add_say(command: argparse.ArgumentParser) -> None:
     command.add_argument("text", help="what to say; - speaks standard input as it comes")
-    command.add_argument("-o", "--output", type=Path, metavar="FILE", help="write .wav, .flac, .mp3 or .opus")
+    command.add_argument("-o", "--output", type=Path, metavar="FILE", help="write .wav, .flac, .mp3, .aac or .opus")
     command.add_argument("--play", action="store_true", help="play it (the default without -o)")
     command.add_argument("--voice", help="voice, by its name or id; see `voicewire voices`")
     command.add_argument("--model", help="model to speak with")
     command.add_argument("--language", help="language of the text, such as en-GB")
-    command.add_argument("--speed", type=_speed, help="0.5 to 2.0")
-    command.add_argument("--seed", type=_seed, help="for models that can repeat themselves")
+    command.add_argument("--speed", type=_between(float, 0.5, 2.0), help="0.5 to 2.0")
+    command.add_argument("--seed", type=_between(int, 0, 2**32 - 1), help="for models that can repeat themselves")
     command.add_argument("-v", "--verbose", action="store_true", help="list the words also where no terminal is")
     _add_target(command)
 
@@ -171,21 +176,15 @@ def _day(text: str) -> date:
 def _overlap(text: str) -> int:
     from voicewire.accounts.keys import OVERLAP_S_MAX
 
-    overlap_s = int(text)
-    if not 0 <= overlap_s <= OVERLAP_S_MAX:
-        raise argparse.ArgumentTypeError(f"must be from 0 to {OVERLAP_S_MAX}")
-    return overlap_s
+    return _between(int, 0, OVERLAP_S_MAX)(text)
 
 
-def _speed(text: str) -> float:
-    speed = float(text)
-    if not 0.5 <= speed <= 2.0:
-        raise argparse.ArgumentTypeError("must be from 0.5 to 2.0")
-    return speed
+def _between(kind: type[Number], least: Number, most: Number) -> Callable[[str], Number]:
+    def read(text: str) -> Number:
+        with contextlib.suppress(ValueError):
+            number = kind(text)
+            if least <= number <= most:
+                return number
+        raise argparse.ArgumentTypeError(f"must be from {least} to {most}")
 
-
-def _seed(text: str) -> int:
-    seed = int(text)
-    if not 0 <= seed < 2**32:
-        raise argparse.ArgumentTypeError("must be from 0 to 4294967295")
-    return seed
+    return read

@@ -72,6 +72,8 @@ def translate(error: Exception, size_bytes_max: int) -> VoicewireError:
             return error
         case RequestValidationError():
             first = error.errors()[0]
+            if first["loc"] == ("body",):  # which is no object: a form, a text, JSON under another name
+                return BadRequest(problem="the body must be a JSON object, and its Content-Type application/json")
             place = ".".join(str(part) for part in first["loc"])
             return BadRequest(problem=f"{place}: {first['msg']}")
         case HTTPException():

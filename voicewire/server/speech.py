@@ -108,6 +108,10 @@ class Speech:
         """Speak a text and answer with one audio file.
 
         A text in which nothing can be spoken, such as "..." or an emoji, is answered by a valid file without sound.
+
+        The file is sent while it is made, so its header cannot say how long it is: WAV and FLAC leave that open, which
+        players and FFmpeg take and `soundfile.read` does not. AAC begins with 1,024 samples of silence, and MP3 with
+        1,105 for decoders that do not read its info tag; words count from behind them.
         """
         principal = await self.callers.require(request, "speak")
         choice = self.reciter.catalogue(principal.tenant).resolve(body.model, body.voice, body.language)
