@@ -221,9 +221,9 @@ class Trim:
         """Take samples; return those that are sure to stay."""
         if not len(pcm):
             return pcm
-        self._peak = max(self._peak, int(pcm.max()), -int(pcm.min()))
-        threshold = max(FLOOR, self._peak >> BELOW_PEAK)
-        loud = (pcm > threshold) | (pcm < -threshold)
+        level = np.abs(pcm).view(np.uint16)  # of which -32,768, too, has one
+        self._peak = max(self._peak, int(level.max()))
+        loud = level > max(FLOOR, self._peak >> BELOW_PEAK)
         first = int(loud.argmax())
         if not loud[first]:
             return self._quiet(pcm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from pathlib import Path
 
@@ -101,6 +102,23 @@ async def test_a_server_without_streams_ends_at_once(tmp_path: Path) -> None:
         assert await server.ended() == 0
     assert listener.closes == [DRAINING]
     assert KEY not in "".join(server.log)
+
+
+async def test_processes_that_had_the_signal_too_are_not_replaced(tmp_path: Path) -> None:
+    async with serving(tmp_path, **FAST) as server:
+        (listener,) = await start(server.url, 1, 2_000, 5)
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        workers = [pid for pid in children if b"voicewire.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        server.process.send_signal(signal.SIGTERM)
+        await listener.hear_until_draining()
+        await server.metric_becomes("voicewire_pool_running", 0)
+        for pid in workers:
+            os.kill(int(pid), signal.SIGTERM)
+        await server.metric_becomes("voicewire_pool_workers", 0)
+        await rest(listener)
+        assert await server.ended() == 0
+    assert workers
+    assert not [line for line in server.log if "takes its place" in line]
 
 
 @pytest.mark.nightly

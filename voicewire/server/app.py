@@ -8,6 +8,7 @@ import gc
 import os
 import socket
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 import uvicorn
 import uvloop
@@ -45,7 +46,7 @@ from voicewire.server.metrics import Metrics
 from voicewire.server.origins import own_origins, public_origins, sockets_of
 from voicewire.server.pages import pages
 from voicewire.server.people import tell_address
-from voicewire.server.pools import missing_engines
+from voicewire.server.pools import missing_engines, retire
 from voicewire.server.recite import Reciter
 from voicewire.server.requests import Requests
 from voicewire.server.routes import Routes
@@ -208,7 +209,13 @@ async def run(config: Config) -> None:
         async with open_gateway(config) as gateway:
             tell_address(config, port)
             uvicorn_config = _uvicorn_config(build_app(gateway, port), config)
-            server = DrainingServer(uvicorn_config, gateway.sessions, config.drain_s, _greeting(gateway, listeners))
+            server = DrainingServer(
+                uvicorn_config,
+                gateway.sessions,
+                partial(retire, gateway.pools.values()),
+                config.drain_s,
+                _greeting(gateway, listeners),
+            )
             async with _wyoming(gateway):
                 _collect_seldom()
                 await server.serve(sockets=listeners)

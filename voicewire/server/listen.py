@@ -8,6 +8,7 @@ import resource
 import socket
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -61,9 +62,12 @@ class DrainingServer(uvicorn.Server):
     uvicorn by itself closes every WebSocket within half a second of the signal.
     """
 
-    def __init__(self, config: uvicorn.Config, sessions: Sessions, drain_s: float, greeting: str) -> None:
+    def __init__(
+        self, config: uvicorn.Config, sessions: Sessions, retire: Callable[[], None], drain_s: float, greeting: str
+    ) -> None:
         super().__init__(config)
         self._greeting = greeting  # printed when requests are taken
+        self._retire = retire  # what need not be replaced any more
         self._sessions = sessions
         self._drain_s = drain_s
         self._drain_from: float | None = None
@@ -85,6 +89,7 @@ class DrainingServer(uvicorn.Server):
 
     def _drain(self) -> None:
         LOGGER.info("draining: %d streams", len(self._sessions))
+        self._retire()
         self._sessions.drain(RECONNECT_MS)
 
     async def on_tick(self, counter: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from voicewire.config import Config, ConfigError, settings
@@ -132,6 +132,13 @@ async def follow_voices(pools: Mapping[str, Pool], offer: Callable[[Offers], Non
             before = now
             offer([(pool.model, pool.voices) for pool in pools.values()])
         await asyncio.sleep(LOOK_S)
+
+
+def retire(pools: Iterable[Pool]) -> None:
+    """The end is near. Workers here may have had the signal, too: they are replaced only for blocks that wait."""
+    for pool in pools:
+        if isinstance(pool, LocalPool):
+            pool.retire()
 
 
 def missing_engines(pools: Mapping[str, Pool]) -> list[str]:

@@ -164,22 +164,24 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def send_receive_event_to_app(self) -> None:
         """Hand on a message; uvicorn would log a traceback for text that is no UTF-8, which any client can send."""
-        if self.curr_msg_data_type == "text" and not _is_utf8(b"".join(self.frames)):
+        data = b"".join(self.frames)
+        message = _text_of(data) if self.curr_msg_data_type == "text" else data
+        if message is None:
             self.frames = []
             if self.conn.state is State.OPEN:  # several may be read together, or behind a close of ours
                 self.conn.send_close(NOT_UTF8)
                 self.handle_parser_exception()
         elif self.listener is not None and not self.close_sent and self._heard < HEARD_AT_ONCE:
-            self._hand_on(self.listener)
+            self.frames = []
+            self._hand_on(message, self.listener)
         else:
             self.listener = None  # order is kept: the endpoint takes what waits before it listens again
             super().send_receive_event_to_app()
 
-    def _hand_on(self, listener: Listener) -> None:
+    def _hand_on(self, message: str | bytes, listener: Listener) -> None:
         self._heard += 1
-        data, self.frames = b"".join(self.frames), []
         try:
-            listener(data.decode() if self.curr_msg_data_type == "text" else data)
+            listener(message)
         except Exception as error:  # noqa: BLE001 - it is raised again where the connection is guarded
             self.listener, self.broken = None, error
             self.queue.put_nowait({"type": "websocket.disconnect", "code": TABLE["internal"].close})
@@ -215,12 +217,12 @@ class WireProtocol(WebSocketsSansIOProtocol):
             self.loop.call_later(CLOSE_S, self.transport.abort)
 
 
-def _is_utf8(data: bytes) -> bool:
+def _text_of(data: bytes) -> str | None:
+    """Return the text, none where it is no UTF-8."""
     try:
-        data.decode()
+        return data.decode()
     except UnicodeDecodeError:
-        return False
-    return True
+        return None
 
 
 def wire_of(scope: Any) -> WireProtocol:
