@@ -34,6 +34,8 @@ class Instant:
         self.spoken.append(job.utterance.text)
         asyncio.get_running_loop().call_soon(sink.slice, Slice([bytes(960)], (), True))
 
+    def rouse(self) -> None: ...
+
     def outlook(self, _priority: Priority, **_tenant: str) -> Outlook:
         return Outlook()
 

@@ -51,6 +51,8 @@ class HandPool:
         self.tickets.append(Ticket(sink, deadline, priority))
         return self.tickets[-1]
 
+    def rouse(self) -> None: ...
+
     def cancel(self, ticket: Ticket) -> None:
         ticket.cancelled = True
 

@@ -14,7 +14,6 @@ from voicewire.cache.noop import Noop
 from voicewire.cache.shelf import Shelf
 from voicewire.clips import Clip, Clips, Keys, Take, clip_key, take_key
 from voicewire.consents import Consents
-from voicewire.engines.outlook import Outlook
 from voicewire.engines.pooling import Pool
 from voicewire.errors import BadRequest, Busy, VoicewireError
 from voicewire.forms import Forms
@@ -167,10 +166,16 @@ class Pipeline:
             self.refused[order.model] += 1
             raise Busy(retry_after_ms=retry_ms)
 
-    def first_chars(self, model: str, *, tenant: str, weight: float = 1.0, priority: Priority = Priority.LIVE) -> int:
-        """Return how long a first block may be: load makes it shorter, before it makes anybody wait."""
+    def expect(self, model: str, *, tenant: str, weight: float = 1.0, priority: Priority = Priority.LIVE) -> int:
+        """Hear that a first block will come; return how long it may be.
+
+        Load makes it shorter, before it makes anybody wait. Where there is none, who will make it gets ready.
+        """
         pool = self.pools.get(model)
-        outlook = pool.outlook(priority, tenant=tenant, weight=weight) if pool else Outlook()
+        if pool is None:
+            return FIRST_CHARS
+        pool.rouse()
+        outlook = pool.outlook(priority, tenant=tenant, weight=weight)
         waits_s = max(outlook.wait_s, outlook.waited_s)
         return next((chars for seconds, chars in SHORTER_FIRST if waits_s >= seconds), FIRST_CHARS)
 

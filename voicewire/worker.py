@@ -36,11 +36,13 @@ from voicewire.engines.handoff import (
     Message,
     Open,
     Postpone,
+    Rouse,
     Submit,
 )
 from voicewire.engines.lookout import Lookout
 from voicewire.engines.strain import Strain
 from voicewire.errors import EngineFailed, VoicewireError
+from voicewire.rehearsal import Rehearsal
 from voicewire.render import WAITING, Encoders, render
 from voicewire.takes import Recorder
 from voicewire.types import Chunk, Format, Job, Slice, Utterance
@@ -94,6 +96,7 @@ class Worker:
         self._finishing = False
         self._idle = False
         self._strain = Strain(time.monotonic())
+        self._rehearsal = Rehearsal(engine, self._encoders)
         self._halvings = 0  # that the pool knows of
         self._wakers = select.poll()  # descriptors may be beyond what select() takes
         self._wakers.register(connection.fileno(), select.POLLIN)
@@ -172,6 +175,8 @@ class Worker:
                 self._connection.send(Cancelled(id))
             case Postpone(id, deadline) if id in self._running:
                 self._running[id].deadline = deadline
+            case Rouse() if self._quick and not self._running:
+                self._rehearsal.run()
 
     def _advance(self) -> None:
         able = [(id, job) for id, job in self._running.items() if not job.waiting]

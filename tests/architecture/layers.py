@@ -17,8 +17,8 @@ LAYERS = (
     },
     {"engines", "codecs", "auth"},
     {
-        "cache", "client", "clips", "consents", "dial", "forms", "pipeline", "recital", "render", "synthesis",
-        "takes", "utterance", "worker",
+        "cache", "client", "clips", "consents", "dial", "forms", "pipeline", "recital", "rehearsal", "render",
+        "synthesis", "takes", "utterance", "worker",
     },
     {"config", "settings"},
     {"storage"},

@@ -46,6 +46,18 @@ class PoolContract:
             assert (stats.completed, stats.queued, stats.running, stats.workers) == (1, 0, 0, 1)
             assert stats.rendered_ms == 20 * len(listener.heard[0])
 
+    async def test_to_be_roused_changes_nothing_of_what_is_made(self, opened: Open) -> None:
+        async with opened() as pool:
+            before, beside = Listener(), Listener()
+            pool.rouse()
+            pool.submit(job(LONG), time.monotonic(), before)
+            pool.rouse()
+            pool.submit(job(LONG), time.monotonic(), beside)
+            await before.ended.wait()
+            pool.rouse()
+            await beside.ended.wait()
+            assert before.heard == beside.heard == expected(job(LONG))
+
     async def test_who_asks_gets_what_the_engine_gave_with_the_end(self, opened: Open) -> None:
         async with opened() as pool:
             asked, other = Listener(), Listener()

@@ -22,6 +22,7 @@ from voicewire.engines.handoff import (
     Message,
     Open,
     Postpone,
+    Rouse,
     Submit,
     serialize,
 )
@@ -59,6 +60,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Cancel, IDS),
     st.builds(Cancelled, IDS),
     st.builds(Halved, IDS),
+    st.builds(Rouse),
     st.builds(Postpone, IDS, DEADLINES),
     st.builds(Made, IDS, SLICES),
 )

@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from tests.engines.pooled import LONG, Listener, StartPool, alive, expected, job, new_pool, processes, until
+from voicewire.engines.handoff import Rouse, serialize
 from voicewire.errors import Busy
 
 
@@ -45,6 +46,29 @@ async def test_a_block_due_now_overtakes_those_that_are_being_made(start: StartP
     pool.submit(job(), time.monotonic(), urgent)
     await urgent.ended.wait()
     assert not any(each.ended.is_set() for each in patient)
+
+
+async def test_who_was_roused_in_vain_is_left_in_peace(start: StartPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = await start()
+    (child,) = pool._children.values()
+    sent: list[bytes] = []
+    send = child.send
+
+    def note(data: bytes) -> None:
+        sent.append(data)
+        send(data)
+
+    monkeypatch.setattr(child, "send", note)
+    for _ in range(3):
+        pool.rouse()
+    assert sent == [serialize(Rouse())]
+    listener = Listener()
+    pool.submit(job(), time.monotonic(), listener)
+    pool.rouse()
+    assert sent.count(serialize(Rouse())) == 1, "it works"
+    await listener.ended.wait()
+    pool.rouse()
+    assert sent.count(serialize(Rouse())) == 2
 
 
 async def test_a_postponed_block_waits(start: StartPool) -> None:

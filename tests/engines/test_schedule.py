@@ -79,6 +79,20 @@ def test_the_least_loaded_worker_is_next() -> None:
     assert [sorted(worker.jobs) for worker in made.workers] == [[0, 2], [1, 3]]
 
 
+def test_at_rest_is_who_would_be_next_where_nobody_works() -> None:
+    made = schedule(4, 4)
+    assert made.at_rest() is made.workers[0]
+    made.add(ticket(1), 0.0)
+    assert made.at_rest() is None, "a block waits"
+    ((worker, first),) = made.assign(0.0)
+    assert made.at_rest() is None, "one works"
+    made.cancel(first, 0.0)
+    assert made.at_rest() is None, "it has not put down what was cancelled"
+    worker.owed.clear()
+    assert made.at_rest() is worker
+    assert schedule().at_rest() is None
+
+
 def test_a_worker_that_has_not_put_down_a_cancelled_block_counts_as_loaded() -> None:
     made = schedule(4, 4)
     first = ticket(1)

@@ -58,6 +58,7 @@ class Kind(IntEnum):
     HALVED = 9
     PRONOUNCED = 10
     RECORDED = 11
+    ROUSE = 12
 
 
 class Open(NamedTuple):
@@ -95,6 +96,10 @@ class Postpone(NamedTuple):
     deadline: float
 
 
+class Rouse(NamedTuple):
+    """Pool to worker: a job will probably follow at once. Not answered."""
+
+
 class Made(NamedTuple):
     """Worker to pool: a slice of the job; its last ends the job."""
 
@@ -121,7 +126,7 @@ class Halved(NamedTuple):
     times: int
 
 
-Message = Open | Hello | Submit | Cancel | Postpone | Made | Failed | Cancelled | Halved
+Message = Open | Hello | Submit | Cancel | Postpone | Rouse | Made | Failed | Cancelled | Halved
 
 
 class _Failure(msgspec.Struct, array_like=True):
@@ -169,6 +174,8 @@ def serialize(message: Message) -> bytes:
             return _framed(Kind.HALVED, times, b"")
         case Postpone(id, deadline):
             return _framed(Kind.POSTPONE, id, _DEADLINE.pack(deadline))
+        case Rouse():
+            return _framed(Kind.ROUSE, 0, b"")
         case Failed(id, error):
             return _framed(Kind.FAILED, id, _msgpack.encode(_failure(error)))
         case Open() | Hello():
@@ -293,6 +300,7 @@ _READERS: dict[int, Callable[[int, bytes], Message]] = {
     Kind.CANCELLED: lambda job, _: Cancelled(job),
     Kind.HALVED: lambda times, _: Halved(times),
     Kind.POSTPONE: lambda job, body: Postpone(job, _DEADLINE.unpack(body)[0]),
+    Kind.ROUSE: lambda _job, _body: Rouse(),
     Kind.FAILED: lambda job, body: Failed(job, _error(_failure_body.decode(body))),
     Kind.OPEN: lambda _, body: Open(*_open_body.decode(body)),
     Kind.HELLO: lambda _, body: Hello(*_hello_body.decode(body)),

@@ -25,6 +25,7 @@ from voicewire.engines.handoff import (
     Made,
     Message,
     Postpone,
+    Rouse,
     Submit,
     serialize,
 )
@@ -85,7 +86,7 @@ class LocalPool:
         self._last_id = 0
         self._supervisor: asyncio.Task[None] | None = None
         self._started: asyncio.Future[None] | None = None
-        self._closing = self._retiring = False
+        self._closing = self._retiring = self._roused = False
         self._worker_seen_s = 0.0
 
     async def start(self) -> None:
@@ -146,8 +147,16 @@ class LocalPool:
             self._counts["refused"] += 1
             raise
         self._messages[ticket.id] = message, told
+        self._roused = False
         self._dispatch()
         return ticket
+
+    def rouse(self) -> None:
+        """A block will probably be submitted at once. In vain only once: what is spoken may be clips alone."""
+        worker = None if self._roused else self._schedule.at_rest()
+        if worker:
+            self._roused = True
+            self._children[worker].send(serialize(Rouse()))
 
     def cancel(self, ticket: Ticket) -> None:
         """Drop a block: its sink is not called again. Nothing happens when it has ended."""

@@ -67,6 +67,10 @@ class Pool(Protocol):
         """Give a block another deadline. Nothing happens when it has ended."""
         ...
 
+    def rouse(self) -> None:
+        """Say that a block will probably be submitted at once: a worker at rest is sooner with it then."""
+        ...
+
     def outlook(self, priority: Priority = Priority.LIVE, *, tenant: str = "", weight: float = 1.0) -> Outlook:
         """What somebody who comes now has to expect: whoever would wait too long is refused before, by `Pipeline`."""
         ...

@@ -125,6 +125,11 @@ class Schedule:
             return sum(held) / 2  # it gets a lane at once, of a worker that takes turns between its due blocks
         return len(held) * min(held, default=0.0)  # it waits for all of them, and takes whichever ends first
 
+    def at_rest(self) -> Worker | None:
+        """The worker that would get a block now, where none of them has anything to do."""
+        rest = not self.queued and not any(worker.owed for worker in self.workers)
+        return self.workers[0] if rest and self.workers else None
+
     def assign(self, now: float) -> list[tuple[Worker, Ticket]]:
         """Give free lanes to the blocks that are next; return what to send to whom."""
         self._waiting.turn(now)

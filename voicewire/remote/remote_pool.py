@@ -143,6 +143,9 @@ class RemotePool:
             self._move(flight, time.monotonic())
         self._dispatch()
 
+    def rouse(self) -> None:
+        """Nothing: what it gains is less than the way to a worker takes."""
+
     def outlook(self, priority: Priority = Priority.LIVE, *, tenant: str = "", weight: float = 1.0) -> Outlook:
         """See `Pool`. Without a worker, nobody knows better than the longest that a block waits for one."""
         if not self._hosts and priority < Priority.PREFETCH:
