@@ -3,8 +3,9 @@
 Three cases: `cached`, one core for the gateway, every block a clip; `bundle`, the same with five frames to a message;
 `made`, two cores, nothing cached, synthesis and encoding on. The reference beside each, in the same run: a bare
 `websockets` server that sends the same frames with the same ticker. A frame is due when its end, or that of its group,
-is within the lead of the listener's clock; of messages that come together the first counts. Steps go up until one
-fails twice. Beside `made` a second reference makes what it sends, as barely as can be.
+is within the lead of the listener's clock; of messages that come together the first counts. Steps go up, or
+down from what is too much, and of each one of two tries must be in time. Beside `made` a second reference makes what it
+sends, as barely as can be.
 """
 
 from __future__ import annotations

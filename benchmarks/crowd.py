@@ -183,7 +183,7 @@ async def _until_heard(
     pipeline: Pipeline, crowd: Crowd, ear: Ear, begun_s: float, text: str, name: str, lead_ms: int
 ) -> None:
     while True:
-        first_chars = pipeline.expect("tone", tenant="home")
+        first_chars = pipeline.first_chars("tone", tenant="home")
         sizes = (lead_ms, PREFETCH_MS, 400, 400, 100_000)
         plan = Plan(
             name, 0, "tone", "middle", "", 1.0, None, FORMAT, False, Offsets.CODEPOINT, *sizes, first_chars=first_chars

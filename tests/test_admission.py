@@ -90,9 +90,9 @@ def test_load_makes_first_blocks_shorter() -> None:
     sizes = []
     for waits in (Outlook(), Outlook(waited_s=0.05), Outlook(0.05, 0.0), Outlook(1.0)):
         pool.expected = waits
-        sizes.append(pipeline.expect("tone", tenant="home"))
+        sizes.append(pipeline.first_chars("tone", tenant="home"))
     assert sizes == [FIRST_CHARS, 48, 48, 36]
-    assert pipeline.expect("of another gateway", tenant="home") == FIRST_CHARS
+    assert pipeline.first_chars("of another gateway", tenant="home") == FIRST_CHARS
 
 
 @pytest.mark.parametrize("first_chars", [FIRST_CHARS, *(chars for _, chars in SHORTER_FIRST)])

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import pytest
@@ -24,15 +23,13 @@ from voicewire.engines.handoff import (
     Message,
     Open,
     Postpone,
-    Rouse,
     Submit,
     serialize,
 )
 from voicewire.engines.strain import WINDOW_S
 from voicewire.engines.tone import open_engine
 from voicewire.errors import BadRequest, EngineFailed
-from voicewire.rehearsal import Rehearsal
-from voicewire.render import Chain, Encoders, render
+from voicewire.render import Encoders, render
 from voicewire.types import Codec, Format, Job, Slice, Utterance
 
 TONE = "voicewire.engines.tone:open_engine"
@@ -127,32 +124,6 @@ def test_it_announces_its_engine_and_makes_what_render_makes(peer: Callable[...,
     worker.send(Submit(1, job(LONG), 0.0))
     slices = [message.slice for message in worker.until(ended(1)) if isinstance(message, Made)]
     assert slices == [slice for slice in render(open_engine(), job(LONG), Encoders()) if slice != Slice([], (), False)]
-
-
-def test_a_rehearsal_is_heard_by_nobody_and_comes_only_where_there_is_no_job(peer: Callable[..., Peer]) -> None:
-    worker = peer(rtf=0.01)
-    worker.receive()
-    worker.send(Rouse(), Submit(1, job(LONG), 0.0), Rouse())
-    before = [message.slice for message in worker.until(ended(1)) if isinstance(message, Made)]
-    worker.send(Rouse(), Rouse(), Submit(2, job(LONG), 0.0))
-    messages = worker.until(ended(2))
-    assert {message.id for message in messages if isinstance(message, Made)} == {2}
-    assert [message.slice for message in messages if isinstance(message, Made)] == before
-
-
-def test_a_rehearsal_asks_no_engine_and_leaves_nothing_in_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, encoders, leased = open_engine(), Encoders(), list[Format]()
-    lease = encoders.lease
-
-    def note(in_hz: int, wanted: Format) -> AbstractContextManager[Chain]:
-        leased.append(wanted)
-        return lease(in_hz, wanted)
-
-    monkeypatch.setattr(encoders, "lease", note)
-    monkeypatch.setattr(engine, "synthesize", None)
-    Rehearsal(engine, encoders).run()
-    assert leased == [Format()]
-    assert [*render(open_engine(), job(), encoders)] == [*render(open_engine(), job(), Encoders())]
 
 
 def test_the_earliest_deadline_goes_first_whenever_it_comes(peer: Callable[..., Peer]) -> None:

@@ -14,6 +14,7 @@ from voicewire.cache.noop import Noop
 from voicewire.cache.shelf import Shelf
 from voicewire.clips import Clip, Clips, Keys, Take, clip_key, take_key
 from voicewire.consents import Consents
+from voicewire.engines.outlook import Outlook
 from voicewire.engines.pooling import Pool
 from voicewire.errors import BadRequest, Busy, VoicewireError
 from voicewire.forms import Forms
@@ -58,7 +59,6 @@ class Pipeline:
         self._public = public
         self._wait_max_s = wait_max_s
         self._shares = self.shelf.keeps or clips.size_bytes > 0
-        self._names = self._shares or flight is not None  # where neither, no block needs one
         self._forms = Forms(self.shelf)
         self._consents = Consents(pools)
         self._latest: tuple[Order | None, Keys] = (None, Keys(b"", b"", ""))  # asked for several times in a row
@@ -81,12 +81,12 @@ class Pipeline:
         }
 
     def key(self, order: Order) -> bytes:
-        """Return the name of the block's clip."""
+        """Return the name of the block's clip; empty where none is kept."""
         return self._keys(order).clip
 
     def _keys(self, order: Order) -> Keys:
         latest, keys = self._latest
-        if latest is not order and self._names:
+        if latest is not order and self._shares:
             pool = self.pools.get(order.model)
             version = pool.model.version if pool else ""
             consent = self._consents.of(order.model, order.voice)
@@ -166,16 +166,15 @@ class Pipeline:
             self.refused[order.model] += 1
             raise Busy(retry_after_ms=retry_ms)
 
-    def expect(self, model: str, *, tenant: str, weight: float = 1.0, priority: Priority = Priority.LIVE) -> int:
-        """Hear that a first block will come; return how long it may be.
+    def rouse(self, model: str) -> None:
+        """Hear that a first block for `model` is about to be cut: who is to make it gets ready meanwhile."""
+        if pool := self.pools.get(model):
+            pool.rouse()
 
-        Load makes it shorter, before it makes anybody wait. Where there is none, who will make it gets ready.
-        """
+    def first_chars(self, model: str, *, tenant: str, weight: float = 1.0, priority: Priority = Priority.LIVE) -> int:
+        """Return how long a first block may be: load makes it shorter, before it makes anybody wait."""
         pool = self.pools.get(model)
-        if pool is None:
-            return FIRST_CHARS
-        pool.rouse()
-        outlook = pool.outlook(priority, tenant=tenant, weight=weight)
+        outlook = pool.outlook(priority, tenant=tenant, weight=weight) if pool else Outlook()
         waits_s = max(outlook.wait_s, outlook.waited_s)
         return next((chars for seconds, chars in SHORTER_FIRST if waits_s >= seconds), FIRST_CHARS)
 

@@ -69,7 +69,9 @@ class Recital:
         self._refusal: OverQuota | None = None  # nobody pays any further
         self._makings: dict[int, BlockInMaking] = {}
         model = request.choice.model
-        first_chars = pipeline.expect(model.id, tenant=request.tenant, weight=request.weight, priority=request.priority)
+        first_chars = pipeline.first_chars(
+            model.id, tenant=request.tenant, weight=request.weight, priority=request.priority
+        )
         self._splitter = Splitter(
             language=request.choice.language or "en", max_chars=model.max_chars, first_chars=first_chars
         )

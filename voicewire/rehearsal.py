@@ -15,9 +15,9 @@ from voicewire.engines.handoff import Decoder, Made, Submit, serialize
 from voicewire.render import Encoders, render
 from voicewire.types import Chunk, Format, Job, Utterance, Word
 
-SOUND_MS = 10  # less than a frame: to encode one would take longer than the job is on its way
+SOUND_MS = 10  # less than a frame, so that none has to be encoded
 LEVEL = 1 << 13
-TEXT = "Hello."
+WARM_TEXT = "Hello."
 
 
 class Rehearsal:
@@ -26,7 +26,7 @@ class Rehearsal:
     def __init__(self, engine: Engine, encoders: Encoders) -> None:
         self._engine, self._encoders = engine, encoders
         self._decoder = Decoder()
-        job = Job(Utterance(TEXT, engine.model.default_voice), Format(), 0)
+        job = Job(Utterance(WARM_TEXT, engine.model.default_voice), Format(), 0)
         self._message = serialize(Submit(0, job, 0.0))
         self._sound = np.full(SOUND_MS * engine.model.rate_hz // 1000, LEVEL, np.int16)
 
@@ -39,4 +39,4 @@ class Rehearsal:
             slices.close()
 
     def _chunks(self) -> Generator[Chunk, None, None]:
-        yield Chunk(self._sound, (Word(0, len(TEXT), 0, len(self._sound)),))
+        yield Chunk(self._sound, (Word(0, len(WARM_TEXT), 0, len(self._sound)),))

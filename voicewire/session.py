@@ -91,12 +91,14 @@ def text_wire(message: frames.ServerMessage) -> Wire:
 class Session:
     """The contexts of one client. `now` is the monotonic time in seconds."""
 
-    def __init__(self, limits: Limits, catalogue: Names, expect: Callable[[str], int] = lambda _: FIRST_CHARS) -> None:
+    def __init__(
+        self, limits: Limits, catalogue: Names, first_chars: Callable[[str], int] = lambda _: FIRST_CHARS
+    ) -> None:
         self.limits = limits
         self.contexts: dict[str, Context] = {}
         self.channels = 0  # ever opened
         self._catalogue = catalogue
-        self._expect = expect  # says how long a model's first block may be, which is about to come
+        self._first_chars = first_chars  # of a model's first blocks, as long as it has time for
         self._recent: deque[str] = deque(maxlen=RECENT_CONTEXTS)
         self._bad_messages = 0
 
@@ -182,7 +184,7 @@ class Session:
             limits.text_chars,
             self.channels,
             choice.model.words if message.words else WordTimes.NONE,
-            self._expect(choice.model.id),
+            self._first_chars(choice.model.id),
             message.phonemes and choice.model.phonemes,
         )
 

@@ -42,12 +42,11 @@ from voicewire.engines.handoff import (
 from voicewire.engines.lookout import Lookout
 from voicewire.engines.strain import Strain
 from voicewire.errors import EngineFailed, VoicewireError
-from voicewire.rehearsal import Rehearsal
+from voicewire.rehearsal import WARM_TEXT, Rehearsal
 from voicewire.render import WAITING, Encoders, render
 from voicewire.takes import Recorder
 from voicewire.types import Chunk, Format, Job, Slice, Utterance
 
-WARM_TEXT = "Hello."
 AT_LEISURE_S = 0.25  # who has so much to hear will not run dry while a step or two are made for somebody else
 FAR_S = 2.0  # who has so much to hear is in no hurry for the block's first frame
 
@@ -126,10 +125,13 @@ class Worker:
         if self._lookout:
             self._lookout.start()
         while not self._finishing or self._running:
-            for message in self._receive():
+            messages = self._receive()
+            for message in messages:
                 self._take(message)
             if self._running:
                 self._advance()
+            elif self._quick and any(isinstance(message, Rouse) for message in messages):
+                self._rehearsal.run()
 
     def close(self) -> None:
         """Leave nothing open: an engine's utterances do not outlive the interpreter in order."""
@@ -175,8 +177,6 @@ class Worker:
                 self._connection.send(Cancelled(id))
             case Postpone(id, deadline) if id in self._running:
                 self._running[id].deadline = deadline
-            case Rouse() if self._quick and not self._running:
-                self._rehearsal.run()
 
     def _advance(self) -> None:
         able = [(id, job) for id, job in self._running.items() if not job.waiting]

@@ -29,7 +29,7 @@ from tests.engines.pooled import (
     until,
 )
 from voicewire.engines.base import EngineSpec
-from voicewire.engines.pool import LocalPool
+from voicewire.engines.pool import NO_WORKER_S, TICK_S, LocalPool
 from voicewire.errors import EngineFailed
 from voicewire.types import Format, Job, Utterance
 
@@ -166,6 +166,20 @@ async def test_workers_step_back_and_get_their_environment() -> None:
     assert os.getpriority(os.PRIO_PROCESS, child) == os.getpriority(os.PRIO_PROCESS, 0) + 7
     assert b"MALLOC_ARENA_MAX=1" in Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
     await pool.close()
+
+
+async def test_a_block_of_a_retired_pool_waits_for_the_worker_that_it_brings_about(start: StartPool) -> None:
+    pool = await start()
+    pool.retire()
+    os.kill(processes(pool)[0], signal.SIGTERM)
+    await until(lambda: not pool._children)
+    pool._worker_seen_s -= 2 * NO_WORKER_S
+    await asyncio.sleep(2 * TICK_S)
+    listener = Listener()
+    pool.submit(job(), time.monotonic(), listener)
+    await listener.ended.wait()
+    assert listener.error is None
+    assert listener.heard == expected(job())
 
 
 async def test_a_worker_told_to_terminate_is_replaced(start: StartPool) -> None:

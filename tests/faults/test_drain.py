@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.faults.listener import Listener
-from tests.faults.serving import KEY, serving
+from tests.faults.serving import KEY, Server, serving
 from tests.faults.test_resume import FAST, TEXT, hear, speak
 
 STREAMS = 20
@@ -35,6 +35,13 @@ async def rest(listener: Listener) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.2):
                 await listener.hear()
+
+
+def workers_of(server: Server) -> list[int]:
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    found = [int(pid) for pid in children if b"voicewire.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert found
+    return found
 
 
 @pytest.mark.nightly
@@ -104,21 +111,25 @@ async def test_a_server_without_streams_ends_at_once(tmp_path: Path) -> None:
     assert KEY not in "".join(server.log)
 
 
-async def test_processes_that_had_the_signal_too_are_not_replaced(tmp_path: Path) -> None:
+async def test_processes_that_had_the_signal_too_are_not_replaced_for_nobody(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        for pid in [*workers_of(server), server.process.pid]:
+            os.kill(pid, signal.SIGTERM)
+        assert await server.ended() == 0
+    assert not [line for line in server.log if "takes its place" in line]
+
+
+async def test_processes_that_had_the_signal_too_are_replaced_while_somebody_listens(tmp_path: Path) -> None:
     async with serving(tmp_path, **FAST) as server:
-        (listener,) = await start(server.url, 1, 2_000, 5)
-        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-        workers = [pid for pid in children if b"voicewire.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        server.process.send_signal(signal.SIGTERM)
+        (listener,) = await start(server.url, 1, 200, 5)
+        for pid in [server.process.pid, *workers_of(server)]:
+            os.kill(pid, signal.SIGTERM)
         await listener.hear_until_draining()
-        await server.metric_becomes("voicewire_pool_running", 0)
-        for pid in workers:
-            os.kill(int(pid), signal.SIGTERM)
-        await server.metric_becomes("voicewire_pool_workers", 0)
         await rest(listener)
         assert await server.ended() == 0
-    assert workers
-    assert not [line for line in server.log if "takes its place" in line]
+    end = listener.told["c1"].end
+    assert end is not None
+    assert end["type"] == "done"
 
 
 @pytest.mark.nightly

@@ -293,6 +293,12 @@ async def test_what_is_given_once_and_otherwise(admin: httpx.AsyncClient, free: 
     assert await operator.store.fetchval(audit, free.id) == 2
 
 
+async def test_a_grant_for_nobody_is_told_what_it_lacks(admin: httpx.AsyncClient) -> None:
+    answer = await admin.post("/admin/grants", json={"seconds": 1})
+    assert answer.status_code == 400, answer.text
+    assert "either tenant or email must be given" in answer.json()["error"]["message"]
+
+
 async def test_what_was_given_is_taken_back_once(admin: httpx.AsyncClient, free: Tenant, operator: Operator) -> None:
     gift = {"tenant": free.id, "seconds": 30, "id": "a/b", "note": "by mistake"}
     granted = (await admin.post("/admin/grants", json=gift)).json()["id"]

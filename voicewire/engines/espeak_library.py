@@ -105,12 +105,16 @@ class Lane:
             raise EngineFailed
         self._callback = _Callback(self._heard)  # kept: the library holds no more than its address
         self._library.espeak_SetSynthCallback(self._callback)
-        self.voice = ""
         self._tuned = UNTUNED
         self._inside: greenlet | None = None
         self._outside = getcurrent()
         self._stopped = False
         self._problem: BaseException | None = None
+
+    @property
+    def voice(self) -> str:
+        """The voice that it spoke with last."""
+        return self._tuned[0]
 
     def natives(self) -> list[Native]:
         """List the voices that can speak: some are listed without a dictionary, and would be mute."""
@@ -160,10 +164,9 @@ class Lane:
         if (voice, rate_wpm, ipa) == self._tuned:
             return
         if voice != self.voice:
-            self.voice, self._tuned = "", UNTUNED
+            self._tuned = UNTUNED
             if self._library.espeak_SetVoiceByName(voice.encode()) != _OK:
                 raise EngineFailed
-            self.voice = voice
         self._library.espeak_SetParameter(_RATE, rate_wpm, 0)
         self._library.espeak_ng_SetPhonemeEvents(1, ipa)
         self._tuned = voice, rate_wpm, ipa

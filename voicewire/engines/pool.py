@@ -339,7 +339,7 @@ class LocalPool:
                     worker.heard_s = now
             then = now
             self._kill_stalled(now)
-            if self._schedule.workers:
+            if self._schedule.workers or (self._retiring and not self._schedule.queued):
                 self._worker_seen_s = now
             elif now - self._worker_seen_s > NO_WORKER_S:
                 self._fail_all(Unstaffed(retry_after_ms=int(1000 * NO_WORKER_S)))

@@ -144,7 +144,7 @@ class RemotePool:
         self._dispatch()
 
     def rouse(self) -> None:
-        """Nothing: what it gains is less than the way to a worker takes."""
+        """Nothing: the hosts of workers are not told."""
 
     def outlook(self, priority: Priority = Priority.LIVE, *, tenant: str = "", weight: float = 1.0) -> Outlook:
         """See `Pool`. Without a worker, nobody knows better than the longest that a block waits for one."""

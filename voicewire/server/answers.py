@@ -27,6 +27,9 @@ HEADERS: Mapping[int, Mapping[str, str]] = MappingProxyType(
 )
 """What an answer with this status has to say."""
 
+NO_OBJECT = frozenset({"model_attributes_type", "missing"})
+"""What pydantic calls a body that is a form, a text, nothing, or JSON under another name."""
+
 Refusal = Callable[[HTTPConnection, VoicewireError], Response]
 """Words an error for who asks."""
 
@@ -72,7 +75,7 @@ def translate(error: Exception, size_bytes_max: int) -> VoicewireError:
             return error
         case RequestValidationError():
             first = error.errors()[0]
-            if first["loc"] == ("body",):  # which is no object: a form, a text, JSON under another name
+            if first["type"] in NO_OBJECT and first["loc"] == ("body",):
                 return BadRequest(problem="the body must be a JSON object, and its Content-Type application/json")
             place = ".".join(str(part) for part in first["loc"])
             return BadRequest(problem=f"{place}: {first['msg']}")

@@ -147,7 +147,7 @@ def _assemble(
     metrics, pipeline = Metrics(), caching.pipeline(pools, voices.public, config.queue_wait_ms / 1000)
     journal = Journal(storage.redis, interval_s=config.journal_ms / 1000, resume_s=config.resume_s)
     ticker = Ticker(config.tick_ms / 1000, metrics.tick_lag_s.observe)
-    settings = Settings(_limits(config), config.stall_s, config.resume_s, config.resume_bytes_max)
+    settings = Settings(_limits(config), config.stall_s, config.resume_s, config.resume_bytes_max, config.default_model)
     refundable, admit = Refunds(accounts.rates).allowed, accounts.limiter.admit_context
     meter = Meter(service.ledger, admit, accounts.plans.permille, refundable, limited=config.billing)
     machinery = Machinery(settings, pipeline, ticker, journal, meter, Parser(), metrics.observe_context)

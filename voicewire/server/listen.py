@@ -89,7 +89,8 @@ class DrainingServer(uvicorn.Server):
 
     def _drain(self) -> None:
         LOGGER.info("draining: %d streams", len(self._sessions))
-        self._retire()
+        if not self._sessions.speaking:  # else what ends is still needed, and replaced
+            self._retire()
         self._sessions.drain(RECONNECT_MS)
 
     async def on_tick(self, counter: int) -> bool:

@@ -56,7 +56,7 @@ class Wire:
 
 
 def machinery(redis: Redis) -> Machinery:
-    settings = Settings(Limits(contexts=4, text_chars=1_000), 5.0, 60.0, 1 << 20)
+    settings = Settings(Limits(contexts=4, text_chars=1_000), 5.0, 60.0, 1 << 20, "tone")
 
     ledger = Ledger(redis, Store("postgresql://nobody@127.0.0.1/nothing"))
     meter = meter_over(ledger)

@@ -149,6 +149,8 @@ class Live:
         now = time.monotonic()
         if self.elsewhere is not None and self.elsewhere.take(message):
             return
+        if isinstance(message, frames.Speak):
+            self._machinery.pipeline.rouse(message.model or self._machinery.settings.default_model)
         self._run(self.session.receive(message, now))
         context = self.session.contexts.get(getattr(message, "context", ""))
         if context is not None:

@@ -23,6 +23,7 @@ class Settings:
     stall_s: float
     resume_s: float
     resume_bytes_max: int
+    default_model: str
 
     def limits_of(self, principal: Principal) -> Limits:
         """Return what a session of `principal` may do."""

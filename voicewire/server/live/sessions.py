@@ -187,8 +187,8 @@ class Sessions:
             self.remove(before)
         tenant, limits = identity.principal.tenant, self._machinery.settings.limits_of(identity.principal)
         weight = identity.principal.limits.weight
-        expect = partial(self._machinery.pipeline.expect, tenant=tenant, weight=weight)
-        session = Session(limits, Current(lambda: self._catalogue(tenant)), expect)
+        first_chars = partial(self._machinery.pipeline.first_chars, tenant=tenant, weight=weight)
+        session = Session(limits, Current(lambda: self._catalogue(tenant)), first_chars)
         outbox = Outbox(wire, self._admission.outbox_bytes_max, translate)
         live = Live(self._machinery, identity, session, outbox, wire)
         self.add(live)
