@@ -155,9 +155,9 @@ def test_audio_stays_within_the_lead() -> None:
 
 @pytest.mark.parametrize(
     ("lead_ms", "bundle", "frames_each"),
-    [(1_000, 1, 8), (2_100, 5, 15), (3_000, 1, 25), (3_000, 5, 25), (3_000, 10, 20), (30_000, 1, 25)],
+    [(1_000, 1, 8), (2_100, 5, 15), (2_999, 1, 24), (3_000, 1, 50), (3_000, 5, 50), (3_000, 10, 50), (30_000, 1, 50)],
 )
-def test_those_who_are_far_ahead_get_a_sixth_of_it_at_once(lead_ms: int, bundle: int, frames_each: int) -> None:
+def test_those_who_are_far_ahead_get_much_of_it_at_once(lead_ms: int, bundle: int, frames_each: int) -> None:
     one = session()
     spoken = frames.Speak("c", text=TEXT * 30, lead_ms=lead_ms, format=frames.FormatRequest(bundle=bundle))
     sent = count_of(tell(one, spoken, 0.0))

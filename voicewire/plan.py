@@ -13,7 +13,8 @@ from voicewire.types import Block, Format, Offsets, WordTimes
 
 AHEAD_MS = 1_000  # who is so far ahead is written to seldom: writing to the socket costs most
 GROUP_PART = 6  # a sixth of the lead may be missing before it is made up in one write …
-GROUP_MS = 500  # … and never more
+GROUP_MS = 500  # … and never more …
+FAR_MS, FAR_GROUP_MS = 3_000, 1_000  # … but for who is so far ahead as most are; of a second the ledger is told at once
 
 
 class Plan(Struct, frozen=True, array_like=True):
@@ -49,7 +50,7 @@ def gathered_frames(format: Format, lead_ms: int) -> int:
     """Return how many frames go out in one write: for who is far ahead, those of several messages."""
     if lead_ms < AHEAD_MS:
         return format.bundle
-    group_ms = min(GROUP_MS, lead_ms // GROUP_PART)
+    group_ms = FAR_GROUP_MS if lead_ms >= FAR_MS else min(GROUP_MS, lead_ms // GROUP_PART)
     return max(1, group_ms // (format.bundle * format.frame_ms)) * format.bundle
 
 
