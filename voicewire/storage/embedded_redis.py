@@ -20,6 +20,7 @@ from voicewire.config import variable
 from voicewire.storage.embedded import EmbeddedServer, Home, StartError, State
 from voicewire.storage.redis import open_redis
 
+REWRITE_SIZE = "512mb"  # of its file: to write it anew takes a core, and thousands of streams fill 64 MB in seconds
 MEMORY_BYTES_MAX = 2 << 30
 SOCKET = "redis.sock"
 PIDFILE = "redis.pid"
@@ -99,6 +100,7 @@ def _spawn(home: Home) -> subprocess.Popen[bytes]:
         "appendonly": "yes",
         "appendfsync": "everysec",
         "aof-load-truncated": "yes",
+        "auto-aof-rewrite-min-size": REWRITE_SIZE,
         "save": "",
         "maxmemory": str(MEMORY_BYTES_MAX),
         "maxmemory-policy": "noeviction",
