@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from tests.server.costing import meter_over
 from tests.server.live.test_sessions import CALLER
 from voicewire.server.bill import MUCH_S, UNTOLD_S, Bill
@@ -90,3 +92,16 @@ async def test_who_was_told_of_lately_is_left_out() -> None:
     assert await told(ledger, 1) == [100]
     assert asyncio.get_running_loop().time() - before_s >= LATELY_S
     running.cancel()
+
+
+async def test_of_what_would_be_too_much_twice_the_ledger_is_told_the_first_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hurried: list[bool] = []
+    monkeypatch.setattr(Meter, "hurry", lambda _meter, _bill, *, at_once: hurried.append(at_once))
+    _, bill = opened(Told())
+    hand_over(bill, 0.5)
+    assert not hurried, "a second is what a gateway that is killed may forgive"
+    _, bill = opened(Told())
+    hand_over(bill, 0.6)
+    assert hurried == [False]

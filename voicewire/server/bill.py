@@ -192,7 +192,7 @@ class Bill:
         """More was handed over. Much at once is told at once: a killed process must not forget it."""
         handed, self._handed = self._handed, self.tab.handed
         untold, burst = self._handed - self._told, self._handed - handed
-        if untold > self._untold and self._open:
+        if (untold > self._untold or untold + burst > self._much) and self._open:  # another as large would be too much
             self._meter.hurry(self, at_once=untold > self._much or burst >= self._much)
 
     def untold(self, since_s: float) -> bool:
