@@ -18,6 +18,7 @@ from voicewire.types import Format, WordTimes
 
 BAD_MESSAGES_MAX = 16  # a client that keeps sending nonsense is closed with 4500
 OPENING = frozenset({"open", "speak"})
+USUAL_FORMAT = Format()
 CHANGING = frozenset({"text", "cancel"})
 RECENT_CONTEXTS = 64  # names for which a late `playhead` is no error
 
@@ -174,7 +175,7 @@ class Session:
             choice.language,
             message.speed,
             message.seed,
-            message.format.grant() if message.format else Format(),
+            message.format.grant() if message.format else USUAL_FORMAT,
             message.words,
             message.offsets,
             lead_ms,

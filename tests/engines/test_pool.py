@@ -12,6 +12,7 @@ import pytest
 
 from tests.engines.pooled import LONG, Listener, StartPool, alive, expected, job, new_pool, processes, until
 from voicewire.engines.handoff import Rouse, serialize
+from voicewire.engines.pool import ROUSED_S
 from voicewire.errors import Busy
 
 
@@ -62,13 +63,16 @@ async def test_who_was_roused_in_vain_is_left_in_peace(start: StartPool, monkeyp
     for _ in range(3):
         pool.rouse()
     assert sent == [serialize(Rouse())]
+    pool._roused_s -= ROUSED_S
+    pool.rouse()
+    assert sent == 2 * [serialize(Rouse())], "it is cold again"
     listener = Listener()
     pool.submit(job(), time.monotonic(), listener)
     pool.rouse()
-    assert sent.count(serialize(Rouse())) == 1, "it works"
+    assert sent.count(serialize(Rouse())) == 2, "it works"
     await listener.ended.wait()
     pool.rouse()
-    assert sent.count(serialize(Rouse())) == 2
+    assert sent.count(serialize(Rouse())) == 3
 
 
 async def test_a_postponed_block_waits(start: StartPool) -> None:

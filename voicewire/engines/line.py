@@ -120,6 +120,13 @@ class Line:
         flow.tag += ticket.work / flow.weight
         self.remove(ticket)
 
+    def serve(self, ticket: Ticket) -> None:
+        """A block gets a lane that nobody waits for: what `push` and `take` come to."""
+        flow = self._resting.pop(ticket.tenant, None) or _Flow()
+        self._virtual = max(flow.tag, self._virtual)
+        flow.tag = self._virtual + ticket.work / ticket.weight
+        self._rest(ticket.tenant, flow)
+
     def remove(self, ticket: Ticket) -> None:
         """A block waits here no longer."""
         flow = self._waiting[ticket.tenant]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -44,6 +45,8 @@ LATE_S = 0.5  # behind time, after which nobody is blamed for having been silent
 STEADY_S = 10.0  # a worker that lived so long is replaced at once
 BACKOFF_S = (0.1, 10.0)  # before the second replacement, and at most
 NO_WORKER_S = 10.0  # a block does not wait longer for any worker at all to come back
+ROUSED_S = 1.0  # for which a worker is not roused again, unless something came
+ROUSE = serialize(Rouse())
 IDS = 1 << 32
 
 logger = logging.getLogger(__name__)
@@ -86,7 +89,8 @@ class LocalPool:
         self._last_id = 0
         self._supervisor: asyncio.Task[None] | None = None
         self._started: asyncio.Future[None] | None = None
-        self._closing = self._retiring = self._roused = False
+        self._closing = self._retiring = False
+        self._roused_s = -math.inf  # when a worker was roused for what has not come
         self._worker_seen_s = 0.0
 
     async def start(self) -> None:
@@ -141,22 +145,29 @@ class LocalPool:
             raise BadRequest(problem=str(error)) from error
         if self._closing:
             raise Busy("draining")
+        now = time.monotonic()
+        self._roused_s = -math.inf
+        if worker := self._schedule.begin(ticket, now):
+            self._messages[ticket.id] = message, told
+            self._children[worker].send(message)
+            return ticket
         try:
-            self._schedule.add(ticket, time.monotonic())
+            self._schedule.add(ticket, now)
         except Busy:
             self._counts["refused"] += 1
             raise
         self._messages[ticket.id] = message, told
-        self._roused = False
         self._dispatch()
         return ticket
 
     def rouse(self) -> None:
-        """A block will probably be submitted at once. In vain only once: what is spoken may be clips alone."""
-        worker = None if self._roused else self._schedule.at_rest()
-        if worker:
-            self._roused = True
-            self._children[worker].send(serialize(Rouse()))
+        """A block will probably be submitted at once. In vain at most once a second: it may be no text, or clips."""
+        now = time.monotonic()
+        if now - self._roused_s < ROUSED_S:
+            return
+        if worker := self._schedule.at_rest():
+            self._roused_s = now
+            self._children[worker].send(ROUSE)
 
     def cancel(self, ticket: Ticket) -> None:
         """Drop a block: its sink is not called again. Nothing happens when it has ended."""

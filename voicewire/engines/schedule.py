@@ -130,6 +130,15 @@ class Schedule:
         rest = not self.queued and not any(worker.owed for worker in self.workers)
         return self.workers[0] if rest and self.workers else None
 
+    def begin(self, ticket: Ticket, now: float) -> Worker | None:
+        """Give a new block to the worker at rest, as `add` and `assign` would, in less time; None: ask these."""
+        worker = self.at_rest() if ticket.awaited else None
+        if worker:
+            self._set_due(ticket, now)
+            self._waiting.serve(ticket, now)
+            self._begun(worker, ticket, now)
+        return worker
+
     def assign(self, now: float) -> list[tuple[Worker, Ticket]]:
         """Give free lanes to the blocks that are next; return what to send to whom."""
         self._waiting.turn(now)
@@ -147,9 +156,7 @@ class Schedule:
                 if not worker:
                     return assigned
                 self._waiting.take(ticket)
-                if ticket.awaited and not ticket.ahead:
-                    self._waited_s += MEMORY * (now - ticket.due_at - self._waited_s)
-                assigned.append(self._start(worker, ticket, now))
+                assigned.append(self._begun(worker, ticket, now))
         return assigned
 
     def cancel(self, ticket: Ticket, now: float) -> Worker | None:
@@ -217,6 +224,12 @@ class Schedule:
     def _chars_s(self) -> float:
         return self._rates.chars_s * max(1, len(self.workers))
 
+    def _begun(self, worker: Worker, ticket: Ticket, now: float) -> tuple[Worker, Ticket]:
+        """A block that did not wait because of a worker's death gets a lane."""
+        if ticket.awaited and not ticket.ahead:
+            self._waited_s += MEMORY * (now - ticket.due_at - self._waited_s)
+        return self._start(worker, ticket, now)
+
     def _start(self, worker: Worker, ticket: Ticket, now: float) -> tuple[Worker, Ticket]:
         if not worker.owed:
             worker.heard_s = now
@@ -251,9 +264,12 @@ class Schedule:
         return taken >= len(self.workers) - 1 and all(worker.lanes == 1 for worker in self.workers)
 
     def _push(self, ticket: Ticket, now: float) -> None:
+        self._set_due(ticket, now)
+        self._waiting.push(ticket, now)
+
+    def _set_due(self, ticket: Ticket, now: float) -> None:
         begin_by = ticket.deadline - self._due_s - self._rates.lasts_s(ticket.work)
         ticket.due_at = max(now, begin_by) if ticket.awaited else math.inf
-        self._waiting.push(ticket, now)
 
 
 def _write_off(worker: Worker, ticket: Ticket, now: float) -> None:

@@ -59,10 +59,16 @@ class Waiting:
         """Characters that wait."""
         return sum(line.work for line in self.lines.values())
 
+    def serve(self, ticket: Ticket, now: float) -> None:
+        """A block gets a lane that nobody waits for."""
+        rank = self._rank(ticket, now)
+        self.lines[rank].serve(ticket)
+        if rank.due:
+            self.listened_s = now
+
     def push(self, ticket: Ticket, now: float) -> None:
         """Let a block wait."""
-        rank = rank_of(ticket, now)
-        ticket.ahead = ticket.awaited and not rank.due
+        rank = self._rank(ticket, now)
         if ticket.ahead:
             heapq.heappush(self._turning, _Turning(ticket.due_at, ticket.id, ticket))
         self._put(ticket, rank, now)
@@ -91,6 +97,12 @@ class Waiting:
         self.lines[self._ranks[ticket.id]].remove(ticket)
         self._forget(ticket)
         return True
+
+    @staticmethod
+    def _rank(ticket: Ticket, now: float) -> Rank:
+        rank = rank_of(ticket, now)
+        ticket.ahead = ticket.awaited and not rank.due
+        return rank
 
     def _put(self, ticket: Ticket, rank: Rank, now: float) -> None:
         self._ranks[ticket.id] = rank

@@ -127,6 +127,25 @@ async def test_who_was_looked_at_again_has_the_limits_of_now(sessions: Sessions)
     assert (refusal.code, refusal.context, [*live.session.contexts]) == ("forbidden", "after", ["before"])
 
 
+async def test_whoever_has_no_context_rouses_the_model_that_it_speaks_with(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roused: list[str] = []
+    monkeypatch.setattr(Pipeline, "rouse", lambda _, model: roused.append(model))
+    live, _, _ = await begin(sessions)
+    live.stir()
+    assert roused == ["tone"], "as long as nothing else is known"
+    live.receive('{"type":"speak","context":"c","text":"Hello.","model":"m"}')
+    assert roused == ["tone", "m"]
+    live.receive('{"type":"open","context":"d"}')
+    live.stir()
+    assert roused == ["tone", "m"], "it may be more text of a context"
+    live.receive('{"type":"cancel","context":"c"}')
+    live.receive('{"type":"cancel","context":"d"}')
+    live.stir()
+    assert roused == ["tone", "m", "m"]
+
+
 async def test_a_caller_has_so_many_connections_and_another_has_their_own(sessions: Sessions) -> None:
     single = replace(CALLER, limits=CallerLimits(streams=1))
     live, _, _ = await begin(sessions, single)

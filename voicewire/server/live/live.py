@@ -79,6 +79,7 @@ class Live:
         self._contexts: dict[int, LiveContext] = {}  # by channel
         self._finished: deque[LiveContext] = deque()
         self._forgotten: list[int] = []  # channels that the journal is to drop
+        self._model = machinery.settings.default_model  # that it speaks with, as far as is known
 
     def begin(self, ready: frames.Ready) -> None:
         """Say hello, and keep the session from now on."""
@@ -130,6 +131,11 @@ class Live:
 
     # from the client
 
+    def stir(self) -> None:
+        """Hear that something comes: of a client without a context it is probably text."""
+        if not self.session.contexts:
+            self._machinery.pipeline.rouse(self._model)
+
     def receive(self, data: str) -> None:
         """Take one text message."""
         try:
@@ -150,7 +156,8 @@ class Live:
         if self.elsewhere is not None and self.elsewhere.take(message):
             return
         if isinstance(message, frames.Speak):
-            self._machinery.pipeline.rouse(message.model or self._machinery.settings.default_model)
+            self._model = message.model or self._machinery.settings.default_model
+            self._machinery.pipeline.rouse(self._model)
         self._run(self.session.receive(message, now))
         context = self.session.contexts.get(getattr(message, "context", ""))
         if context is not None:

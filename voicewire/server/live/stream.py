@@ -157,6 +157,7 @@ class StreamEndpoint:
                 except VoicewireError as error:
                     self._refuse(wire, error)
                 event = await self._next(websocket, wire, live)
+            wire.stirred = live.stir
             hear, receive = self._listener(wire, live), partial(self._next, websocket, wire, live)
             conversation.code = await listen(wire, hear, event, receive)
 

@@ -72,6 +72,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
     writing = False
     stuck = False
     listener: Listener | None = None
+    stirred: Callable[[], None] | None = None  # called when something comes, before it is read
     broken: Exception | None = None
     _heard = 0  # of the messages that were read together
 
@@ -88,6 +89,8 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = 0
+        if self.stirred is not None:
+            self.stirred()
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.transport.is_closing():
             # its headers are more or longer than the library takes: uvicorn would wait for ever
@@ -96,6 +99,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.writing = False
+        self.stirred = None  # or what it calls would wait for the garbage collector
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
