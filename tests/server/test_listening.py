@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 from websockets.asyncio.client import connect
@@ -48,11 +49,11 @@ async def test_what_a_listener_raises_ends_the_connection_where_it_is_guarded() 
     assert protocol.queue.get_nowait()["type"] == "websocket.disconnect"
 
 
-async def test_what_stirs_is_told_of_before_it_is_read() -> None:
+async def test_what_stirs_is_told_of_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     async def nothing(scope: object, receive: object, send: object) -> None: ...
 
     protocol, told = WireProtocol(Config(nothing), ServerState(), {}), list[str]()
     protocol.stirred = lambda: told.append("stirred")
-    protocol.conn.receive_data = lambda _: told.append("read")  # type: ignore[method-assign]
+    monkeypatch.setattr(protocol.conn, "receive_data", lambda _: told.append("read"))
     protocol.data_received(b"?")
     assert told[:2] == ["stirred", "read"]
