@@ -46,7 +46,6 @@ STEADY_S = 10.0  # a worker that lived so long is replaced at once
 BACKOFF_S = (0.1, 10.0)  # before the second replacement, and at most
 NO_WORKER_S = 10.0  # a block does not wait longer for any worker at all to come back
 ROUSED_S = 1.0  # for which a worker is not roused again, unless something came
-ROUSE = serialize(Rouse())
 IDS = 1 << 32
 
 logger = logging.getLogger(__name__)
@@ -167,7 +166,7 @@ class LocalPool:
             return
         if worker := self._schedule.at_rest():
             self._roused_s = now
-            self._children[worker].send(ROUSE)
+            self._children[worker].send(serialize(Rouse()))
 
     def cancel(self, ticket: Ticket) -> None:
         """Drop a block: its sink is not called again. Nothing happens when it has ended."""
