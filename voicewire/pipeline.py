@@ -167,7 +167,7 @@ class Pipeline:
             raise Busy(retry_after_ms=retry_ms)
 
     def rouse(self, model: str) -> None:
-        """Hear that a first block for `model` is about to be cut: who is to make it gets ready meanwhile."""
+        """Hear that text for `model` is probably about to come: who is to make its first block gets ready."""
         if pool := self.pools.get(model):
             pool.rouse()
 

@@ -1,7 +1,7 @@
 """The first step of a job, gone through for nobody, while the job itself is on its way.
 
 A worker that has waited for a while finds nothing of what it needs in the processor's caches: its first step takes
-twice as long then. Meanwhile the gateway cuts the first block of a text, and that is the time to fetch it all.
+twice as long then. Meanwhile the gateway reads a message and cuts its first block: that is the time to fetch it all.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from voicewire.types import Format, WordTimes
 
 BAD_MESSAGES_MAX = 16  # a client that keeps sending nonsense is closed with 4500
 OPENING = frozenset({"open", "speak"})
-USUAL_FORMAT = Format()
 CHANGING = frozenset({"text", "cancel"})
+USUAL_FORMAT = Format()  # made once: to check one takes longer than to use it
 RECENT_CONTEXTS = 64  # names for which a late `playhead` is no error
 
 

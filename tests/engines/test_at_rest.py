@@ -56,7 +56,8 @@ def standing(made: Schedule) -> object:
     tags = [
         (line._virtual, {tenant: flow.tag for tenant, flow in line._resting.items()}) for line in waiting.lines.values()
     ]
-    return tags, waiting.listened_s, made._waited_s, made.queued, made.running, waiting.tenants
+    books = [(worker.heard_s, worker.marked_s, sorted(worker.jobs), worker.owed) for worker in made.workers]
+    return tags, books, waiting.listened_s, made._waited_s, made.queued, made.running, waiting.tenants
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from functools import partial
 import pytest
 
 from tests.engines.pooled import LONG, Listener, StartPool, alive, expected, job, new_pool, processes, until
+from voicewire.engines import pool as pools
 from voicewire.engines.handoff import Rouse, serialize
-from voicewire.engines.pool import ROUSED_S
 from voicewire.errors import Busy
 
 
@@ -60,10 +60,11 @@ async def test_who_was_roused_in_vain_is_left_in_peace(start: StartPool, monkeyp
         send(data)
 
     monkeypatch.setattr(child, "send", note)
+    monkeypatch.setattr(pools, "ROUSED_S", 60.0)
     for _ in range(3):
         pool.rouse()
     assert sent == [serialize(Rouse())]
-    pool._roused_s -= ROUSED_S
+    pool._roused_s -= 60.0
     pool.rouse()
     assert sent == 2 * [serialize(Rouse())], "it is cold again"
     listener = Listener()

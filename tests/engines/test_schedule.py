@@ -259,7 +259,8 @@ class Machine(RuleBasedStateMachine):
         self.next += 1
         new = ticket(self.next, self.now + after, tenant, priority=priority, weight=weight)
         try:
-            self.made.add(new, self.now)
+            if not self.made.begin(new, self.now):
+                self.made.add(new, self.now)
         except Busy:
             assert self.made.queued >= 3
         else:

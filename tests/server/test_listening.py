@@ -49,11 +49,13 @@ async def test_what_a_listener_raises_ends_the_connection_where_it_is_guarded() 
     assert protocol.queue.get_nowait()["type"] == "websocket.disconnect"
 
 
-async def test_what_stirs_is_told_of_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_text_message_stirs_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     async def nothing(scope: object, receive: object, send: object) -> None: ...
 
     protocol, told = WireProtocol(Config(nothing), ServerState(), {}), list[str]()
     protocol.stirred = lambda: told.append("stirred")
     monkeypatch.setattr(protocol.conn, "receive_data", lambda _: told.append("read"))
-    protocol.data_received(b"?")
-    assert told[:2] == ["stirred", "read"]
+    protocol.data_received(b"\x81?")
+    assert told == ["stirred", "read"]
+    protocol.data_received(b"\x8a?")
+    assert told[2:] == ["read"], "a pong"

@@ -121,7 +121,8 @@ class Line:
         self.remove(ticket)
 
     def serve(self, ticket: Ticket) -> None:
-        """A block gets a lane that nobody waits for: what `push` and `take` come to."""
+        """As `push` and `take` of a block where nobody waits."""
+        assert not self._waiting
         flow = self._resting.pop(ticket.tenant, None) or _Flow()
         self._virtual = max(flow.tag, self._virtual)
         flow.tag = self._virtual + ticket.work / ticket.weight

@@ -45,7 +45,7 @@ LATE_S = 0.5  # behind time, after which nobody is blamed for having been silent
 STEADY_S = 10.0  # a worker that lived so long is replaced at once
 BACKOFF_S = (0.1, 10.0)  # before the second replacement, and at most
 NO_WORKER_S = 10.0  # a block does not wait longer for any worker at all to come back
-ROUSED_S = 1.0  # for which a worker is not roused again, unless something came
+ROUSED_S = 0.05  # how long nobody is roused again, unless a block was submitted
 IDS = 1 << 32
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class LocalPool:
         self._supervisor: asyncio.Task[None] | None = None
         self._started: asyncio.Future[None] | None = None
         self._closing = self._retiring = False
-        self._roused_s = -math.inf  # when a worker was roused for what has not come
+        self._roused_s = -math.inf  # when a worker was last roused, with no block submitted since
         self._worker_seen_s = 0.0
 
     async def start(self) -> None:
@@ -160,7 +160,7 @@ class LocalPool:
         return ticket
 
     def rouse(self) -> None:
-        """A block will probably be submitted at once. In vain at most once a second: it may be no text, or clips."""
+        """A block will probably be submitted at once. In vain it is seldom: what came may be no text, or clips."""
         now = time.monotonic()
         if now - self._roused_s < ROUSED_S:
             return

@@ -131,7 +131,7 @@ class Schedule:
         return self.workers[0] if rest and self.workers else None
 
     def begin(self, ticket: Ticket, now: float) -> Worker | None:
-        """Give a new block to the worker at rest, as `add` and `assign` would, in less time; None: ask these."""
+        """Give a new block to the worker at rest, as `add` and `assign` would; None where these have to."""
         worker = self.at_rest() if ticket.awaited else None
         if worker:
             self._set_due(ticket, now)
@@ -225,7 +225,7 @@ class Schedule:
         return self._rates.chars_s * max(1, len(self.workers))
 
     def _begun(self, worker: Worker, ticket: Ticket, now: float) -> tuple[Worker, Ticket]:
-        """A block that did not wait because of a worker's death gets a lane."""
+        """Give a lane to a block that is no retry, and count how long it waited."""
         if ticket.awaited and not ticket.ahead:
             self._waited_s += MEMORY * (now - ticket.due_at - self._waited_s)
         return self._start(worker, ticket, now)

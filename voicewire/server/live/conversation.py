@@ -23,6 +23,10 @@ class Conversation:
     live: Live
     code: int = GOODBYE  # the close code: after any other the session can be resumed
 
+    def stir(self) -> None:
+        """Hear that a message comes, for whichever session it is."""
+        self.live.stir()
+
 
 @asynccontextmanager
 async def conversing(sessions: Sessions, metrics: Metrics, live: Live) -> AsyncIterator[Conversation]:

@@ -79,7 +79,7 @@ class Live:
         self._contexts: dict[int, LiveContext] = {}  # by channel
         self._finished: deque[LiveContext] = deque()
         self._forgotten: list[int] = []  # channels that the journal is to drop
-        self._model = machinery.settings.default_model  # that it speaks with, as far as is known
+        self._model = machinery.settings.default_model  # that it spoke with last
 
     def begin(self, ready: frames.Ready) -> None:
         """Say hello, and keep the session from now on."""
@@ -156,8 +156,7 @@ class Live:
         if self.elsewhere is not None and self.elsewhere.take(message):
             return
         if isinstance(message, frames.Speak):
-            self._model = message.model or self._machinery.settings.default_model
-            self._machinery.pipeline.rouse(self._model)
+            self._machinery.pipeline.rouse(message.model or self._machinery.settings.default_model)
         self._run(self.session.receive(message, now))
         context = self.session.contexts.get(getattr(message, "context", ""))
         if context is not None:
@@ -304,6 +303,7 @@ class Live:
     def _register(self, context: Context, kept: Kept | None = None, key: str = "") -> LiveContext:
         live = self._contexts.get(context.plan.channel)
         if live is None or live.context is not context:
+            self._model = context.plan.model
             live = self._contexts[context.plan.channel] = LiveContext(self, self._machinery, context, kept, key)
             self._forget(lambda finished: finished.plan.name == context.plan.name)
         return live

@@ -25,7 +25,7 @@ from voicewire.auth.principal import Principal
 from voicewire.errors import RETRY_MS, BadRequest, Gone, OverQuota, Unauthorized, VoicewireError
 from voicewire.frames import SUBPROTOCOL
 from voicewire.server.answers import error_response
-from voicewire.server.live.conversation import conversing, listen
+from voicewire.server.live.conversation import Conversation, conversing, listen
 from voicewire.server.live.live import Elsewhere, Live
 from voicewire.server.live.pace import Pace
 from voicewire.server.live.sessions import Sessions
@@ -150,16 +150,24 @@ class StreamEndpoint:
     async def _converse(self, websocket: WebSocket, wire: WireProtocol, live: Live) -> None:
         async with conversing(self.sessions, self.metrics, live) as conversation:
             conversation.code = LOST  # until somebody closes it
+            wire.stirred = conversation.stir
+            try:
+                conversation.code = await self._hear_out(websocket, wire, conversation)
+            finally:
+                wire.stirred = None  # or it would wait for the garbage collector
+
+    async def _hear_out(self, websocket: WebSocket, wire: WireProtocol, conversation: Conversation) -> int:
+        """Have all messages heard; return the connection's close code."""
+        live = conversation.live
+        event = await self._next(websocket, wire, live)
+        if RESUME_HINT in (event.get("text") or ""):
+            try:
+                live = conversation.live = await self._exchange(wire, live, event["text"])
+            except VoicewireError as error:
+                self._refuse(wire, error)
             event = await self._next(websocket, wire, live)
-            if RESUME_HINT in (event.get("text") or ""):
-                try:
-                    live = conversation.live = await self._exchange(wire, live, event["text"])
-                except VoicewireError as error:
-                    self._refuse(wire, error)
-                event = await self._next(websocket, wire, live)
-            wire.stirred = live.stir
-            hear, receive = self._listener(wire, live), partial(self._next, websocket, wire, live)
-            conversation.code = await listen(wire, hear, event, receive)
+        hear, receive = self._listener(wire, live), partial(self._next, websocket, wire, live)
+        return await listen(wire, hear, event, receive)
 
     async def _exchange(self, wire: WireProtocol, fresh: Live, data: str) -> Live:
         """The first message after a header's credential may be a resume: it takes the place of the fresh session."""

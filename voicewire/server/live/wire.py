@@ -34,7 +34,8 @@ HEADERS_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-le
 HEARD_AT_ONCE = 16  # messages, before other connections have their turn
 NOT_UTF8 = 1007  # RFC 6455, section 7.4.1
 
-_FINAL = 0x80  # RFC 6455, section 5.2
+TEXT_BEGINS = b"\x81"  # a message in one frame, as most are: RFC 6455, section 5.2
+_FINAL = 0x80
 _LENGTH_16 = 126
 _LENGTH_64 = 127
 _SHORT = struct.Struct("BB")
@@ -67,12 +68,13 @@ class WireProtocol(WebSocketsSansIOProtocol):
     `writing` is false once the connection is closing, `stuck` while more than `PAUSE_BYTES` wait for the peer.
     With a `listener` messages go to it as they are read: no queue, no task that wakes, no pause in reading. What
     it raises is `broken`, for the endpoint to raise, which gets nothing but the end of the connection any more.
+    `stirred` is called when a text message comes, before it is read; it must not raise.
     """
 
     writing = False
     stuck = False
     listener: Listener | None = None
-    stirred: Callable[[], None] | None = None  # called when something comes, before it is read
+    stirred: Callable[[], None] | None = None
     broken: Exception | None = None
     _heard = 0  # of the messages that were read together
 
@@ -89,7 +91,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = 0
-        if self.stirred is not None:
+        if self.stirred is not None and data[:1] == TEXT_BEGINS:
             self.stirred()
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.transport.is_closing():
@@ -99,7 +101,6 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.writing = False
-        self.stirred = None  # or what it calls would wait for the garbage collector
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
